@@ -64,7 +64,7 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
   } finally {
     clearTimeout(timer)
     giveUp.abort()
-    ended.catch(() => {}) // Later, the connector is stopped on request, which is not an error.
+    ended.catch(() => {}) // After the start, the connector ends on request, which is not an error.
   }
 }
 

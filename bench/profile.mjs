@@ -18,8 +18,8 @@ const USAGE = `Usage: node bench/profile.mjs [options]
   --seconds N          time profiled, after 1 s of warm-up (default 5)
   --top N              rows of the table of functions (default 40)
   --interval-us N      time between two samples (default 250)
-  --command COMMAND    another command than the inferwire connector; it must begin with "node "
-  --no-build           take the packages as they are built, without \`tsc -b\`
+  --command COMMAND    profiles this command instead of inferwire; it must begin with "node "
+  --no-build           use the existing builds of the packages; do not run \`tsc -b\`
 `
 const FOLDER = join(BUILD, 'profile')
 

@@ -19,14 +19,14 @@ const USAGE = `Usage: npm run bench:slow -- [options]
 
   --rate N             requests per second, open loop (default 1000)
   --quiet-seconds N    time measured without the open call (default 60)
-  --seconds N          time measured next to the open call (default 180)
-  --after-seconds N    time measured from the kill of the connector on (default 30)
-  --open N             seconds until the model server answers the open call (default 600: not in this run)
+  --seconds N          time measured during the open call (default 180)
+  --after-seconds N    time measured after the connector is killed (default 30)
+  --open N             seconds until the model server answers the open call (default 600, which is after the run)
   --windows LIST       Receive Maximum of the connector, one run each (default 65535,20)
-  --inferwire FOLDER   another checkout, as it is built, in place of this one
+  --inferwire FOLDER   another checkout, already built, in place of this one
   --config FILE        a connector configuration (YAML) that is merged into that of the benchmark
   --write              write the tables to bench/RESULTS.md
-  --no-build           take the packages as they are built, without \`tsc -b\`
+  --no-build           use the existing builds of the packages; do not run \`tsc -b\`
 `
 const WARM_UP_S = 3
 // A connector that sends no answer for this long after the load has ended is stalled.

@@ -95,7 +95,7 @@ async function untilUp(name, port, server) {
   const ended = server.exited.then((how) => {
     throw new Error(`${name} on port ${port}: ${how}\n${server.logTail()}`)
   })
-  ended.catch(() => {}) // Later, the server is stopped on request, which is not an error.
+  ended.catch(() => {}) // After the start, the server ends on request, which is not an error.
   for (const deadline = Date.now() + UP_MS; Date.now() < deadline;) {
     if (await Promise.race([accepts(port), ended])) return
     await Promise.race([delay(5), ended])

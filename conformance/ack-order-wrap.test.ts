@@ -1,4 +1,4 @@
-// Mosquitto counts Packet Identifiers up without skipping those in use. After 65,535 further messages it reuses the
+// Mosquitto increments Packet Identifiers and does not skip those in use. After 65,535 further messages it reuses the
 // identifier of a long request, and the PUBACK of another message then deletes the request. In these tests, more than
 // 65,535 messages overtake a long request, and nothing is lost.
 import { afterEach, beforeEach, expect, test } from 'vitest'

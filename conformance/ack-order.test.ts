@@ -39,13 +39,13 @@ test('a slow request does not delay others on a broker that accepts PUBACKs in a
   await broker.until(() => broker.connections === 2 && broker.sent.at(-1)!.dup, 'it is redelivered')
   expect(broker.sent.filter(({ connection }) => connection === 2).map(({ key }) => key)).toEqual(['slow'])
   application.release()
-  // This released both deliveries. Settling the old delivery has no effect on the new connection.
+  // This settles both deliveries of "slow". Settling the first one has no effect on the new connection.
   await broker.until(() => broker.held === 0, 'everything is acknowledged')
   expect(application.taken).toEqual(['slow', ...OTHERS, 'slow'])
   expect(application.warnings).toEqual([])
 })
 
-test('after a broker has closed the connection because of a PUBACK out of order, it receives PUBACKs in order', async () => {
+test('a broker that closes the connection because of a PUBACK out of order receives PUBACKs in order from then on', async () => {
   const { broker, application, close } = await arrange({ mode: 'hangs up', window: 16 })
   closers.push(close)
   broker.publish('slow')
@@ -92,7 +92,7 @@ test('a message that the broker resends on the same connection is delivered to t
 describe('a broker that reuses Packet Identifiers in flight', () => {
   const identifiers = { count: 63, distanceMax: 32 }
 
-  test('stops receiving PUBACKs before it reuses an identifier, if the request cannot be put in safekeeping', async () => {
+  test('receives no further PUBACKs before it can reuse an identifier, if the request cannot be put in safekeeping', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -108,7 +108,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('stops receiving PUBACKs before it reuses an identifier, even after a reconnect', async () => {
+  test('receives no further PUBACKs before it can reuse an identifier, even after a reconnect', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')

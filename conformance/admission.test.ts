@@ -108,7 +108,7 @@ describe('a repeated request', () => {
   })
 
   test.each(['ready', 'metadata'])(
-    'for %s is not answered from memory after the model server has stopped',
+    'is never answered from memory for the operation %s',
     async (operation) => {
       const own = await FakeModelServer.start()
       await run({ m: { url: own.url, protocolVersion: 'v2' } })
@@ -125,7 +125,7 @@ describe('a repeated request', () => {
     },
   )
 
-  test("from another client, with another body or without an id is a separate request, and no client receives another client's answer", async () => {
+  test("is a separate request if its client or body differs or it has no id, and no client receives another client's answer", async () => {
     await run({ iris: {} })
     const payload = body()
     const other = body()
@@ -155,7 +155,7 @@ describe('a repeated request', () => {
     expect(new Set(repliesWith('errors').map(({ user }) => user['status']))).toEqual(new Set(['400']))
   })
 
-  test('to a model with repeatable: false is answered from memory or with maybe_executed', async () => {
+  test('is answered from memory or with maybe_executed if the model has repeatable: false', async () => {
     await run({ 'once-reset': { repeatable: false }, iris: { repeatable: false } })
     const payload = body()
     const correlationData = Buffer.from('once')
@@ -176,7 +176,7 @@ describe('a repeated request', () => {
     expect(callsWith(payload)).toBe(2)
   })
 
-  test('that is redelivered after a lost connection is not executed twice, with and without an id', async () => {
+  test('is not executed twice when it is redelivered after a lost connection, with or without an id', async () => {
     const payloads = { named: body(), nameless: body() }
     const connector = await run({ 'slow-1000': {} })
     const before = client.received.length
@@ -300,7 +300,7 @@ describe('a cancel message', () => {
     ['infer/cancel/cam7/iris', ''],
     ['infer/cancel/cam7/iris/nooperation/1', ''],
     ['infer/cancel/cam7/iris/predict/1', 'x'.repeat(100_000)],
-  ])('that matches no request is acknowledged and ignored: %s', async (topic, payload) => {
+  ])('is acknowledged and ignored if it matches no request: %s', async (topic, payload) => {
     const connector = await run({ iris: {} })
     const before = client.received.length
     await client.publish(topic, payload)

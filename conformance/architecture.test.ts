@@ -50,7 +50,7 @@ describe('the sources', () => {
     expect(checked.imports).toBeGreaterThanOrEqual(200)
   })
 
-  test('name dialects only in the files that define them', () => {
+  test('contain the names of dialects only in the files that define them', () => {
     const speaking = sources().filter(({ path }) =>
       /^packages\/(?:protocol|connector|client|cli)\//.test(path),
     )

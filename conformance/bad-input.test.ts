@@ -106,7 +106,7 @@ describe('an invalid topic', () => {
     expect(upstream.requests.length).toBe(before)
   })
 
-  test('with an unknown model results in an error that suggests a similar name', async () => {
+  test('results in an error that suggests a similar name, if the model is unknown', async () => {
     const reply = await alice.ask('infer/request/alice/irs/predict', BODY)
     expect((reply.json() as ProblemBody).error).toBe('Model "irs" is not exposed here; did you mean "iris"?')
   })
@@ -261,10 +261,10 @@ describe('a retained request', () => {
 
 describe('a deadline', () => {
   test.each<[string, RequestProperties]>([
-    ['from Message Expiry Interval', { messageExpiryInterval: 1 }],
+    ['from the Message Expiry Interval', { messageExpiryInterval: 1 }],
     ['from timeout-ms', { userProperties: { 'timeout-ms': '150' } }],
     ['from the configuration of the model', {}],
-  ])('%s ends the call', async (_what, properties) => {
+  ])('ends the call if it comes %s', async (_what, properties) => {
     const reply = await alice.ask('infer/request/alice/hang/predict', BODY, properties)
     expectProblem(reply, 'deadline_exceeded', 504)
   })
@@ -292,7 +292,7 @@ describe('a faulty model server', () => {
     ['nohealthy', 'upstream_unreachable', 502],
     ['down', 'upstream_unreachable', 502],
     ['unknownprotocol', 'model_not_ready', 503],
-  ])('with the behaviour %s results in %s', async (model, code, status) => {
+  ])('the behaviour "%s" results in %s', async (model, code, status) => {
     expectProblem(await alice.ask(`infer/request/alice/${model}/predict`, BODY), code, status)
   })
 
@@ -327,7 +327,7 @@ describe('a faulty model server', () => {
 
 describe('requests without a reply address', () => {
   test.each(['infer/request/', 'infer/request//iris/predict'])(
-    'on the topic "%s" are acknowledged, counted and logged',
+    'are acknowledged, counted and logged on the topic "%s"',
     async (topic) => {
       const connectorClient = await TestClient.connect(broker.url, {
         username: 'alice',

@@ -259,7 +259,7 @@ test('a takeover by another connector with the same client identifier is logged,
   expect(connections).toBe(1)
 })
 
-test('a broker that restarts repeatedly is not mistaken for a takeover', async () => {
+test('repeated restarts of the broker are not mistaken for a takeover', async () => {
   const broker = await startMosquitto()
   closers.push(() => broker.stop())
   const { connector, log } = await startUnready({ url: broker.url })
@@ -296,7 +296,7 @@ test('an answer that exceeds the Maximum Packet Size of the broker becomes an er
   expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
 })
 
-test('on a Mosquitto that does not support retained messages the connector answers, and logs what is missing', async () => {
+test('the connector answers on a Mosquitto without retained messages, and logs that they are not available', async () => {
   const broker = await startMosquitto({ config: ['retain_available false'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()

@@ -92,7 +92,7 @@ describe('charts/inferwire', () => {
     ['the tag latest', { image: { tag: 'latest' } }, '/image/tag'],
     ['the tag latest for the broker', { mosquitto: { image: { tag: 'latest' } } }, '/mosquitto/image/tag'],
     ['YAML in a name', { mosquitto: { fullnameOverride: 'a\n  b: c' } }, '/mosquitto/fullnameOverride'],
-    ['a host that closes the rule', { mosquitto: { tls: { host: 'a`)' } } }, '/mosquitto/tls/host'],
+    ['a host that ends the routing rule', { mosquitto: { tls: { host: 'a`)' } } }, '/mosquitto/tls/host'],
     [
       'a host without a certificate',
       { mosquitto: { tls: { host: 'a.b' } } },
@@ -103,8 +103,16 @@ describe('charts/inferwire', () => {
       { mosquitto: { tls: { secretName: 'a' } } },
       'needs both host and secretName',
     ],
-    ['the same name for both', { fullnameOverride: 'mosquitto' }, 'would both be named "mosquitto"'],
-    ['the same label for both', { nameOverride: 'mosquitto' }, 'nameOverride cannot be "mosquitto"'],
+    [
+      'the same name for broker and connector',
+      { fullnameOverride: 'mosquitto' },
+      'would both be named "mosquitto"',
+    ],
+    [
+      'the same label for broker and connector',
+      { nameOverride: 'mosquitto' },
+      'nameOverride cannot be "mosquitto"',
+    ],
     ['probes of localhost', { config: { admin: { host: '127.0.0.1' } } }, '/config/admin/host'],
     [
       'a file that is not mounted',
@@ -137,25 +145,29 @@ describe('charts/inferwire', () => {
       'extraVolumeMounts has "/etc/inferwire/config", which overlaps with the mount /etc/inferwire/config',
     ],
     [
-      "an extra volume with the name of the chart's",
+      'an extra volume with the name of a built-in volume',
       { extraVolumes: [{ name: 'config', emptyDir: {} }] },
       'extraVolumes cannot contain the name "config"',
     ],
-    ['a selected label', { podLabels: { [NAME_LABEL]: 'x' } }, `podLabels cannot contain "${NAME_LABEL}"`],
     [
-      'a selected label of the broker',
+      'a label that a selector uses',
+      { podLabels: { [NAME_LABEL]: 'x' } },
+      `podLabels cannot contain "${NAME_LABEL}"`,
+    ],
+    [
+      'a label that a selector of the broker uses',
       { mosquitto: { podLabels: { [NAME_LABEL]: 'x' } } },
       `mosquitto.podLabels cannot contain "${NAME_LABEL}"`,
     ],
     [
-      "the chart's annotation",
+      'an annotation that the chart sets',
       { mosquitto: { podAnnotations: { 'checksum/config': 'x' } } },
       'mosquitto.podAnnotations cannot contain "checksum/config"',
     ],
     ['null for resources', { resources: null }, "'resources'"],
     ["null for the broker's TLS", { mosquitto: { tls: null } }, "'tls'"],
     [
-      'the name of the password file',
+      'the name of the password file instead of its content',
       { mosquitto: { passwordFile: 'credentials.txt' } },
       'mosquitto.passwordFile, line 1: expected user:$... Pass the file with --set-file',
     ],
@@ -174,7 +186,7 @@ describe('charts/inferwire', () => {
       { secretMounts: [{ secretName: 'a', mountPath: 'etc/../x' }] },
       '/secretMounts/0/mountPath',
     ],
-    ['little memory', { resources: { limits: { memory: '64Mi' } } }, 'resources.limits.memory is 64Mi'],
+    ['too little memory', { resources: { limits: { memory: '64Mi' } } }, 'resources.limits.memory is 64Mi'],
     [
       'a request above the limit',
       { resources: { limits: { memory: '96Mi' } } },
@@ -182,7 +194,11 @@ describe('charts/inferwire', () => {
     ],
     ['memory in bytes', { resources: { limits: { memory: '536870912' } } }, '/resources/limits/memory'],
     ['no memory limit', { resources: { limits: { memory: null } } }, '/resources/limits'],
-    ['a port without exposure', { mosquitto: { expose: 'none', externalPort: 1883 } }, 'has no effect'],
+    [
+      'an external port without external access',
+      { mosquitto: { expose: 'none', externalPort: 1883 } },
+      'has no effect',
+    ],
     ['a node port out of range', { mosquitto: { expose: 'nodeport', externalPort: 1883 } }, '30000 to 32767'],
     ['a user name with two levels', { config: { broker: { username: 'a/b' } } }, '/config/broker/username'],
     [
@@ -239,7 +255,7 @@ describe('charts/inferwire', () => {
     expect(stderr).toContain(message)
   })
 
-  test('accepts names that only brokers other than Mosquitto accept, and an image with tag and digest', async () => {
+  test('accepts a root and a user name that only brokers other than Mosquitto allow, and an image with tag and digest', async () => {
     const { code, stderr } = await helmWith('template', {
       image: { tag: `1.2@sha256:${'0'.repeat(64)}` },
       mosquitto: { enabled: false },
@@ -335,7 +351,7 @@ describe('the settings that helm create generates', () => {
     ).toHaveLength(1)
   })
 
-  test('replace a built-in toleration with one for the same key', async () => {
+  test('replace a built-in toleration that has the same key', async () => {
     const own = { key: 'node.kubernetes.io/unreachable', operator: 'Exists', tolerationSeconds: 5 }
     const pod = specOf(await rendered({ tolerations: [own] }), 'StatefulSet').template.spec
     expect(pod['tolerations']).toEqual([
@@ -366,7 +382,7 @@ describe('the settings that helm create generates', () => {
     ['inferwire-2', {}, 'inferwire-2', 'inferwire'],
     ['edge', { nameOverride: 'bridge' }, 'edge-bridge', 'bridge'],
     ['1abc', { fullnameOverride: 'hall' }, 'hall', 'inferwire'],
-  ])('determine the names of release %s with %j', async (release, values, name, label) => {
+  ])('determine the names of objects in the release %s with %j', async (release, values, name, label) => {
     const objects = await rendered(values, release)
     expect(policyMistakes(objects, GIVEN)).toEqual([])
     expect(only(objects, 'StatefulSet').metadata).toMatchObject({

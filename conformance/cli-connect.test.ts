@@ -120,7 +120,7 @@ describe('reloading', () => {
     ['SIGHUP', true],
     ['a changed file', false],
   ])(
-    'after %s, new models are exposed, and an invalid configuration keeps the old models',
+    'after %s, the connector exposes new models, or keeps the old models if the configuration is invalid',
     async (name, isBySignal) => {
       const file = join(folder, `${isBySignal}.yaml`)
       const root = `reload-${isBySignal}`

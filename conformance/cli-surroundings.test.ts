@@ -73,7 +73,7 @@ describe('standard output on a full disk results in one error line and exit code
 })
 
 describe('a byte order mark', () => {
-  test('is not sent from a body file, standard input or -d', async () => {
+  test('is removed from a body in a file, on standard input or in -d', async () => {
     const marked = file('body.json', `${BOM}${BODY}`)
     const answers = [
       await inferwire(['infer', 'iris', '-f', marked, ...login()]),
@@ -89,7 +89,7 @@ describe('a byte order mark', () => {
     expect(stdout).toContain(`--data-raw '${BODY}'`)
   })
 
-  test('in a password file is not part of the password, for the command line and for the connector', async () => {
+  test('is not part of the password in a password file, for the command line and for the connector', async () => {
     const password = file('password', `${BOM}a-secret\n`)
     const argv = [
       'infer',
@@ -106,14 +106,14 @@ describe('a byte order mark', () => {
     expect((await inferwire(argv)).code).toBe(0)
   })
 
-  test('before a piped password is not part of the password', async () => {
+  test('is not part of the password on standard input', async () => {
     const users = join(folder, 'users')
     const made = await inferwire(['passwd', '-c', users, 'ann'], { input: `${BOM}a-secret\n` })
     expect(made.code).toBe(0)
     expect((await inferwire(['passwd', '--verify', users, 'ann'], { input: 'a-secret\n' })).code).toBe(0)
   })
 
-  test('that indicates UTF-16 is reported, and so are bytes that are not UTF-8', async () => {
+  test('is reported if it indicates UTF-16, and so are bytes that are not UTF-8', async () => {
     const cases: [argv: string[], words: RegExp][] = [
       [
         ['-f', file('utf16.json', utf16(BODY))],

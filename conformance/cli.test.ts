@@ -96,18 +96,18 @@ describe('infer', () => {
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
 
-  test('with --verbose prints status and time on standard error', async () => {
+  test('prints status and time on standard error with --verbose', async () => {
     const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '-v', ...at])
     expect(stderr).toMatch(/^200 {2}[\d.]+ ms .*upstream;dur=/)
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
 
-  test('with -o json prints one object with the answer and its details', async () => {
+  test('prints one object that contains the answer and its details with -o json', async () => {
     const { stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-o', 'json', ...at])
     expect(JSON.parse(stdout)).toMatchObject({ model: 'iris', operation: 'predict', status: 200, body: {} })
   })
 
-  test('without a body on a terminal sends the example from the card, reports this, and indents the answer', async () => {
+  test('sends the example from the card if it runs on a terminal without a body, and indents the answer', async () => {
     const { code, stdout } = await inTerminal(['infer', 'iris', ...at])
     expect(code).toBe(0)
     expect(stdout).toMatch(/sending the example from the model's card/)
@@ -179,7 +179,7 @@ describe('infer reports what failed and what to do, and exits with the matching 
     expect(code).toBe(69)
   })
 
-  test('an unreachable broker from an environment variable', async () => {
+  test('an unreachable broker that an environment variable specifies', async () => {
     const env = { INFERWIRE_BROKER_URL: `mqtt://127.0.0.1:${await freePort()}` }
     const { code, stderr } = await inferwire(['models', 'ls'], { env })
     expect(stderr).toContain(' The address is that of INFERWIRE_BROKER_URL. (broker_unreachable)')
@@ -370,7 +370,7 @@ describe('a broker with users', () => {
   test.each([
     ['-P', () => ['-P', 'l-secret']],
     ['--password-file', () => ['--password-file', join(folder, 'line-password')]],
-  ])('takes the password from %s', async (_name, password) => {
+  ])('accepts a user whose password is given with %s', async (_name, password) => {
     const { code, stdout } = await inferwire(['infer', 'iris', '-d', BODY, ...login, ...password()])
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
@@ -380,7 +380,7 @@ describe('a broker with users', () => {
     ['a wrong password', ['-P', 'wrong']],
     ['an unknown user', ['-u', 'unknown']],
     ["another user's topics", ['-P', 'l-secret', '--client', 'line-4']],
-  ])('exits with 77 for %s', async (_name, argv) => {
+  ])('refuses %s, and infer exits with 77', async (_name, argv) => {
     const { code, stderr } = await inferwire(['infer', 'iris', '-d', BODY, ...login, ...argv])
     expect(stderr).toMatch(/not_authorized[\s\S]*ACL/)
     expect(stderr).not.toMatch(/secret/)
@@ -395,7 +395,7 @@ describe('a broker with users', () => {
     expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
   })
 
-  test('the password is nowhere in the output of the connector', () => {
+  test('the connector does not print its password', () => {
     expect(edge.stderr()).not.toContain('c-secret')
   })
 })

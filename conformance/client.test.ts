@@ -1,5 +1,5 @@
 // Tests the SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, with both MQTT versions.
-// A stand-in for the connector, built with mqtt.js, answers; contract.test.ts tests the connector's own answers.
+// A stand-in for the connector, built with mqtt.js, sends the replies; contract.test.ts tests the connector's.
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'
@@ -94,7 +94,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('a repeated PUBLISH is the same request: the first reply counts, the second is ignored', async () => {
+  test('a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored', async () => {
     const requests = await respond((_request, reply) => {
       // Both copies are answered after the second has arrived.
       if (requests.length === 2) void reply().then(() => reply())

@@ -36,28 +36,31 @@ afterAll(async () => {
   await cluster?.stop()
 })
 
-describe('a real API server accepts, with strict validation,', () => {
-  test.each(VARIANTS)('the generated objects with %s', async (_, options) => {
+describe('a real API server with strict validation', () => {
+  test.each(VARIANTS)('accepts the generated objects with %s', async (_, options) => {
     expect(await apply(manifestText(manifests(options)))).toEqual({ code: 0, stderr: '' })
   })
 
   const folders = ['mosquitto', 'inferwire', 'kserve', 'kserve/istio']
-  test.each(folders)('resources/%s', async (folder) => {
+  test.each(folders)('accepts resources/%s', async (folder) => {
     const { code, stderr } = await reader.type(`${DRY_RUN} -f resources/${folder}`)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   })
 
-  test.each(readdirSync(join(ROOT, 'resources/overlays')))('resources/overlays/%s', async (overlay) => {
-    const { code, stderr } = await reader.type(`${DRY_RUN} -k resources/overlays/${overlay}`)
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-  })
+  test.each(readdirSync(join(ROOT, 'resources/overlays')))(
+    'accepts resources/overlays/%s',
+    async (overlay) => {
+      const { code, stderr } = await reader.type(`${DRY_RUN} -k resources/overlays/${overlay}`)
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    },
+  )
 
-  test('the HelmChartConfig for k3s', async () => {
+  test('accepts the HelmChartConfig for k3s', async () => {
     const { code, stderr } = await reader.type(`${DRY_RUN} -f resources/traefik/k3s-helmchartconfig.yaml`)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   })
 
-  test('no unknown field and no unrestricted pod', async () => {
+  test('rejects an unknown field and an unrestricted pod', async () => {
     const [deployment] = manifests({}).filter(({ kind }) => kind === 'Deployment') as [KubeObject]
     const { spec } = deployment
     const unknown = await apply(manifestText([{ ...deployment, spec: { ...spec, replica: 1 } }]))

@@ -83,7 +83,7 @@ describe('under load from outside', () => {
     expect(raw).toMatchObject({ unanswered: 0 })
   })
 
-  test('a crash of the broker loses no request of the SDK, and loses only those requests of a raw client that are in flight', async () => {
+  test('a crash of the broker loses no request of the SDK, and only the requests in flight of a raw client', async () => {
     const raw = await underLoad('kill -9 of the broker', async () => {
       // The crash deletes the sessions that were created after the last save, with the replies in them.
       await delay(SAVED_AFTER_MS)
@@ -97,7 +97,7 @@ describe('under load from outside', () => {
     expect(raw.unanswered).toBeLessThan(PER_SECOND)
   })
 
-  test('a changed password file takes effect without loss: added users can log in, removed users cannot', async () => {
+  test('a changed password file takes effect and no request is lost: added users can log in, removed users cannot', async () => {
     // These are the commands of the guide for a ConfigMap. The last chapter of the guide moved the file to a Secret.
     const page = readFileSync(join(ROOT, GUIDE), 'utf8')
     const [apply, restart] = [

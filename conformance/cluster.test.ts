@@ -77,7 +77,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
   test.each([
     ['a wrong password', { username: 'alice', password: 'bob-password' }],
     ['a user who is not in the file', { username: 'mallory', password: 'alice-password' }],
-    ['no user at all', {}],
+    ['a client without a user name', {}],
   ])('%s is rejected', async (_what, credentials) => {
     // Both codes mean "not authorized": 135 in MQTT 5, 5 in MQTT 3.1.1.
     await expect(connect(credentials)).rejects.toMatchObject({ code: 135 })

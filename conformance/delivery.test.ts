@@ -79,7 +79,7 @@ function startLoad(model: string): Promise<FlowLoad> {
   return FlowLoad.start({ port: broker.port, flows: [flow] })
 }
 
-test('after a kill -9 with 200 requests in flight and a restart, every request receives its own answer', async () => {
+test('200 requests in flight each receive their own answer after a kill -9 and a restart', async () => {
   const load = await startLoad('slow-100')
   let connector = await startConnector()
   const redeliveredBefore = tap.seen.redelivered
@@ -107,7 +107,7 @@ test('after a kill -9 with 200 requests in flight and a restart, every request r
   load.close()
 }, 180_000)
 
-test('requests are acknowledged only after the broker acknowledges their replies, in arrival order, on the connection that delivered them', async () => {
+test('a request is acknowledged after the broker acknowledges its reply, in arrival order, on the connection that delivered it', async () => {
   const load = await startLoad('slow-30')
   await startConnector()
   // While the broker's PUBACKs for replies are held back, no request may be acknowledged.

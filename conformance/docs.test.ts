@@ -19,11 +19,11 @@ const PAGES = pageFiles()
 const BLOCKS = PAGES.flatMap(blocksOf)
 
 describe('links', () => {
-  test.each(PAGES)('of %s lead to existing files and headings', (page) => {
+  test.each(PAGES)('lead from %s to existing files and headings', (page) => {
     expect(linksOf(page).filter((link) => !leadsSomewhere(page, link))).toEqual([])
   })
 
-  test('are found', () => {
+  test('are found in the pages', () => {
     expect(PAGES.flatMap(linksOf).length).toBeGreaterThan(40)
   })
 })
@@ -67,7 +67,7 @@ describe('commands', () => {
     expect(usageMistake(words)).toMatch(/^(?:|error: missing required argument .*)$/)
   })
 
-  test('that do not exist are detected', () => {
+  test('are rejected if they do not exist', () => {
     expect(commands.length).toBeGreaterThan(10)
     expect(mentions.length).toBeGreaterThan(5)
     expect(usageMistake(['conect'])).toContain('unknown command')
@@ -134,7 +134,7 @@ describe('with a running `npm start`', () => {
     expect(anyFigures(said).startsWith(anyFigures(shown))).toBe(true)
   })
 
-  test('the mosquitto_rr line that it prints is in README.md', () => {
+  test('the printed mosquitto_rr line is in README.md', () => {
     const lines = marked('run').filter(({ page }) => page === 'README.md')
     expect(lines).toHaveLength(1)
     expect(said).toContain(withPort(lines[0]!.text.trim()))
@@ -264,7 +264,7 @@ function usageMistake(words: readonly string[]): string {
   return message
 }
 
-// Ports and times vary, and with them the widths of columns.
+// Ports and times vary, and so do the widths of the columns that contain them.
 function anyFigures(text: string): string {
   return text
     .replaceAll(/(127\.0\.0\.1):\d+/g, '$1:PORT')

@@ -120,7 +120,7 @@ test('thousands of parts arrive complete and in order', async () => {
   )
 })
 
-test('an endpoint that emits no parts gives a single message', async () => {
+test('an endpoint that emits no parts answers with a single message', async () => {
   await start()
   await ask(REQUEST, { to: 0 }, () => true)
   expect(seen()).toEqual([['[DONE]', undefined, undefined, '200']])

@@ -35,7 +35,7 @@ describe('the Dockerfile', () => {
     [/^COPY LICENSE .*/m, 'COPY . ./', 'whole context'],
     [/^RUN npm ci/m, 'RUN npm install', 'npm ci'],
     [/^ENV .*/m, 'ENV API_TOKEN=x', 'secret'],
-  ])('is rejected with %s replaced by %s', (pattern, changed, what) => {
+  ])('is rejected if %s is replaced with "%s"', (pattern, changed, what) => {
     expect(dockerfileMistakes(DOCKERFILE.replace(pattern, changed)).join('\n')).toContain(what)
   })
 
@@ -58,7 +58,7 @@ describe('the image that the steps of the Dockerfile build', () => {
     const folder = tempFolder('image')
     const programs = join(folder, 'bin')
     mkdirSync(programs)
-    // All users can read this folder, unlike perhaps the cache folder.
+    // Every user can read this folder; the cache folder may be private.
     node = join(programs, 'node')
     cpSync(await nodeProgram(version), node)
     chmodSync(node, 0o755)

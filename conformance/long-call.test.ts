@@ -71,7 +71,7 @@ async function askMany(model: string, count: number): Promise<void> {
   await load.endAsync()
 }
 
-test('a request that 70,000 others overtake is put in safekeeping, and is executed again after a kill -9', async () => {
+test('a request that 70,000 later requests overtake is put in safekeeping, and is executed again after a kill -9', async () => {
   const state = tempFolder('state')
   const config = join(state, 'inferwire.yaml')
   const held = { url: upstream.url, protocolVersion: 'v1', timeoutMs: 600_000, lane: false }

@@ -31,7 +31,7 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const CERTIFICATE = makeCertificate()
 const FILES: Readonly<Record<string, string>> = { ...CERTIFICATE, caFile: CERTIFICATE.certFile }
 
-describe('resources/', () => {
+describe('the files in resources/', () => {
   test('are the output of the generator', async () => {
     const { code, stderr } = await run(process.execPath, ['scripts/resources.mjs', '--check'], { cwd: ROOT })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -41,7 +41,7 @@ describe('resources/', () => {
     ['mosquitto', 'mosquitto'],
     ['inferwire', 'inferwire'],
     ['kserve', 'models'],
-  ])('%s can be applied as a folder with -n %s', (folder, namespace) => {
+  ])('can be applied as the folder %s with -n %s', (folder, namespace) => {
     const objects = filesOf(`resources/${folder}`).map(onlyObject)
     expect(objects.length).toBeGreaterThan(0)
     for (const { apiVersion, kind, metadata } of objects) {
@@ -53,7 +53,7 @@ describe('resources/', () => {
     }
   })
 
-  test('keep the names from the guide for ConfigMaps and their keys', () => {
+  test('use the names from the guide for ConfigMaps and their keys', () => {
     const config = onlyObject('resources/mosquitto/cm-mosquitto-config.yaml')
     const password = onlyObject('resources/mosquitto/cm-mosquitto-password.yaml')
     expect(config).toMatchObject({
@@ -126,13 +126,16 @@ describe('resources/', () => {
 })
 
 describe('the objects', () => {
-  test.each(VARIANTS)('fit together with %s', (_, options) => {
+  test.each(VARIANTS)('comply with the policy for the variant: %s', (_, options) => {
     expect(policyMistakes(manifests(options), GIVEN)).toEqual([])
   })
 
-  test.each(VARIANTS)('with %s contain a configuration that the connector accepts', (_, options) => {
-    expect(connectorConfigOf(manifests(options)).admin).toMatchObject({ host: '0.0.0.0', enabled: true })
-  })
+  test.each(VARIANTS)(
+    'contain a configuration that the connector accepts, for the variant: %s',
+    (_, options) => {
+      expect(connectorConfigOf(manifests(options)).admin).toMatchObject({ host: '0.0.0.0', enabled: true })
+    },
+  )
 
   test('configure a shared subscription only if there are several connectors', () => {
     const [one, two] = [1, 2].map((replicas) => connectorConfigOf(manifests({ connector: { replicas } })))
@@ -209,26 +212,30 @@ describe('the objects', () => {
 
   test.each<[string, ManifestOptions, string]>([
     ['an image without a tag', { connector: { image: 'inferwire' } }, 'connector.image'],
-    ['latest', { broker: { image: 'eclipse-mosquitto:latest' } }, 'broker.image'],
+    ['the tag latest', { broker: { image: 'eclipse-mosquitto:latest' } }, 'broker.image'],
     ['an invalid name', { connector: { name: 'My_Name' } }, 'connector.name'],
     ['YAML in a name', { broker: { namespace: 'a\nb: c' } }, 'broker.namespace'],
     ['no connector', { connector: { replicas: 0 } }, 'connector.replicas'],
     ['a fraction of a connector', { connector: { replicas: 1.5 } }, 'connector.replicas'],
-    ['little memory', { connector: { memoryMi: 8 } }, 'connector.memoryMi'],
+    ['too little memory', { connector: { memoryMi: 8 } }, 'connector.memoryMi'],
     ['a volume without a size', { broker: { storage: 'big' } }, 'broker.storage'],
     ['a Gateway with TLS', { broker: { expose: 'gateway', tls: TLS } }, 'broker.tls'],
-    ['a host that closes the rule', { broker: { tls: { ...TLS, host: '*`)' } } }, 'broker.tls.host'],
+    ['a host that ends the routing rule', { broker: { tls: { ...TLS, host: '*`)' } } }, 'broker.tls.host'],
     ['an observer with ACL rules', { broker: { observers: ['a\ntopic #'] } }, 'broker.observers'],
     [
       "the connector's user as an observer",
       { broker: { observers: ['edge'] }, connector: { config: { broker: { username: 'edge' } } } },
       'broker.observers',
     ],
-    ["a port of Traefik's own", { broker: { externalPort: 8443 } }, 'broker.externalPort'],
-    ['a privileged port of Traefik', { broker: { externalPort: 443 } }, 'broker.externalPort'],
+    ['a port that Traefik uses itself', { broker: { externalPort: 8443 } }, 'broker.externalPort'],
+    ['a privileged port for Traefik', { broker: { externalPort: 443 } }, 'broker.externalPort'],
     ['no broker at all', { broker: false }, 'connector.config'],
     ['no probes', { connector: { config: { admin: { enabled: false } } } }, 'connector.config'],
-    ['a port without exposure', { broker: { expose: 'none', externalPort: 1883 } }, 'broker.externalPort'],
+    [
+      'an external port without external access',
+      { broker: { expose: 'none', externalPort: 1883 } },
+      'broker.externalPort',
+    ],
     [
       'a node port out of range',
       { broker: { expose: 'nodeport', externalPort: 1883 } },
@@ -305,7 +312,7 @@ describe('inferwire manifests', () => {
     const made = await inferwire(['passwd', '-c', '-b', passwordFile, 'cam7', 'secret'])
     expect(made.code).toBe(0)
     const config = join(folder, 'inferwire.yaml')
-    // These files are in the pod, not here.
+    // These files exist only in the pod.
     const credential = { kind: 'token-file', tokenFile: '/var/run/secrets/inferwire/token' }
     const tls = { caFile: '/etc/secrets/ca/ca.crt' }
     writeFileSync(config, yamlText({ models: { digits: { url: 'https://digits:8080', credential, tls } } }))

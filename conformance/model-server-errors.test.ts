@@ -100,7 +100,7 @@ describe('a model that is still loading', () => {
     expect((await repeat(Buffer.from('404'))).user['status']).toBe('200')
   })
 
-  test('with repeatable: false is called again, because the request has not run', async () => {
+  test('is called again even with repeatable: false, because the request has not run', async () => {
     said = error(400, 'Model once is not ready yet.')
     expect((await repeat(Buffer.from('o'), 'once')).user['code']).toBe('model_not_ready')
     said = good
@@ -160,7 +160,7 @@ describe('the text of an error', () => {
     expect((await ask('open')).payload.toString()).toBe(TRACEBACK)
   })
 
-  test('of 70 kB is cut to 1,000 characters', async () => {
+  test('is cut to 1,000 characters if it is 70 kB long', async () => {
     said = error(500, 'x'.repeat(70_000))
     const reply = await ask('late')
     expect(reply.json()).toMatchObject({ error: 'x'.repeat(1_000), code: 'upstream_error', status: 500 })

@@ -98,7 +98,7 @@ describe('users made by inferwire passwd', () => {
 
 describe('users made by mosquitto_passwd', () => {
   test.each([[['-H', 'sha512']], [['-H', 'sha512-pbkdf2']], [[]]])(
-    'are verified by inferwire passwd and log in to the embedded broker, with options %j',
+    'are verified by inferwire passwd and log in to the embedded broker (options of mosquitto_passwd: %j)',
     async (options) => {
       const file = join(folder, `theirs${options.join('')}`)
       writeFileSync(file, '', { mode: 0o600 })
@@ -243,7 +243,7 @@ describe('lint', () => {
 })
 
 describe('a manifest', () => {
-  test.each(['configmap', 'secret'] as const)('of kind %s contains the file byte for byte', async (kind) => {
+  test.each(['configmap', 'secret'] as const)('contains the file byte for byte (kind: %s)', async (kind) => {
     const file = await fileOf(LOGINS)
     const { code, stdout, stderr } = await passwd([`--${kind}`, 'mosquitto-password', file])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -267,7 +267,7 @@ describe('a manifest', () => {
     })
   })
 
-  test('with many users is printed with a hint to use kubectl apply --server-side', async () => {
+  test('is printed with a hint to use kubectl apply --server-side if it has many users', async () => {
     const [line] = readFileSync(await fileOf([['ann', 'a']]), 'utf8').split('\n') as [string]
     const file = join(folder, 'many')
     writeFileSync(
@@ -306,7 +306,7 @@ describe('on a terminal', () => {
     ['two different passwords', ['one\r', 'two\r'], 64],
     ['Ctrl-C', ['on\u0003'], 130],
     ['Ctrl-D', ['\u0004'], 64],
-  ])('%s leaves the file unchanged', async (_what, answers, code) => {
+  ])('the file stays unchanged after %s', async (_what, answers, code) => {
     const file = await fileOf([['ann', 'a']])
     const before = readFileSync(file, 'utf8')
     expect(await inTerminal(['passwd', file, 'ann'], { answers })).toMatchObject({ code })
@@ -354,14 +354,14 @@ describe('mistakes', () => {
     ['a\0b\n', 'NUL'],
     [Buffer.from([0x61, 0xff, 0x0a]), 'not UTF-8'],
     ['x'.repeat(200_000), 'longer than a password can be'],
-  ])('on standard input are reported: %j', async (input, message) => {
+  ])('are reported for the standard input %j', async (input, message) => {
     const file = await fileOf([['ann', 'a']])
     const { code, stderr } = await passwd([file, 'ann'], input)
     expect(code).toBe(64)
     expect(stderr).toContain(input === '' ? 'there is no password' : message)
   })
 
-  test('prevent -U from changing the file, and are listed with their lines', async () => {
+  test('prevent -U from changing the file, and are listed with their line numbers', async () => {
     const file = join(folder, 'half')
     const text = 'ann:a\na/b:x\nnothing\nbob:$6$broken\n'
     writeFileSync(file, text, { mode: 0o600 })
@@ -407,7 +407,7 @@ function passwd(words: readonly string[], input: string | Uint8Array = ''): Prom
 
 let files = 0
 
-// Writes the same file as the command, without a process for each user.
+// Writes the file that the command would write, but without a process for each user.
 async function fileOf(logins: readonly (readonly [string, string])[]): Promise<string> {
   files += 1
   const file = join(folder, `file-${files}`)

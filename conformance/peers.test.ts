@@ -107,7 +107,7 @@ test('a request for a model that no connector exposes is still answered', async 
   expect(reply.user['code']).toBe('model_not_found')
 })
 
-test('a model whose connector is offline is not ready, and the connector answers when it returns', async () => {
+test('a request for a model of an offline connector fails with model_not_ready until the connector returns', async () => {
   const a = await run('a', ['iris'])
   const b = await run('b', ['rose'])
   await stop(b)
@@ -146,7 +146,7 @@ test('a connector that restarts without a model clears its earlier card', async 
   expect(await retained(`${root}/models/rose`)).toContain('"name":"rose"')
 })
 
-test('a card that a peer also publishes is kept', async () => {
+test('a connector that restarts without a model keeps a card that a peer also publishes', async () => {
   await stop(await run('a', ['iris', 'rose']))
   await run('b', ['iris'])
   const a = await run('a', ['rose'])
@@ -155,7 +155,7 @@ test('a card that a peer also publishes is kept', async () => {
   expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')
 })
 
-test('a birth has a newer timestamp than the previous status, even if the clock was set back', async () => {
+test('a birth message has a newer timestamp than the previous status, even if the clock was set back', async () => {
   const future = Date.now() + 1_000_000_000
   const earlier = { contract: 1, connector: 'a', state: 'offline', timestamp: future, models: [] }
   await client.publish(`${root}/status/a`, JSON.stringify(earlier), {}, true)
@@ -227,7 +227,7 @@ test('a peer whose status was deleted while the connector was offline is removed
   expect(reply.user['code']).toBe('model_not_found')
 })
 
-test('requests for a peer that appeared while the connector was offline are answered only by the peer, even if both receive them', async () => {
+test('requests for a peer that appeared while the connector was offline are answered only by the peer, even if the connector receives them too', async () => {
   const { running: a, leave, back } = await runAway('a', ['iris'])
   await leave()
   await run('b', ['rose'])

@@ -16,7 +16,7 @@ describe('the repository', () => {
     expect(pages.flatMap(findLongLines)).toEqual([])
   })
 
-  test('is checked with its sources, tests, scripts, pages and charts', () => {
+  test('is checked completely: sources, tests, scripts, pages and charts', () => {
     for (const path of [
       'packages/protocol/src/topic.ts',
       'packages/protocol/src/topic.test.ts',
@@ -109,7 +109,7 @@ describe('the list of phrases', () => {
   })
 })
 
-describe('the lengths of a page', () => {
+describe('the check of the lengths in a page', () => {
   const line = 'word '.repeat(LINE_COLUMNS_MAX / 5)
 
   test('catches a line that prettier would wrap', () => {

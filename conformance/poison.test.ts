@@ -67,7 +67,7 @@ function configFile(name: string, stateFolder?: string): string {
   return path
 }
 
-test('a request that kills the process is tried three times, then answered `internal` and set aside', async () => {
+test('a request that kills the process is tried three times, then answered with `internal` and set aside', async () => {
   const config = configFile('poisoned')
   await start(config)
   const topic = 'infer/request/cam7/slow-50/predict'
@@ -131,7 +131,7 @@ test('a request that kills the process is tried three times, then answered `inte
   expect(connector!.stderr()).not.toContain('suspicion_began')
 }, 60_000)
 
-test('no request is blamed for two kills from outside with many requests in flight', async () => {
+test('no request is treated as poison after two kills from outside with many requests in flight', async () => {
   const config = configFile('killed')
   await start(config)
   const topic = 'infer/request/cam7/slow-500/predict'
@@ -139,7 +139,8 @@ test('no request is blamed for two kills from outside with many requests in flig
     client.ask(topic, `{"instances":[${1_000 + index}]}`, {}, PATIENCE_MS),
   )
   let seen = 0
-  // A third kill in a row could hit a request that was in flight at the second, which would then look like poison.
+  // A third kill in a row could hit a request that was also in flight at the second kill. Such a request
+  // would look like poison.
   for (let kill = 0; kill < 2; kill++) {
     await expect.poll(() => upstream.calls('slow-500'), { timeout: 10_000 }).toBeGreaterThan(seen)
     connector!.signal('SIGKILL')

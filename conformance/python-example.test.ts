@@ -1,5 +1,4 @@
-// Tests a client in another language that was written from the wire contract alone: examples/python/infer.py with
-// paho-mqtt.
+// Tests a Python client that was written from the wire contract alone: examples/python/infer.py with paho-mqtt.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -110,7 +110,7 @@ async function askIris(): Promise<unknown> {
   return user['code'] ?? user['status']
 }
 
-test('queued requests are answered by the model that a reload replaces', async () => {
+test('requests queued before a reload are answered by the model that the reload replaces', async () => {
   const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const model = { url: upstream.url, protocolVersion: 'v1' as const, limits: { concurrency: 1 } }
@@ -196,7 +196,7 @@ test('the card of a model that is removed during a broker outage is cleared afte
   expect(late.received.map(({ topic }) => topic)).toEqual(['infer/models/kept'])
 })
 
-test('the status lists models that are added and removed after the birth', async () => {
+test('the status is updated when models are added or removed after the birth message', async () => {
   const server = await startDiscreetServer()
   server.hold()
   const { connector } = await run({ iris: { url: server.url, versions: ['1'] } })
@@ -255,7 +255,7 @@ function connectCommand(name: string): string[] {
   return ['connect', '--broker', broker.url, '--name', name, '--log-format', 'json', '--admin-port', '0']
 }
 
-test('a connector that is stopped publishes draining, then offline, with the timestamp of its birth', async () => {
+test('a connector that is stopped publishes draining, then offline, with the timestamp of its birth message', async () => {
   const connector = startInferwire(connectCommand('stopped'))
   const topic = 'infer/status/stopped'
   const { timestamp } = await status(({ state }) => state === 'online', topic)
@@ -265,7 +265,7 @@ test('a connector that is stopped publishes draining, then offline, with the tim
   expect(statuses(topic)).toEqual(['online', 'draining', 'offline'])
 })
 
-test('the Will of a killed connector publishes the state "offline" with the timestamp of its birth', async () => {
+test('the Will of a killed connector publishes the state "offline" with the timestamp of its birth message', async () => {
   const connector = startInferwire(connectCommand('killed'))
   const topic = 'infer/status/killed'
   const { timestamp } = await status(({ state }) => state === 'online', topic)

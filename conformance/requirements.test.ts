@@ -100,7 +100,7 @@ describe('the requirements', () => {
 })
 
 describe('the pages', () => {
-  test('deny no requirement that is met, and cite a requirement or limit for each denial', () => {
+  test('deny only requirements that are not met, and cite a requirement or a limit for each denial', () => {
     const denials = pageFiles().flatMap((page) => denialsOf(page, readFileSync(new URL(page, ROOT), 'utf8')))
     expect(denialMistakes(denials, REQUIREMENTS, LIMITS)).toEqual([])
     const pages = new Set(denials.map(({ page }) => page))
@@ -120,7 +120,7 @@ describe('the check of the pages', () => {
   const check = (text: string, limits = [{ id: 'L-ONCE', text: 'Never.' }]): string[] =>
     denialMistakes(denialsOf('a.md', text), requirements, limits)
 
-  test('accepts entries that cite an open requirement or a limit, and any text outside such lists', () => {
+  test('accepts a denial that cites an open requirement or a limit, and any text that is not a denial', () => {
     expect(
       check(list('- Once. <!-- denies: L-ONCE -->', '- Streams. <!-- denies: OPEN, L-ONCE -->')),
     ).toEqual([])
@@ -192,7 +192,7 @@ describe('the check of the requirements', () => {
     expect(check(requirement)).toEqual([mistake])
   })
 
-  test('rejects a repeated id, and partial proof without a gap', () => {
+  test('rejects a repeated id, and a requirement that is partly proven but states no gap', () => {
     const one: Requirement = { id: 'A', source: 'x', text: 'It works.', gap: 'Later.' }
     expect(mistakes([one, one], titlesOf)).toEqual(['A exists twice'])
     expect(check({ tests: ['a.test.ts > is there'], partly: ['a.test.ts > is there'] })).toEqual([

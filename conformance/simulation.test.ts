@@ -14,7 +14,7 @@ const FIRST = Number(process.env['SIMULATION_FIRST'] ?? 1)
 const COUNT = Number(process.env['SIMULATION_SEEDS'] ?? 10_000)
 const TIMEOUT_MS = 600_000
 
-describe(`${COUNT} seeds from ${FIRST}`, () => {
+describe(`the runs of ${COUNT} seeds from ${FIRST}`, () => {
   let runs: Runs
   beforeAll(async () => {
     runs = await runSeeds(FIRST, COUNT)

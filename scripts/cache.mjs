@@ -55,7 +55,8 @@ async function takeLock(lock, waitSeconds) {
   throw new Error(`"${lock}" was held for ${waitSeconds} seconds. Remove it if no other install is running.`)
 }
 
-// Returns the process identifier in the lock file. If the lock has just been released, returns 1, which always runs.
+// Returns the process identifier in the lock file. If the lock has just been released, returns 1: the identifier of
+// a process that always runs.
 function holderOf(lock) {
   try {
     return Number(readFileSync(lock, 'utf8')) || 1

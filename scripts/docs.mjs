@@ -58,7 +58,7 @@ function operationsPage() {
 
 ${NOTE('packages/protocol/src/operation.ts and packages/protocol/src/dialect/')}
 
-${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The columns V2 and V1 show the call to the model server; the part in brackets only for `{model}@{version}`. If a server supports both versions, V2 is used if it has the operation.")}
+${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The columns V2 and V1 show the call to the model server; the part in brackets applies only to `{model}@{version}`. If a server supports both versions, V2 is used if it has the operation.")}
 
 ${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows)}
 `

@@ -15,6 +15,7 @@ export interface ProseKinds {
   readonly comments: readonly Piece[]
   /** Texts of logs, errors and output: literals that read like a sentence. */
   readonly messages: readonly Piece[]
+  /** As the test runner prints them: the suites and the test, with ` > ` between them. */
   readonly testNames: readonly Piece[]
 }
 
@@ -33,11 +34,18 @@ export function kindsOf({ path, text }: SourceFile): ProseKinds {
   const isTest = path.endsWith('.test.ts')
   const messages: Piece[] = []
   const testNames: Piece[] = []
+  const suites: string[] = []
   new Visitor({
     CallExpression({ callee, arguments: [first] }) {
-      if (!TEST_CALLS.has(nameOf(callee) ?? '')) return
       if (first?.type !== 'Literal' && first?.type !== 'TemplateLiteral') return
-      testNames.push(piece(first.start, text.slice(first.start, first.end)))
+      const title = text.slice(first.start + 1, first.end - 1)
+      const called = nameOf(callee)
+      if (called === 'describe') suites.push(title)
+      if (TEST_CALLS.has(called ?? '')) testNames.push(piece(first.start, [...suites, title].join(' > ')))
+    },
+    'CallExpression:exit'({ callee, arguments: [first] }) {
+      const isTitled = first?.type === 'Literal' || first?.type === 'TemplateLiteral'
+      if (isTitled && nameOf(callee) === 'describe') suites.pop()
     },
     Literal(node) {
       const { value, start } = node

@@ -19,7 +19,7 @@ test('a schedule contains the requested number of faults, of every kind, in chro
   expect(schedule.filter(({ kind }) => kind === 'broker-kill').length).toBeGreaterThan(180)
 })
 
-test('a schedule is shrunk to the two faults that fail only together', async () => {
+test('a schedule is reduced to two faults if only their combination causes a failure', async () => {
   const schedule = makeSchedule({ ...OPTIONS, faults: 40 })
   const faulty = [schedule[7]!, schedule[31]!]
   let runs = 0

@@ -171,13 +171,13 @@ describe('the tap, when a Packet Identifier is reused,', () => {
     expect(violationsUnder(anyOrder, [...round, puback('connector', 1)])).toEqual(['ack-wrap'])
   })
 
-  test('accepts one PUBACK for each request when both are answered', () => {
+  test('accepts one PUBACK for each of the two requests after they are answered', () => {
     const both = [reply(9, 'old'), puback('broker', 9), puback('connector', 1), puback('connector', 1)]
     expect(violationsUnder(anyOrder, [...round, ...both])).toEqual([])
     expect(violationsUnder(anyOrder, [...round, ...both, puback('connector', 1)])).toEqual(['ack-unknown'])
   })
 
-  test('treats a redelivery with DUP on the same connection as the open request', () => {
+  test('treats a DUP redelivery on the same connection as the request that is still open', () => {
     const [, packet] = request(1, 'k')
     const again: Said = ['broker', { ...(packet as Packet), dup: true } as Packet]
     const answered = [reply(9, 'k'), puback('broker', 9), puback('connector', 1)]
@@ -267,7 +267,7 @@ describe('a multi-part answer', () => {
     const before = [connack(), ...parts, ...acks(5)]
     const rest = [final(7, 'k', 2), ...acks(6, 7), settled]
     expect(violationsIn(before, [connack(), request(1, 'k'), part(6, 'k', 1), ...rest])).toEqual([])
-    // The connector never received an acknowledgement that the tap saw.
+    // The tap saw an acknowledgement that the connector never received.
     const further = [part(5, 'k', 0), part(6, 'k', 1), ...acks(5), ...rest]
     expect(violationsIn(before, [connack(), request(1, 'k'), ...further])).toEqual([])
   })
@@ -288,7 +288,7 @@ describe('a multi-part answer', () => {
   })
 })
 
-test('the tap reports a PUBACK for an unknown identifier, and distinguishes identifiers of an earlier connection', () => {
+test('the tap reports a PUBACK for an unknown identifier, and for an identifier of an earlier connection', () => {
   expect(violationsIn([connack(), puback('connector', 7)])).toEqual(['ack-unknown'])
   expect(violationsIn([connack(), request(7, 'k')], [connack(), puback('connector', 7)])).toEqual([
     'ack-stale-epoch',

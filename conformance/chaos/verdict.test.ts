@@ -190,7 +190,7 @@ describe('a multi-part answer', () => {
     expect(verdict).toMatchObject({ hasFailed: torn > 0, torn })
   })
 
-  test('is excused, although torn, if the broker was killed while the answer was sent', () => {
+  test('does not count as torn if the broker was killed while the answer was sent', () => {
     const verdict = verdictOn((ledger) => {
       received(ledger, 0, 2)
       ended(ledger)
@@ -216,7 +216,7 @@ test('the verdict counts duplicate replies and extra calls without failing', () 
   })
 })
 
-test('the verdict does not fail because of unanswered requests if the run ended early', () => {
+test('the verdict does not fail for unanswered requests if the run ended early', () => {
   const ledger = new Ledger(10)
   asked(ledger)
   expect(judge({ ledger, violations: [], isCutShort: true })).toMatchObject({ unanswered: 0, open: 1 })

@@ -12,7 +12,7 @@ export interface Acknowledged<Request> {
   readonly request: Request
   /** The latest earlier request that is still open; undefined = the PUBACK is in order. */
   readonly passed: Request | undefined
-  /** Whether several open requests have the (reused) identifier, and not all of them may be deleted. */
+  /** Whether several open requests share the identifier, and at least one of them must not be deleted yet. */
   readonly isAmbiguous: boolean
 }
 
@@ -28,7 +28,7 @@ export class OpenRequests<Request extends OpenDelivery> {
    */
   readonly ids: ReadonlySet<number>
   readonly #ids = new Set<number>()
-  // Number of open requests for each identifier that several open requests have; nearly always empty.
+  // Maps each identifier that several open requests share to the number of these requests; nearly always empty.
   readonly #duplicates = new Map<number, number>()
 
   constructor() {
@@ -89,7 +89,7 @@ export class OpenRequests<Request extends OpenDelivery> {
     else this.#duplicates.set(packetId, count - 1)
   }
 
-  // Removes requests in blocks: each removal copies the list.
+  // Each removal copies the list, so requests are removed in blocks.
   #takeHead(): void {
     this.#head += 1
     if (this.#head < BLOCK && this.#head < this.#requests.length) return

@@ -1,4 +1,4 @@
-// The type of a fuzz target, and functions to report broken promises and to write inputs.
+// The type of a fuzz target, and functions to report violated guarantees and to write inputs.
 import type { Random } from '../fixtures/random.ts'
 
 /** Code that handles untrusted bytes. */
@@ -16,12 +16,12 @@ export interface FuzzTarget {
   /**
    * Runs the code under test with the input and checks the result.
    * @returns a label for the behaviour; an input with a new label is kept and mutated further.
-   * @throws Wrong if a promise of the code is broken; any other error is a finding too.
+   * @throws Wrong if the code violates a guarantee; any other error is a finding too.
    */
   run(input: Buffer): string | Promise<string>
 }
 
-/** A broken promise of the code under test. */
+/** The code under test has violated a guarantee. */
 export class Wrong extends Error {
   override readonly name = 'Wrong'
 }

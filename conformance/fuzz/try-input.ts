@@ -93,7 +93,7 @@ function ownValue(prototype: object, key: PropertyKey): unknown {
 function pollution(): Finding | undefined {
   for (const [index, prototype] of WATCHED.entries()) {
     const clean = CLEAN[index]!
-    // Counting is cheap enough for every run. Replaced members are detected only in Object.prototype.
+    // Counting members is cheap enough for every run. Replaced members are detected only in Object.prototype.
     const keys = Reflect.ownKeys(prototype)
     const isChanged =
       keys.length !== clean.size || (index === 0 && keys.some((key) => !isSame(prototype, key, clean)))

@@ -44,7 +44,7 @@ test('a pod is evicted from a lost node long before the session of its connector
 test.each([32, 48, 512, 1000])('the queues of the broker stay below a limit of %i MiB', (memoryMi) => {
   const text = textOf(manifests({ broker: { memoryMi } }), 'mosquitto.conf')
   const value = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)![1])
-  // The rest is for memory that Mosquitto does not count.
+  // Mosquitto does not count all of its memory, so memory_limit must leave room for the rest.
   const limit = value('memory_limit') / 1_048_576
   expect(limit).toBeLessThanOrEqual(Math.min(memoryMi * 0.75, memoryMi - 16))
   expect(limit).toBeGreaterThanOrEqual(memoryMi / 2)
@@ -59,7 +59,7 @@ test('a changed password file restarts the broker, unless it is in an existing S
   expect(hashOf({ passwords: 'existing' })).toBe(hashOf({ passwords: 'existing', passwordFile: 'a:b\n' }))
 })
 
-describe('the generator of manifests rejects', () => {
+describe('the generator of manifests', () => {
   test.each<[string, ManifestOptions, string]>([
     ...['127.0.0.1', '127.1.2.3', 'localhost', '::1', '[::1]'].map(
       (host): [string, ManifestOptions, string] => [
@@ -110,11 +110,11 @@ describe('the generator of manifests rejects', () => {
       'overlaps with the mount /etc/inferwire/config',
     ],
     [
-      'the same name for both',
+      'the same name for broker and connector',
       { broker: { namespace: 'site' }, connector: { name: 'mosquitto', namespace: 'site' } },
       'the name of the broker',
     ],
-  ])('%s', (_, options, message) => {
+  ])('rejects %s', (_, options, message) => {
     expect(() => manifests(options)).toThrow(
       expect.objectContaining({
         constructor: OptionError,
@@ -127,7 +127,7 @@ describe('the generator of manifests rejects', () => {
     ['admin: { host: 127.0.0.1 }', 'has admin.host'],
     ['broker: { username: a/b }', 'has broker.username'],
     ['root: plant/%u', 'has a root'],
-  ])('the configuration "%s" in the command inferwire manifests', async (text, what) => {
+  ])('rejects the configuration "%s", also in the command inferwire manifests', async (text, what) => {
     const { code, stdout, stderr } = await inferwire(['manifests', '--config', configFile(text)])
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
     expect(stderr).toContain(`/inferwire.yaml ${what}`)

@@ -16,8 +16,8 @@ const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
 const SIMULATION = 'conformance/simulation.test.ts'
-const ON_THE_WIRE = `${DELIVERY_TEST} > requests are acknowledged only after the broker acknowledges their replies, in arrival order, on the connection that delivered them`
-const KILL = `${DELIVERY_TEST} > after a kill -9 with 200 requests in flight and a restart, every request receives its own answer`
+const ON_THE_WIRE = `${DELIVERY_TEST} > a request is acknowledged after the broker acknowledges its reply, in arrival order, on the connection that delivered it`
+const KILL = `${DELIVERY_TEST} > 200 requests in flight each receive their own answer after a kill -9 and a restart`
 const SIGTERM = `${DELIVERY_TEST} > after SIGTERM under load the connector loses nothing and exits with 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
 
@@ -52,7 +52,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ACK_ORDER} > holds back all PUBACKs before the identifier of a delivery without a keeper is reused`,
     `${SIMULATION} > meet every requirement, and become idle`,
     `${ACK_ORDER} > acknowledges nothing after the connection ended, because identifiers are assigned afresh`,
-    `${LONG_CALL} > a request that 70,000 others overtake is put in safekeeping, and is executed again after a kill -9`,
+    `${LONG_CALL} > a request that 70,000 later requests overtake is put in safekeeping, and is executed again after a kill -9`,
     `${LONG_CALL} > a lane answers each request of its model once`,
   ),
   met(
@@ -68,11 +68,11 @@ export const DELIVERY: readonly Requirement[] = [
     'Within one process the model is called at most once per request while the duplicate window contains it; with `repeatable: false`, a repeated request gets `maybe_executed`.',
     `${ADMISSION} > joins the running call, or receives the remembered answer after the call`,
     `${ADMISSION} > is also recognized by the id in its topic`,
-    `${ADMISSION} > from another client, with another body or without an id is a separate request, and no client receives another client's answer`,
-    `${ADMISSION} > to a model with repeatable: false is answered from memory or with maybe_executed`,
-    `${ADMISSION} > for %s is not answered from memory after the model server has stopped`,
-    `${ADMISSION} > that is redelivered after a lost connection is not executed twice, with and without an id`,
-    `${DUPLICATES} > returns remembered outcomes byte for byte, the newest for each key, without exceeding its size`,
+    `${ADMISSION} > is a separate request if its client or body differs or it has no id, and no client receives another client's answer`,
+    `${ADMISSION} > is answered from memory or with maybe_executed if the model has repeatable: false`,
+    `${ADMISSION} > is never answered from memory for the operation %s`,
+    `${ADMISSION} > is not executed twice when it is redelivered after a lost connection, with or without an id`,
+    `${DUPLICATES} > returns the newest outcome for each key byte for byte, without exceeding the size of the memory`,
   ),
   met(
     'D5-REPLY',
@@ -129,8 +129,8 @@ export const DELIVERY: readonly Requirement[] = [
     'D8',
     PROMISE,
     'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
-    'conformance/poison.test.ts > a request that kills the process is tried three times, then answered `internal` and set aside',
-    'conformance/poison.test.ts > no request is blamed for two kills from outside with many requests in flight',
+    'conformance/poison.test.ts > a request that kills the process is tried three times, then answered with `internal` and set aside',
+    'conformance/poison.test.ts > no request is treated as poison after two kills from outside with many requests in flight',
     'packages/connector/src/poison/suspicion.test.ts > at the third start, finds exactly the request that crashed both earlier processes',
     'packages/connector/src/poison/suspicion.test.ts > runs redelivered requests together, up to 64 at a time, and does not suspect new requests',
   ),
@@ -149,7 +149,7 @@ export const DELIVERY: readonly Requirement[] = [
     'With a client that resends, every request ends with a reply or `deadline_exceeded`, even if the broker is killed.',
     `${CLIENT} > 200 requests each receive their own answer although the broker is killed five times`,
     `${CLIENT} > a request that the broker has acknowledged survives`,
-    `${CLIENT} > a repeated PUBLISH is the same request: the first reply counts, the second is ignored`,
+    `${CLIENT} > a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored`,
     'conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses no request of the SDK',
   ),
   met(

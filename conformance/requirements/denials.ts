@@ -1,4 +1,4 @@
-// Finds statements on pages that Inferwire lacks or does not guarantee something, and the requirements or limits that
+// Finds statements about features and guarantees that Inferwire does not offer, and the requirements or limits that
 // these statements cite.
 import type { Limit } from './limits.ts'
 import type { Requirement } from './requirement.ts'

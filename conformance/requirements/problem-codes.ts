@@ -57,11 +57,11 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and requests within the limits are answered',
     'packages/connector/src/admission/model-gate.test.ts > behaves like a simple reference gate for any sequence of arrivals, ends and expiries',
   ),
-  code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > from Message Expiry Interval')),
+  code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > from the Message Expiry Interval')),
   code(
     'maybe_executed',
     'a repeated request for a model that must not execute requests twice.',
-    'conformance/admission.test.ts > to a model with repeatable: false is answered from memory or with maybe_executed',
+    'conformance/admission.test.ts > is answered from memory or with maybe_executed if the model has repeatable: false',
   ),
   code(
     'cancelled',
@@ -112,7 +112,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'internal',
     'a fault in the connector, reported without its details.',
-    'packages/protocol/src/problem.test.ts > any thrown value becomes a Problem',
+    'packages/protocol/src/problem.test.ts > a thrown Problem stays the same; any other thrown value becomes an internal Problem',
   ),
   code(
     'no_connector',

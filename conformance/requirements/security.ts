@@ -60,7 +60,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The connector follows no redirect, requests no content encoding, and limits the size of answers.',
     `${ENDPOINT} > does not follow a redirect`,
-    `${ENDPOINT} > sends the body unchanged and no unnecessary header`,
+    `${ENDPOINT} > sends the body unchanged, without unnecessary headers`,
     `${ENDPOINT} > rejects a response over the size limit`,
   ),
   met(
@@ -78,7 +78,7 @@ export const SECURITY: readonly Requirement[] = [
     'Secrets are printed as ***, and appear in no log, error or metric.',
     `${BAD_INPUT} > the password for the broker is in neither the metrics nor the log of the connector`,
     'packages/connector/src/config/secret.test.ts > a secret is printed as *** in every form',
-    'conformance/cli.test.ts > the password is nowhere in the output of the connector',
+    'conformance/cli.test.ts > the connector does not print its password',
   ),
   met(
     'X-UPSTREAM-2',
@@ -90,7 +90,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-CREDENTIAL-3',
     SECURITY_PAGE,
     'OAuth2 client credentials and token exchange are supported credentials.',
-    'Supported are none, token file, static header, and TLS client certificates.',
+    'Supported kinds: none, token file, static header, and TLS client certificates.',
     `${CREDENTIAL} > creates the headers of each kind of credential`,
   ),
   met(

@@ -54,7 +54,7 @@ const TOPICS: readonly Requirement[] = [
     '`{model}@{version}` selects that version; a configured alias hides the name on the server.',
     `${CONTRACT} > a version or an alias in the topic is translated to the path on the model server`,
     'packages/connector/src/model-registry.test.ts > the card of each version lists the tensors of that version',
-    'packages/connector/src/model-registry.test.ts > exposes the model %s of a server under another name, and logs the path as sent',
+    "packages/connector/src/model-registry.test.ts > exposes the server's model %s under another name, and logs the path as sent",
   ),
   open(
     'C-TOPIC-6',
@@ -83,7 +83,7 @@ const TOPICS: readonly Requirement[] = [
     'packages/connector/src/presence/model-card.test.ts > generates no example for an input of the unsupported type',
     'packages/connector/src/model-registry.test.ts > the card of a model with 70 inputs has neither an example nor a truncated list of inputs',
     'packages/connector/src/model-registry.test.ts > updates card and operations when a server returns with a different model',
-    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a model reloaded without a failure, if the server',
+    'packages/connector/src/endpoint/facts-watch.test.ts > learns the new tensors of a model that was reloaded without a failure and now',
   ),
   met(
     'C-TOPIC-9',
@@ -95,8 +95,8 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-10',
     'wire contract, Topics',
     'A stopping connector publishes `draining`, then `offline`; its Will contains `offline` with the timestamp of its own connection.',
-    `${RELOAD} > a connector that is stopped publishes draining, then offline, with the timestamp of its birth`,
-    `${RELOAD} > the Will of a killed connector publishes the state "offline" with the timestamp of its birth`,
+    `${RELOAD} > a connector that is stopped publishes draining, then offline, with the timestamp of its birth message`,
+    `${RELOAD} > the Will of a killed connector publishes the state "offline" with the timestamp of its birth message`,
   ),
   met(
     'C-TOPIC-11',
@@ -113,7 +113,7 @@ const TOPICS: readonly Requirement[] = [
     'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether running or waiting',
     'conformance/admission.test.ts > stops the request with the same id in the topic, but never a request of another client',
     'conformance/admission.test.ts > reaches the replica that runs the request',
-    'conformance/admission.test.ts > that matches no request is acknowledged and ignored: %s',
+    'conformance/admission.test.ts > is acknowledged and ignored if it matches no request: %s',
     'packages/connector/src/admission/clients.test.ts > cancels only requests that match both the id and the Correlation Data, if the cancel message has both',
   ),
   met(
@@ -174,7 +174,7 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-3',
     'wire contract, MQTT 5 properties',
     "The smallest of Message Expiry Interval, `timeout-ms` and the model's timeout ends the upstream call.",
-    `${BAD_INPUT} > a deadline > from Message Expiry Interval`,
+    `${BAD_INPUT} > a deadline > from the Message Expiry Interval`,
     `${BAD_INPUT} > a deadline > from timeout-ms`,
     'packages/connector/src/admission/deadline.test.ts > uses the smallest of the Message Expiry Interval, `timeout-ms` and the timeout of the model',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
@@ -242,7 +242,7 @@ const BODIES: readonly Requirement[] = [
     'The body is the KServe body, byte for byte in both directions.',
     `${CONTRACT} > unusual but valid JSON is forwarded byte for byte`,
     `${KSERVE} > the KServe Python server gives the same answers through the connector as directly`,
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged, without unnecessary headers',
   ),
   met(
     'C-BODY-2',
@@ -269,14 +269,14 @@ const BODIES: readonly Requirement[] = [
     'C-BODY-5',
     'wire contract, Bodies',
     'A request without a possible reply topic is acknowledged, counted and logged.',
-    `${BAD_INPUT} > on the topic "%s" are acknowledged, counted and logged`,
+    `${BAD_INPUT} > are acknowledged, counted and logged on the topic "%s"`,
   ),
   open(
     'C-BODY-6',
     'design, Security',
     'Compressed bodies are bounded by their decompressed size.',
     'No content encoding is accepted or requested yet, so nothing is decompressed.',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged and no unnecessary header',
+    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged, without unnecessary headers',
   ),
 ]
 

@@ -74,7 +74,7 @@ export class FlowLoad {
   /** Number of answers to another request; `phantom` counts answers that belong to no request. */
   crossed = 0
   phantom = 0
-  /** Number of answers beyond one for each copy, without the broker's redeliveries. */
+  /** Number of answers in excess of one for each published copy, without the broker's redeliveries. */
   duplicates = 0
   /** Number of replies so far, without the broker's redeliveries. */
   replies = 0

@@ -192,7 +192,7 @@ export class Load {
   }
 }
 
-/** Returns the value that this share of the values does not exceed; 0 if there are no values. */
+/** Returns the quantile for `share` (0.99: the 99th percentile); 0 if there are no values. */
 export function percentile(values: readonly number[], share: number): number {
   if (values.length === 0) return 0
   const sorted = Float64Array.from(values).sort()

@@ -42,7 +42,7 @@ export class Pipe {
   #hasEnded = false
   #isSinkFull = false
   #cut: { bytes: number; readonly done: () => void } | undefined
-  // When the bandwidth is free again, and when the last piece is forwarded: later pieces never overtake it.
+  // The times when the bandwidth is free again, and when the last piece so far is due: later pieces never overtake it.
   #freeAtMs = 0
   #lastDueMs = 0
 

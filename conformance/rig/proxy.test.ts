@@ -39,7 +39,7 @@ async function read(socket: Socket, bytes: number): Promise<string> {
   return text
 }
 
-test('the proxy forwards bytes unchanged without toxics, and closes when both ends have closed', async () => {
+test('the proxy without toxics forwards bytes unchanged, and closes when both ends have closed', async () => {
   const socket = await dialled()
   socket.write('hello')
   expect(await read(socket, 5)).toBe('hello')

@@ -7,7 +7,7 @@ import type { Random } from '../fixtures/random.ts'
 
 /** The state of the network, for all links. */
 export interface Network {
-  /** Time until which every delay is up to seconds long. */
+  /** Time until which delays are long, up to a few seconds. */
   slowUntilMs: number
   /** Time until which no bytes are delivered in a direction. */
   blockedUntilMs: { up: number; down: number }

@@ -25,7 +25,7 @@ export type Behaviour =
 /** One request, which may be published several times. */
 export interface PlannedRequest {
   readonly key: string
-  /** Times when the request is published, always with the same bytes, as a requester without a reply repeats it. */
+  /** Times when the request is published. A requester that receives no reply repeats it with the same bytes. */
   readonly atMs: readonly number[]
   /** When the request is cancelled. The broker treats a cancel message like a request. */
   readonly cancelAtMs: number | undefined

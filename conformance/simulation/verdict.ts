@@ -143,7 +143,7 @@ class Verdict {
       case 'accepted':
         if (event.key === undefined) return
         if (event.reasonCode >= 0x80) this.#refused.add(event.key)
-        // A multi-part answer counts as accepted with its final message.
+        // A multi-part answer counts as accepted when its final message is accepted.
         else if (!event.isPart) this.#accepted.add(event.key)
         return
       case 'kept':

@@ -157,7 +157,8 @@ labels:
 {{ eq .Values.mosquitto.traefikApi "v2" | ternary "traefik.containo.us" "traefik.io" }}/v1alpha1
 {{- end }}
 
-{{- /* Routes to the Service's address, which refuses connections at once while no broker runs; a removed pod's never answers. */ -}}
+{{- /* Routes to the Service's address, which refuses connections at once while no broker runs.
+The address of a removed pod never answers. */ -}}
 {{- define "mosquitto.nativeLB" -}}
 {{- if ne .Values.mosquitto.traefikApi "v2" }}nativeLB: true{{ end }}
 {{- end }}

@@ -1,6 +1,6 @@
 // The bugs of ../../rig/planted-bugs.ts that chaos plants, as changes to the connector's built JavaScript. The
-// connector does not start unless each text to replace occurs exactly once, so that no bug becomes ineffective
-// unnoticed.
+// connector does not start unless each text to replace occurs exactly once, so that a change to the connector
+// cannot silently disable a bug.
 
 /**
  * @typedef {{ readonly file: string, readonly find: string, readonly replace: string }} Mutation

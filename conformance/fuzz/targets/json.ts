@@ -76,9 +76,9 @@ function parsed(text: string): { readonly value: unknown } | undefined {
 // no tensor can contain.
 function checkRefusal({ message }: JsonSyntaxError, text: string): void {
   if (message.startsWith('Nested deeper'))
-    return claim(depthOf(text) > JSON_DEPTH_MAX, 'rejects text as too deep that is not')
+    return claim(depthOf(text) > JSON_DEPTH_MAX, 'rejects text as too deep although it is not')
   claim(message.startsWith('Number out of range'), `rejects text that JSON.parse accepts: ${message}`)
-  claim(/[eE]|\d{40}/.test(text), 'rejects a number as out of range that is not')
+  claim(/[eE]|\d{40}/.test(text), 'rejects a number as out of range although it is not')
 }
 
 function depthOf(text: string): number {

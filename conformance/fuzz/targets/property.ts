@@ -7,7 +7,7 @@ import type { BoundOperation, ExposedModel } from '../../../packages/connector/s
 import { bytesOf, claim, joined, labelOf, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 import { FakeUpstream, JSON_REQUEST } from './fake-upstream.ts'
 
-// Headers for identity, routing and framing, and those of other systems.
+// Headers for identity, routing and framing, and headers of other systems.
 const NEVER = [
   ...'host authorization cookie set-cookie connection content-length content-type content-encoding'.split(
     ' ',
@@ -101,7 +101,7 @@ function checkHeaders(
     claim(/^[\x21-\x7e]+$/.test(name) && /^[\x20-\x7e]*$/.test(value), 'a header contains a line break')
     claim(
       given.some((text, at) => at % 2 === 0 && text === name && given[at + 1] === value),
-      'a header passes that the request does not have',
+      'a header passes although the request does not have it',
     )
   }
 }

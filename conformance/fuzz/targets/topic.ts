@@ -138,7 +138,8 @@ function checkOwn(topics: TopicSpace, client: string, topic: string): void {
 function checkPaths(name: string): string {
   if (!isServerModelName(name)) return 'no name'
   claim(!/[/\\%?#\s]/.test(name), 'a name contains a path separator or another URL delimiter')
-  // Only a name that is allowed in topics may have a version, which allows fewer characters than a name on the server.
+  // Only a name that topics allow is split into model and version. A version allows fewer characters than a name on the
+  // server.
   const [model = '', version] = isModelName(name) ? name.split('@') : [name]
   const upstream = new FakeUpstream()
   const paths = new Map<string, string>()

@@ -62,7 +62,7 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = {
 
 /** Adds the broker options to a command. `-h` alone shows the help; with a value it sets the host. */
 export function addBrokerFlags(command: Command): Command {
-  // Handled while parsing, so that the help is shown instead of an error about a missing argument.
+  // `-h` is handled while parsing, so that the help is shown instead of an error about a missing argument.
   command.on('option:host', (value: string | null) => {
     if (value === null) command.help()
   })
@@ -204,8 +204,7 @@ function placeUrl(host: string, port: number): URL {
   return url
 }
 
-// Without TLS, the environment variable is ignored, because it may be meant for another broker; the option causes an
-// error.
+// Without TLS, the environment variable is ignored, because it may be meant for another broker; --cafile is an error.
 function caFileFor(url: URL, flags: BrokerFlags, env: NodeJS.ProcessEnv): string | undefined {
   if (url.protocol === 'mqtts:' || url.protocol === 'wss:') return flags.cafile ?? env[BROKER_ENV.caFile]
   if (flags.cafile === undefined) return undefined
@@ -246,7 +245,7 @@ function largePassword(file: string): CliError {
   )
 }
 
-// Accepts the spellings of mosquitto_sub as well.
+// Also accepts mosquitto_sub's spellings of the version.
 function parseVersion(text: string): 5 | '3.1.1' {
   if (['5', 'mqttv5'].includes(text)) return 5
   if (['3.1.1', '311', 'mqttv311'].includes(text)) return '3.1.1'

@@ -8,7 +8,7 @@ test.each([
   ['help config check', 'config check --help'],
   ['config help check', 'config check --help'],
   ['help models list', 'models list --help'],
-])('"%s" shows the help of "%s"', (line, expected) => {
+])('"%s" is read as "%s"', (line, expected) => {
   expect(commandWords(createProgram(), line.split(' '))).toEqual(expected.split(' '))
 })
 

@@ -27,7 +27,7 @@ test('prints the code and the remedy of a request error', () => {
   expect(exitCode).toBe(69)
 })
 
-test('uses the remedy of a problem code in the protocol table', () => {
+test('prints the remedy that the protocol table defines for a problem code', () => {
   const { text, exitCode } = describeError(
     named('InferwireError', 'busy', { code: 'overloaded', status: 429, retryable: true }),
   )
@@ -47,7 +47,7 @@ test.each([
   expect(describeError(named('InferwireError', 'no', { code, cause })).text).toMatch(remedy)
 })
 
-test('replaces a remedy of the SDK with the remedy of the command line', () => {
+test("removes the SDK's remedy from the message, because the command line has its own", () => {
   expect(
     messageOf('certificate_refused', 'Refused: why (X); set the option ca to the authority that signed it.'),
   ).toBe('error: Refused: why (X). (certificate_refused)')
@@ -79,14 +79,14 @@ test('prints a configuration error in full', () => {
   })
 })
 
-test('a second connector with the same name is not a mistake in the configuration file', () => {
+test('does not report a second connector with the same name as a mistake in the configuration file', () => {
   expect(describeError(named('StateInUse', 'another connector with that name runs (process 7)'))).toEqual({
     text: 'error: another connector with that name runs (process 7)\n       Give this one its own name with --name NAME.\n',
     exitCode: 78,
   })
 })
 
-test('reports a port that is in use, and the remedy', () => {
+test('reports a port that is in use, with the remedy', () => {
   const error = named('Error', 'listen EADDRINUSE', {
     code: 'EADDRINUSE',
     syscall: 'listen',

@@ -15,7 +15,8 @@ export interface DescribedError {
 export function describeError(error: unknown): DescribedError {
   if (error instanceof CliError) return described(error.message, error.remedy, error.exitCode)
   if (!(error instanceof Error)) return fault(String(error))
-  // Checked by name and shape: importing the classes for `instanceof` would make every command load their packages.
+  // Errors are recognized by name and shape: importing their classes for `instanceof` would make every command load
+  // whole packages.
   if (error.name === 'ConfigError') return { text: `${error.message.trimEnd()}\n`, exitCode: EXIT.config }
   if (error.name === 'StateInUse') {
     return described(error.message, 'Give this one its own name with --name NAME.', EXIT.config)
@@ -50,7 +51,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   not_authorized:
     'Check -u and the password, and that the ACL grants this user write access to {root}/request/{user}/#.',
   deadline_exceeded:
-    'If the model is slow, allow more time with -t SECONDS, or its connector is offline: inferwire models ls',
+    'If the model is slow, allow more time with -t SECONDS. To see whether its connector is offline: inferwire models ls',
   model_not_found:
     "List the models with: inferwire models ls. If it is listed, the connector's policy may not allow your user.",
   upstream_error: 'Compare the body with: inferwire models describe MODEL',

@@ -51,7 +51,7 @@ const BY_ERROR_CODE: Readonly<Record<string, number>> = {
   unsupported_content_type: EXIT.badInput,
   payload_too_large: EXIT.badInput,
   upstream_error: EXIT.modelError,
-  // Not the exit code for "try again later", because a script must first check whether the request took effect.
+  // This is not the exit code for "try again later": a script must first check whether the request took effect.
   maybe_executed: EXIT.modelError,
   cancelled: EXIT.interrupted,
   internal: EXIT.internal,

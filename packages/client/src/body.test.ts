@@ -42,6 +42,6 @@ test.each([
   ['null', undefined],
   [undefined, undefined],
   [Object.create({ inputs: [] }) as object, undefined],
-])('from the body %j, derives the operation %s', (body, operation) => {
+])('the body %j implies the operation %s', (body, operation) => {
   expect(operationOf(body)).toBe(operation)
 })

@@ -88,7 +88,7 @@ test('sends a request with its deadline on MQTT 5, and returns all parts of the 
   expect(packet.properties?.messageExpiryInterval).toBe(3)
   const user = packet.properties?.userProperties as Record<string, string | string[]>
   expect(user['x-line']).toBe('7')
-  // The first value is used, so a header cannot override the deadline.
+  // The connector uses the first value of a repeated name, so a header cannot override the deadline.
   const [timeoutMs] = user['timeout-ms']!
   expect(Number(timeoutMs)).toBeGreaterThan(2_000)
   expect(Number(timeoutMs)).toBeLessThanOrEqual(2_500)

@@ -85,7 +85,7 @@ export class Client {
       forget: (pending) => this.#forget(pending),
       describeDown: () => (this.isConnected ? undefined : this.#link.describeDown()),
     })
-    // Registered before it is published, because the reply may arrive before the PUBACK.
+    // The request is registered before it is published, because its reply may arrive before the PUBACK.
     this.#waiting.set(spec.id, request)
     this.#window.add(request)
     return await request.reply
@@ -187,7 +187,7 @@ export class Client {
   #resume(connection: Connection, attempts: number): void {
     this.#window.open(connection)
     for (const request of this.#waiting.values()) {
-      // After a broker outage, no request is suspected of having broken the connection.
+      // More than one attempt indicates a broker outage, so no request is suspected of having broken the connection.
       if (attempts > 1) request.cuts = 0
       request.resume()
     }

@@ -127,7 +127,7 @@ test('a broker that disconnects, does not answer or does not use MQTT fails with
   expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable' })
 })
 
-test('a closed port fails with broker_unreachable, and the error contains address and cause', async () => {
+test('fails with broker_unreachable if the port is closed, and reports the address and the cause', async () => {
   server.close()
   await once(server, 'close')
   const error = await failureOf(connect(url.replace('//', '//user:secret@')))
@@ -135,7 +135,7 @@ test('a closed port fails with broker_unreachable, and the error contains addres
   expect(error.cause).toMatchObject({ code: 'ECONNREFUSED' })
 })
 
-test('a refused reply subscription fails with not_authorized', async () => {
+test('fails with not_authorized if the broker refuses the reply subscription', async () => {
   answer = (packet, send, socket) => {
     if (packet.cmd === 'subscribe') send({ cmd: 'suback', messageId: packet.messageId!, granted: [0x87] })
     else accept(packet, send, socket)
@@ -157,7 +157,7 @@ test("sends no more unacknowledged requests than the broker's Receive Maximum", 
       if (atSubscribe !== undefined) refuse(send)
     } else accept(packet, send, socket)
     if (packet.cmd === 'subscribe' && packet.subscriptions[0]!.topic === 'infer/models/iris') {
-      // SUBSCRIBE was sent after the requests, so all requests that did not have to wait have arrived.
+      // Before SUBSCRIBE, the client sent as many requests as Receive Maximum allows, so these have arrived.
       atSubscribe = waiting.length
       refuse(send)
     }
@@ -199,7 +199,7 @@ test('fails with broker_unreachable after connectTimeoutMs without a SUBACK', as
   expect(error.message).toBe(`The broker at ${url} did not answer SUBSCRIBE within 100 ms.`)
 })
 
-test('keeps repeating a request when a repeat finds no subscriber, because the connector may still reconnect', async () => {
+test('resends a request even if its previous repeat found no subscriber, because the connector may reconnect', async () => {
   let publishes = 0
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'publish') {
@@ -270,7 +270,7 @@ test('reconnects after a malformed packet', async () => {
   let connections = 0
   answer = (packet, send, socket) => {
     if (packet.cmd === 'connect') connections++
-    // A Response Topic that is longer than its packet, and a packet of the reserved type 0.
+    // Sends a Response Topic that is longer than its packet, and a packet of the reserved type 0.
     if (packet.cmd === 'publish' && connections === 1) {
       socket.write(Buffer.from([0x30, 0x07, 0x00, 0x01, 0x61, 0x03, 0x08, 0x00, 0x05, 0x00, 0x00]))
     } else puback(0x97)(packet, send, socket)

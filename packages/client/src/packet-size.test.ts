@@ -5,7 +5,7 @@ import { toMqttProperties } from './mqtt-properties.ts'
 import { publishPacketBytes } from './packet-size.ts'
 
 test.each([5, 4] as const)(
-  'protocol version %i: computes the size of the packet that mqtt-packet writes',
+  'computes the size of the packet that mqtt-packet writes (protocol version %i)',
   (version) => {
     const text = fc.string({ unit: 'binary', maxLength: 300 }).filter((value) => !value.includes('\0'))
     const message = fc.record({

@@ -47,7 +47,7 @@ test('a reply has status, body and timing', () => {
   expect(answer.headers['x']).toBe('1')
 })
 
-test('a body that is not JSON throws only in json()', () => {
+test('only json() throws for a body that is not JSON', () => {
   const answer = reply('<html>', ['status', '200'], 'text/html')
   expect(answer.contentType).toBe('text/html')
   expect(() => answer.json()).toThrow(/reply of model "iris" is not JSON \(text\/html\)/)
@@ -124,11 +124,11 @@ test.each([undefined, '', 'abc', '0', '100', '199', '302', '99999', '-200', '2e2
   },
 )
 
-test('does not accept one part of a multi-part reply as the reply', () => {
+test('does not accept one part of a multi-part reply as the complete reply', () => {
   expect(failure('{"predictions":[1]}', ['seq', '0'])).toMatchObject({ code: 'upstream_invalid_response' })
 })
 
-test('throws upstream_invalid_response for a body that is not UTF-8, without replacement characters', () => {
+test('throws upstream_invalid_response for a body that is not UTF-8, and does not insert replacement characters', () => {
   const latin1 = new Uint8Array([0x22, 0xe9, 0x22])
   const answer = (contentType?: string) => replyOf(latin1, ['status', '200'], contentType)
   for (const read of [() => answer().text(), () => answer().json(), () => answer('text/plain').text()]) {
@@ -145,7 +145,7 @@ test.each([
   ['250.5', 250.5],
   ['-1', undefined],
   ['"5"', undefined],
-])('limits retry_after_ms %s to %s, so that a timer can wait for it', (said, retryAfterMs) => {
+])('reads retry_after_ms %s as %s, within the range of a timer', (said, retryAfterMs) => {
   const body = `{"error":"busy","retry_after_ms":${said}}`
   expect(failure(body, ['status', '429', 'code', 'overloaded']).retryAfterMs).toBe(retryAfterMs)
 })

@@ -67,7 +67,7 @@ function isWithoutProperties({ properties }: Message): boolean {
   return contentType === undefined && correlationData === undefined && userProperties === undefined
 }
 
-// Without properties, a body must have all characteristics of an error: a model may have an output named `error`.
+// Without properties, a body counts as an error only if it looks exactly like one: a model may name an output `error`.
 function readBareReply(message: Message, facts: ReplyFacts): Reply {
   const problem = errorBodyOf(message.payload)
   const isOfContract =

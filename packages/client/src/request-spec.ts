@@ -112,7 +112,7 @@ function contentProperties(
     }
   }
   return {
-    // Not sent by default, because the contract assumes application/json.
+    // By default no content type is sent, because the contract assumes application/json.
     ...(contentType === undefined ? {} : { contentType }),
     ...(userProperties.length === 0 ? {} : { userProperties }),
     ...(body === undefined || body instanceof Uint8Array ? {} : { payloadFormatIndicator: 1 }),

@@ -109,7 +109,7 @@ export class PendingRequest {
         ...properties,
         // In whole seconds (MQTT 5 §3.3.2.3.3); the user property has milliseconds.
         messageExpiryInterval: Math.ceil(leftMs / 1_000),
-        // The first value of a repeated name is used, so a header cannot override the deadline.
+        // The connector uses the first value of a repeated name, so a header cannot override the deadline.
         userProperties: [PROPERTY.timeoutMs, String(leftMs), ...(properties.userProperties ?? [])],
       },
     }

@@ -142,7 +142,7 @@ test('warns at the start and after a reload about names in the policy that match
   ])
 })
 
-test('/readyz lists the models for which the first connection waits', async () => {
+test('/readyz lists the models that the first connection waits for', async () => {
   const admin = { host: '127.0.0.1', port: 0 }
   const silent = createServer(() => {}).listen(0, '127.0.0.1')
   await once(silent, 'listening')

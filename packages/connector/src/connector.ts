@@ -119,7 +119,7 @@ class RunningConnector implements Connector {
     }
     this.#warnAbout(this.#config)
     this.#beginWatch()
-    // Read before a session is open, so that this process's own files are not among them.
+    // Stored requests are read before a session is open, so that they do not include requests that this process stores.
     this.#kept = this.#safekeeping.kept()
     void this.#connect()
   }

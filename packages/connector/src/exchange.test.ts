@@ -65,7 +65,7 @@ test('the reply context has an expiry of at least one second, and omits an inval
   expect(exchange.context).toMatchObject({ expirySeconds: 1, traceparent: undefined })
 })
 
-test('an exchange has the size of payload and properties, and the model name', () => {
+test('an exchange provides its size (payload and properties) and its model name', () => {
   const exchange = exchangeOf()
   expect([exchange.bytes, exchange.modelName]).toEqual([120, 'iris'])
 })

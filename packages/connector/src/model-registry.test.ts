@@ -232,7 +232,7 @@ test('applies a configuration completely or not at all, and does not change mode
   expect(table.names).toEqual(['b', 'found'])
 })
 
-test('requestBytesMax follows the current models', async () => {
+test('requestBytesMax is the largest limit of the current models', async () => {
   const { url } = await startServer()
   expect(registry.requestBytesMax).toBe(0)
   registry.set('small', configOf({ url, protocolVersion: 'v1', limits: { requestBytesMax: 10 } }))
@@ -359,7 +359,7 @@ test('the card of a model with 70 inputs has neither an example nor a truncated 
 
 // Triton does not decode percent-encoded paths.
 test.each(['na+me', 'na@me', "a,b;c='d'"])(
-  'exposes the model %s of a server under another name, and logs the path as sent',
+  "exposes the server's model %s under another name, and logs the path as sent",
   async (as) => {
     const server = await startServer()
     server.v2 = (response) => (server.asked.at(-1) === `/v2/models/${as}` ? good : notFound)(response)

@@ -271,7 +271,7 @@ describe('a request', () => {
     expect(budget.bytes).toBe(0)
   })
 
-  test('is rejected between queue and call if unacknowledged replies exceed the budget', async () => {
+  test('is rejected between the queue and the call if unacknowledged replies exceed the budget', async () => {
     budget.take(BYTES_IN_FLIGHT_MAX + 1)
     await handled(new TestDelivery())
     expect([property(replies[0]!, 'code'), calls]).toEqual(['overloaded', 0])
@@ -401,7 +401,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([replies.length, calls, budget.bytes]).toEqual([1, 1, 0])
   })
 
-  test('receives two replies if the client repeated it, and the broker redelivers both on one connection', async () => {
+  test('receives two replies if the broker redelivers the request and a repeat of it on one connection', async () => {
     const connection = {}
     const first = new TestDelivery({ dup: true, connection })
     const repeat = new TestDelivery({ dup: true, connection, packetId: 2 })
@@ -505,7 +505,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([replies.length, ...copies.map(({ settledAfter }) => settledAfter)]).toEqual([1, 1, 1])
   })
 
-  test('is still answered if a repeated request with QoS 0 joins', async () => {
+  test('is still answered if a repeated request with QoS 0 joins it', async () => {
     pipeline.handle(lost(new TestDelivery()))
     pipeline.handle(new TestDelivery({ qos: 0, dup: true }))
     answer(ok())
@@ -594,7 +594,7 @@ describe('a multi-part answer', () => {
     expect(calls).toBe(2)
   })
 
-  test('sends only its last message, with the same number, to a repeated request that joined', async () => {
+  test('sends only its last message, with its original number, to a repeated request that joined', async () => {
     call = emitting('1', '2')
     await handled(new TestDelivery(), new TestDelivery())
     expect(seen().slice(2)).toEqual([

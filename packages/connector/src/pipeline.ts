@@ -293,7 +293,7 @@ export class Pipeline {
     budget.take(bytes)
     await until
     budget.give(bytes)
-    // If a redelivery is expected, it is routed instead.
+    // If a redelivery is expected, the redelivery is routed instead of this delivery.
     if (delivery.redelivery === undefined) this.handle(delivery)
     this.#ended()
   }

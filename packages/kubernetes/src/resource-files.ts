@@ -125,7 +125,7 @@ function patchFiles(entry: EntryName, suffix: string): [string, string][] {
     ['deployment', 'For a Traefik that was installed without Helm', traefikDeploymentPatch(entry)],
     [
       'service',
-      'For its Service, which must expose the port to clients outside the cluster',
+      "For Traefik's Service, which must expose the port to clients outside the cluster",
       traefikServicePatch(entry),
     ],
   ] as const

@@ -81,7 +81,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       mosquitto: mosquittoSchema(),
       ...renamed(['name', 'replicas', 'memoryMi']),
     }),
-    // `null` removes a value, but the templates require these.
+    // A user can remove a value with `null`, but the templates require these values.
     required: ['image', 'replicaCount', 'resources', 'serviceAccount', 'modelToken', 'config', 'mosquitto'],
     allOf: [
       ofConfig({

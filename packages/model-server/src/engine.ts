@@ -67,7 +67,7 @@ export async function findEngine(): Promise<Engine> {
   }
 }
 
-/** Imports onnxruntime-node: faster, but not a dependency, because its install script downloads 291 MB. */
+/** Imports onnxruntime-node, which is faster. It is not a dependency, because its install script downloads 291 MB. */
 async function importNative(): Promise<Runtime | undefined> {
   const name: string = 'onnxruntime-node'
   try {

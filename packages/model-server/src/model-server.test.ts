@@ -51,7 +51,7 @@ test.each(bundledModels())('$name returns the same results as Python, over V1 an
 })
 
 test.each(bundledModels())(
-  'the example of $name works, and there are as many labels as classes',
+  'the example of $name works, and the model has one label for each class',
   async (model) => {
     const answer = await post(server, `/v1/models/${model.name}:predict`, model.example)
     const { predictions } = answer.json() as { predictions: number[] }
@@ -105,7 +105,7 @@ test('responds to any JSON body with a status and JSON, and keeps running', asyn
   expect((await get(server, '/v2/models/iris/ready')).status).toBe(200)
 })
 
-test('responds 413 to a declared and to a streamed body above the limit, and keeps running', async () => {
+test('responds 413 to a body above the limit, whether declared or streamed, and keeps running', async () => {
   const large = 'x'.repeat(100_001)
   const announced = await post(server, '/v1/models/iris:predict', large)
   expect([announced.status, announced.json()]).toEqual([

@@ -69,13 +69,18 @@ test('ignores unknown keys', async () => {
 })
 
 test.each([
-  ['not JSON', '{"instances": [', 400, /^Unrecognized request format: Expecting value/],
-  ['empty', '', 400, /^Unrecognized request format/],
-  ['not UTF-8', Uint8Array.of(0x22, 0xff, 0x22), 400, /^Unrecognized request format: The body is not UTF-8/],
+  ['that is not JSON', '{"instances": [', 400, /^Unrecognized request format: Expecting value/],
+  ['that is empty', '', 400, /^Unrecognized request format/],
+  [
+    'that is not UTF-8',
+    Uint8Array.of(0x22, 0xff, 0x22),
+    400,
+    /^Unrecognized request format: The body is not UTF-8/,
+  ],
   ['with NaN', '{"instances":[[NaN,1,1,1]]}', 400, /^Unrecognized request format/],
   ['with 1e400', '{"instances":[[1e400,1,1,1]]}', 400, /^Unrecognized request format/],
   [
-    'nested too deeply',
+    'that is nested too deeply',
     `{"instances":${'['.repeat(5000)}`,
     400,
     /^Unrecognized request format: Nested deeper/,
@@ -158,7 +163,7 @@ test.each([
   expect(await response.json()).toEqual(body)
 })
 
-test('redirects a trailing slash, with an empty body', async () => {
+test('redirects a path with a trailing slash, and sends no body', async () => {
   const answer = await get(server, '/v1/models/iris/')
   expect([answer.status, answer.headers.get('location'), answer.text]).toEqual([307, '/v1/models/iris', ''])
 })

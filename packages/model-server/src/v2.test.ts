@@ -130,10 +130,10 @@ const one = (changes: object) => ({ inputs: [{ ...input, ...changes }] })
 const without = (key: keyof typeof input) => ({ inputs: [{ ...input, [key]: undefined }] })
 
 test.each([
-  ['not JSON', '{"inputs": [', 'json_invalid', [12]],
-  ['nested too deeply', '['.repeat(200), 'json_invalid', [100]],
-  ['empty', '', 'missing', []],
-  ['a list', '[]', 'model_attributes_type', []],
+  ['that is not JSON', '{"inputs": [', 'json_invalid', [12]],
+  ['that is nested too deeply', '['.repeat(200), 'json_invalid', [100]],
+  ['that is empty', '', 'missing', []],
+  ['that is a list', '[]', 'model_attributes_type', []],
   ['without inputs', '{}', 'missing', ['inputs']],
   ['with inputs that are not a list', { inputs: {} }, 'list_type', ['inputs']],
   ['with an input that is not an object', { inputs: [1] }, 'model_attributes_type', ['inputs', 0]],
@@ -176,9 +176,15 @@ test.each([
     /has no input "c"; its inputs are "a", "b"/,
   ],
   ['a missing input', PAIR, { inputs: [pairInput] }, 400, /Input "b" of model "pair" is missing/],
-  ['an input twice', PAIR, { inputs: [pairInput, pairInput] }, 400, /Input "b" of model "pair" is missing/],
+  [
+    'the same input twice',
+    PAIR,
+    { inputs: [pairInput, pairInput] },
+    400,
+    /Input "b" of model "pair" is missing/,
+  ],
   ['too many inputs', IRIS, { inputs: [input, input] }, 400, /2 inputs given/],
-  ['no inputs', IRIS, { inputs: [] }, 400, /Input "X" of model "iris" is missing/],
+  ['an empty list of inputs', IRIS, { inputs: [] }, 400, /Input "X" of model "iris" is missing/],
   ['an unknown output', IRIS, { inputs: [input], outputs: [{ name: 'y' }] }, 400, /has no output "y"/],
   [
     'data that does not match the shape',
@@ -242,7 +248,7 @@ test.each([
   ['1e39 for FP32', IRIS, one({ data: [1, 2, 3, 1e39] }), 500, /^ValueError : input "X": 1e\+39 is not/],
   ['ragged data', IRIS, one({ data: [[1, 2, 3], [4]] }), 500, /^ValueError : .*inhomogeneous/],
   [
-    'an error that only the engine detects',
+    'inputs that only the engine can reject',
     PAIR,
     {
       inputs: [
@@ -274,7 +280,7 @@ test.each([
   expect([response.status, await response.json()]).toEqual([status, body])
 })
 
-test('lists the allowed methods with 405', async () => {
+test('lists the allowed methods in a 405 response', async () => {
   const response = await fetch(server.url + IRIS, { method: 'PUT' })
   expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
 })

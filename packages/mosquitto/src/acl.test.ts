@@ -57,7 +57,7 @@ describe('a user', () => {
   })
 
   test.each(['a/b', '+', '#', '', ' a'])(
-    'with the invalid name %j may access no topic that contains a user name',
+    'cannot access any topic that contains a user name, if its own name is the invalid %j',
     (user) => {
       for (const topic of [`infer/request/${user}/iris`, 'infer/request/a/b/iris', 'infer/request//iris']) {
         expect(isAllowed(everyUser, user, 'write', topic)).toBe(false)

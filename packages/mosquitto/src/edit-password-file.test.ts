@@ -16,7 +16,7 @@ describe('setting a user', () => {
   })
 })
 
-test('deletes all lines of the user, and no other lines', () => {
+test('deletes all lines of a user, and no other lines', () => {
   expect(deleteUser('# c\nann:1\nbob:2\n ann: 3\n', 'ann')).toBe('# c\nbob:2\n')
   expect(deleteUser('ann:1\n', 'an')).toBeUndefined()
   expect(deleteUser('#ann:1\n', '#ann')).toBeUndefined()

@@ -67,7 +67,7 @@ describe('any text', () => {
 
   // kubectl uses a YAML 1.1 parser.
   test.each(['1.1', '1.2'] as const)(
-    'is preserved byte for byte in both kinds, for a YAML %s parser',
+    'is preserved byte for byte in a ConfigMap and in a Secret, for a YAML %s parser',
     (version) => {
       fc.assert(
         fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
@@ -84,13 +84,16 @@ describe('any text', () => {
   )
 })
 
-test.each(['\uff74', ''])('a Secret whose base64 is empty or looks like a number stays text: %j', (text) => {
-  const manifest = fileManifest(text, { kind: 'Secret', name: 'x' })
-  const { data } = parse(manifest, { version: '1.1' }) as { data: Record<string, unknown> }
-  expect(data['password.txt']).toBe(Buffer.from(text).toString('base64'))
-})
+test.each(['\uff74', ''])(
+  'the base64 in a Secret stays a string, even if it is empty or looks like a number: %j',
+  (text) => {
+    const manifest = fileManifest(text, { kind: 'Secret', name: 'x' })
+    const { data } = parse(manifest, { version: '1.1' }) as { data: Record<string, unknown> }
+    expect(data['password.txt']).toBe(Buffer.from(text).toString('base64'))
+  },
+)
 
-test.each(['yes', 'null', '123', '1e3', '0x1f', 'a.b'])('the name %s is written as text', (name) => {
+test.each(['yes', 'null', '123', '1e3', '0x1f', 'a.b'])('the name %s is written as a string', (name) => {
   const manifest = fileManifest(TEXT, { kind: 'ConfigMap', name, key: name })
   expect(parse(manifest, { version: '1.1' })).toMatchObject({ metadata: { name }, data: { [name]: TEXT } })
 })

@@ -34,7 +34,7 @@ export function fileManifest(text: string, options: FileManifestOptions): string
     `  namespace: ${scalar(namespace)}`,
     ...(kind === 'Secret' ? ['type: Opaque'] : []),
     'data:',
-    // Quoted, because base64 may consist of digits, which YAML would parse as a number.
+    // The value is quoted, because base64 may consist of digits, which YAML would parse as a number.
     `  ${scalar(key)}: ${kind === 'Secret' ? `"${Buffer.from(text).toString('base64')}"` : blockScalar(text)}`,
     '',
   ].join('\n')

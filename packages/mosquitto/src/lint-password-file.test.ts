@@ -45,11 +45,11 @@ test.each([
 
 test.each([
   ['a good file', GOOD, false, false],
-  ['a warning', `${GOOD}\n`, false, false],
+  ['a file with a warning', `${GOOD}\n`, false, false],
   ['a hash from mosquitto_passwd 2.1', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', true, false],
   ['a salt from mosquitto_passwd 2.1', `ann:$7$1000$${base64(64)}$${base64(64)}\n`, true, false],
   ['plain text', 'ann:secret\n', true, true],
-])('%s: rejected by Mosquitto 2.0: %j, by Mosquitto 2.1: %j', (_name, text, by20, by21) => {
+])('finds which versions of Mosquitto reject %s', (_name, text, by20, by21) => {
   const findings = lintPasswordFile(text)
   expect([isRefused(findings, '2.0'), isRefused(findings, '2.1')]).toEqual([by20, by21])
 })

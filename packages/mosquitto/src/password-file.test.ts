@@ -35,7 +35,7 @@ test('parses an empty file without lines, and a last line without a line feed', 
 })
 
 describe('a login', () => {
-  test.each([SHA512, PBKDF2])('with a hash from mosquitto_passwd is verified: %s', async (line) => {
+  test.each([SHA512, PBKDF2])('is verified with a hash from mosquitto_passwd: %s', async (line) => {
     const file = parsePasswordFile(`${line}\n`)
     expect(await verifyLogin(file, 'ann', 'pä:ss $w')).toBe(true)
     for (const wrong of ['pä:ss $', 'pä:ss $w ', 'pa:ss $w', '', 'pä:ss $w\0'])

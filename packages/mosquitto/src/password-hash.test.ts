@@ -23,7 +23,7 @@ const PASSWORDS = [
 
 describe('a new hash', () => {
   test.each(['sha512', 'sha512-pbkdf2'] as const)(
-    'made with %s verifies only its password',
+    'verifies only its own password with %s',
     async (algorithm) => {
       for (const password of PASSWORDS) {
         const hash = parsePasswordHash(await hashPassword(password, { algorithm, iterations: 10 }))
@@ -52,7 +52,7 @@ describe('a new hash', () => {
   })
 
   test.each([0, -1, 1.5, Number.NaN, ITERATIONS_MAX + 1])(
-    'with %d iterations is refused',
+    'is refused with %d iterations',
     async (iterations) => {
       await expect(hashPassword('x', { iterations })).rejects.toThrow(RangeError)
     },

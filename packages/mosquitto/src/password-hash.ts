@@ -34,7 +34,7 @@ export interface HashOptions {
 export const ITERATIONS_DEFAULT = 20_000
 /** More iterations cause a warning, because of the delay at every CONNECT. */
 export const ITERATIONS_ADVISED_MAX = 50_000
-/** The limit for hashing and verification; more would take seconds of a core for one CONNECT. */
+/** The limit for hashing and verification; with more, one CONNECT would take seconds of CPU time. */
 export const ITERATIONS_MAX = 10_000_000
 /** Maximum length of a password in UTF-8 bytes: the limit of MQTT (§1.5.6). */
 export const PASSWORD_BYTES_MAX = 65_535

@@ -1,7 +1,7 @@
 // Checks the names of MQTT users. `%u` in the access rules stands for the name, as a topic level.
 import { isCleanLevel } from '@inferwire/protocol'
 
-// Such names need no escaping in shells, topics, files and logs.
+// Names that need no escaping in shells, topics, files and logs.
 const PLAIN = /^[A-Za-z0-9_.@-]{1,64}$/
 const LONE_SURROGATE = /\p{Surrogate}/u
 

@@ -31,7 +31,7 @@ test('the status and retry time of the model server override the values in the p
   expect(new Problem('upstream_error', 'x', { status: 400 }).retryable).toBe(false)
 })
 
-test('any thrown value becomes a Problem; other errors become internal, without their details', () => {
+test('a thrown Problem stays the same; any other thrown value becomes an internal Problem, without its details', () => {
   const own = new Problem('bad_topic', 'x')
   expect(Problem.from(own)).toBe(own)
   for (const thrown of [new TypeError('secret'), 'secret', undefined, null, { toString: () => 'secret' }]) {

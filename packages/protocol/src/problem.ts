@@ -162,7 +162,7 @@ export const PROBLEMS = {
     502,
     true,
     'warn',
-    'A stream broke before its end, or the request was redelivered after it had begun.',
+    'A stream broke before its end, or the request was redelivered after the stream had begun.',
     'Send the request again.',
   ),
   internal: kind(

@@ -26,25 +26,29 @@ test('a card is read completely; unknown members are kept', () => {
 
 test.each<[what: string, payload: Uint8Array, mistake: RegExp, name?: string]>([
   ['an empty message', new Uint8Array(0), /not JSON/],
-  ['bytes', new Uint8Array([0xff, 0xfe]), /not JSON \(The body is not UTF-8\)/],
+  ['bytes that are not UTF-8', new Uint8Array([0xff, 0xfe]), /not JSON \(The body is not UTF-8\)/],
   ['half of a card', bytes(card).subarray(0, 40), /not JSON/],
   ['null', bytes(null), /not a JSON object/],
   ['a list', bytes([card]), /not a JSON object/],
-  ['the message {"name":"x","operations":[]}', bytes({ name: 'iris', operations: [] }), /"contract"/],
-  ['a contract that is not a number', bytes({ ...card, contract: '1' }), /"contract"/],
-  ['the contract 0', bytes({ ...card, contract: 0 }), /"contract"/],
+  ['a card without a contract', bytes({ name: 'iris', operations: [] }), /"contract"/],
+  ['a card with a contract that is not a number', bytes({ ...card, contract: '1' }), /"contract"/],
+  ['a card with contract 0', bytes({ ...card, contract: 0 }), /"contract"/],
   ['another model’s card', bytes({ ...card, name: 'digits' }), /"name"/],
-  ['a name that is an object', bytes({ ...card, name: { toString: 'iris' } }), /"name"/],
+  ['a card whose name is an object', bytes({ ...card, name: { toString: 'iris' } }), /"name"/],
   [
-    'a name that a request topic cannot contain',
+    'a card with a name that a request topic cannot contain',
     bytes({ ...card, name: 'a b' }),
     /"name" is not a valid/,
     'a b',
   ],
-  ['no operations', bytes({ ...card, operations: [] }), /"operations"/],
-  ['operations that are not names', bytes({ ...card, operations: ['infer', null] }), /"operations"/],
-  ['operations that are a string', bytes({ ...card, operations: 'infer' }), /"operations"/],
-])('%s is rejected as a card, with the reason', (_what, payload, mistake, name = 'iris') => {
+  ['a card without operations', bytes({ ...card, operations: [] }), /"operations"/],
+  [
+    'a card with operations that are not names',
+    bytes({ ...card, operations: ['infer', null] }),
+    /"operations"/,
+  ],
+  ['a card whose operations are a string', bytes({ ...card, operations: 'infer' }), /"operations"/],
+])('rejects %s, and gives the reason', (_what, payload, mistake, name = 'iris') => {
   expect(readCard(name, payload)).toEqual({ mistake: expect.stringMatching(mistake) as string })
 })
 
@@ -87,7 +91,7 @@ test.each([
   ['a list that is nested 101 levels deep', `${'['.repeat(101)}"]"${']'.repeat(101)}`],
   ['an object that is nested 100,000 levels deep', `${'{"a":'.repeat(100_000)}{}${'}'.repeat(100_000)}`],
   ['an integer of 41 digits', '1'.repeat(41)],
-  ['a list with such a number', '[1,{"a":[]},-1e999]'],
+  ['a list with a number that a double cannot represent', '[1,{"a":[]},-1e999]'],
 ])('%s in a member of a newer contract does not affect other members', (_what, value) => {
   const text = JSON.stringify(card).replace('{', `{"score":${value},"later":{"a":1,"b":${value}},`)
   const { card: read, mistake } = readCard('iris', new TextEncoder().encode(text))
@@ -96,7 +100,7 @@ test.each([
 })
 
 test.each(['1e400', '[1e400', '['.repeat(101), '{"contract":1e400}', '{"a":1e}'])(
-  'a value beyond the limits is not a card: %s',
+  'text that is invalid or beyond the limits is not a card: %s',
   (text) => {
     expect(readCard('iris', new TextEncoder().encode(text)).mistake).toBeDefined()
   },

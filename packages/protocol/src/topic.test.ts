@@ -76,7 +76,7 @@ describe('a request topic', () => {
     ['cam7', 'model'],
     ['cam7//infer', 'model'],
     ['cam7/iris/', 'operation'],
-  ])('"%s" is rejected with the name of the %s level', (rest, level) => {
+  ])('"%s" is rejected, and the message names the %s level', (rest, level) => {
     expect(() => topics.parseRequest(`plant/infer/request/${rest}`)).toThrow(`The ${level} level`)
   })
 })

@@ -75,7 +75,10 @@ export class TopicSpace {
   readonly root: string
   /** Topic filter for the requests of all clients. */
   readonly requestFilter: string
-  /** Not shared: every connector receives cancel messages, so that they reach the connector that runs the request. */
+  /**
+   * Topic filter for cancel messages. It is not shared, so that a cancel message reaches every connector, including the
+   * one that runs the request.
+   */
   readonly cancelFilter: string
   /** Topic filter for the statuses of all connectors. */
   readonly statusFilter: string

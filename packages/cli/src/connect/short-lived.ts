@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 /**
  * Disables allocation-site pretenuring. Until the code is optimized, requests overlap and their objects survive
  * a scavenge; V8 then permanently allocates such per-request objects in old space. There, each dead object keeps all
- * new objects that it references alive until a full collection. This costs up to half as much memory again
+ * new objects that it references alive until a full collection. This increases memory use by up to half
  * (decision 0009).
  */
 export function expectShortLives(): void {

@@ -93,7 +93,7 @@ function checkJson(text: string, from: string): void {
 
 async function readBodyFile(file: string): Promise<Buffer> {
   try {
-    // Checked before reading, because text above half a GiB cannot even be decoded. A pipe reports no size.
+    // The size is checked before reading, because text above half a GiB cannot even be decoded. A pipe reports no size.
     if ((await stat(file)).size > BODY_BYTES_MAX) throw tooLarge(`file "${file}"`)
     const bytes = await readFile(file)
     if (bytes.length > BODY_BYTES_MAX) throw tooLarge(`file "${file}"`)

@@ -32,7 +32,7 @@ describe('mosquitto_rr', () => {
     )
   })
 
-  test('never contains a password, which the shell reads from its file', () => {
+  test('never contains the password: the shell reads it from an environment variable or a file', () => {
     const login = { ...target, username: 'ann', password: 'secret' }
     expect(mosquittoLine({ ...request, target: login })).toContain('-u ann -P "$INFERWIRE_BROKER_PASSWORD"')
     const line = mosquittoLine({ ...request, target: { ...login, passwordFile: './my password' } })
@@ -40,7 +40,7 @@ describe('mosquitto_rr', () => {
     expect(line).not.toContain('secret')
   })
 
-  test('reads a file by its name, and sends an empty message if there is no body', () => {
+  test('reads the body from the named file, and sends an empty message if there is no body', () => {
     expect(mosquittoLine({ ...request, body: { bytes: Buffer.from('{}'), file: 'a b.json' } })).toMatch(
       / -m "\$\(cat < 'a b.json'\)"$/,
     )
@@ -72,7 +72,7 @@ describe('curl', () => {
     ['metadata', 'v1', '/v1/models/iris'],
     ['metadata', 'v2', '/v2/models/iris'],
     ['ready', 'v2', '/v2/models/iris/ready'],
-  ] as const)('for the operation %s in %s, calls the path %s', (operation, protocol, path) => {
+  ] as const)('for the operation %s of the protocol %s, calls the path %s', (operation, protocol, path) => {
     expect(curlLine(request, operation, protocol, 'http://127.0.0.1:8080/')).toContain(
       ` http://127.0.0.1:8080${path}`,
     )

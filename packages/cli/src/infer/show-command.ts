@@ -52,14 +52,15 @@ export function mosquittoLine({ target, model, operation, body, contentType }: S
     String(Math.ceil(target.timeoutMs / 1_000)),
   )
   if (contentType !== undefined) words.push('-D', 'publish', 'content-type', contentType)
-  // mosquitto_rr subscribes to -e and, with MQTT 5, sends it as the Response Topic; this is the default reply topic.
+  // mosquitto_rr subscribes to the topic after -e and, with MQTT 5, also sends it as the Response Topic. This command
+  // uses the default reply topic.
   words.push('-t', topic, '-e', topics.replyTopicOf(topic)!)
   if (body === undefined || body.bytes.length === 0) words.push('-n')
   else words.push('-m', messageWord(body))
   return shellLine(words)
 }
 
-/** Returns the curl command that sends the request directly to the model server, in a dialect with that operation. */
+/** Returns the curl command that sends the request directly to the model server. `dialect` must have the operation. */
 export function curlLine(
   { model, body, contentType }: ShownRequest,
   operation: OperationName,

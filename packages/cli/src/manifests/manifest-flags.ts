@@ -94,7 +94,7 @@ const USED_WITH_ONLY: Readonly<Record<NonNullable<ManifestFlags['only']>, Readon
   traefik: new Set<keyof ManifestFlags>(['port', 'tlsHost', 'tlsSecret']),
 }
 
-// Returns the option of the command line: --password-file for passwordFile.
+// Converts the name of a member to that of its command-line option: passwordFile -> --password-file.
 function optionName(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
@@ -180,7 +180,7 @@ function secretMount(text: string): SecretMount {
   return { secretName, mountPath }
 }
 
-// The broker's access rules depend only on these two values; the connector may be installed elsewhere.
+// Returns only the values on which the broker's access rules depend, because the connector may be installed elsewhere.
 function namesOf({ root, broker }: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const username = (broker as { readonly username?: unknown } | undefined)?.username
   return present({ root, broker: username === undefined ? undefined : { username } })

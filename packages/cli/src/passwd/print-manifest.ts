@@ -13,7 +13,7 @@ export interface ManifestFlags {
   readonly key?: string
 }
 
-// Kubernetes' size limit for annotations, because `kubectl apply` copies the object into an annotation.
+// Kubernetes' size limit for annotations: `kubectl apply` copies the object into an annotation.
 const APPLY_BYTES_MAX = 256 * 1024
 
 /** Prints the object, and lint's findings to standard error. @throws CliError for a file that a broker would reject */
@@ -21,7 +21,7 @@ export function printManifest(file: string, flags: ManifestFlags): void {
   const { text } = readFile(file)
   const findings = lintPasswordFile(text)
   for (const finding of findings) process.stderr.write(findingLine(file, finding))
-  // The broker's version is unknown here; 2.1 accepts more files.
+  // The broker's version is unknown here, so this checks for 2.1, which accepts more files than 2.0.
   if (isRefused(findings, '2.1')) {
     throw new CliError(
       EXIT.badInput,

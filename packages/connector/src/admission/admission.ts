@@ -36,7 +36,7 @@ export class Admission {
     const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
     const request = new AdmittedRequest(delivery, routed, body, headers, deadline)
     try {
-      // With QoS 0 nothing is redelivered, and a broker may forward a client's DUP flag.
+      // A QoS 0 message is never redelivered; if it has the DUP flag, the broker has forwarded the client's flag.
       this.#clients.enter(request, nowMs, delivery.dup && delivery.qos > 0)
     } catch (problem) {
       deadline.end()

@@ -14,7 +14,7 @@ const name = (parts: Partial<RequestName> = {}): RequestName => ({
   ...parts,
 })
 
-// A request whose deadline reports when it was stopped; its timer is not used.
+// Creates a request that calls `stopped` when it is stopped. The timer of its deadline is not used.
 function request(parts: Partial<RequestName>, stopped: (code: string) => void = () => {}): RunningRequest {
   const deadline = new RequestDeadline(0, 0, 0)
   deadline.problem = undefined
@@ -119,7 +119,7 @@ test('admits a burst of one second, then requests at the configured rate, and su
   expect(Array.from({ length: 11 }, () => ask(60_000)).filter((answer) => answer === 'ok')).toHaveLength(10)
 })
 
-test('admits single requests at a rate below one per second', () => {
+test('admits single requests if the configured rate is below one per second', () => {
   const clients = new Clients({ inFlightMax: 100, requestsPerSecond: 0.5 })
   clients.enter(request({}), 0)
   expect(() => clients.enter(request({}), 1_000)).toThrow('limit of 0.5 requests per second')

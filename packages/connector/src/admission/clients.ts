@@ -1,4 +1,4 @@
-// The clients with requests in flight: their limits, their rates, and the requests that a cancel message names.
+// Tracks the clients with requests in flight: applies their limits and rates, and finds the requests to cancel.
 import { Problem } from '@inferwire/protocol'
 import type { RequestName } from '../step.ts'
 import type { RequestDeadline } from './deadline.ts'
@@ -58,11 +58,11 @@ interface Client {
 
 // Suggested wait for a client that has too many requests in flight.
 const RETRY_AFTER_MS = 500
-// Up to this number, idle clients are kept too, because their rate is still needed, and removing and adding them would
-// cost more.
+// Idle clients are also kept, up to this number in total, because their rate is still needed, and because removing and
+// re-adding them would cost more than keeping them.
 const CLIENTS_KEPT_MAX = 10_000
 
-/** The clients by name. Entering has a constant cost; a cancel message searches the requests of its client. */
+/** The clients by name. Adding a request has a constant cost; `cancel` searches all requests of one client. */
 export class Clients {
   readonly #bounds: ClientBounds
   readonly #clients = new Map<string, Client>()

@@ -1,4 +1,4 @@
-// The deadline of a request, through which it can also be cancelled.
+// The deadline of a request. A request is also cancelled through its deadline.
 import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
 
@@ -13,7 +13,8 @@ export class RequestDeadline implements Deadline {
     this.atMs = receivedAtMs + budgetMs
     // An expired request is not executed; a timer would fire too late to prevent it.
     if (this.atMs <= nowMs) expire(this, budgetMs)
-    // Rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it clears the timer.
+    // The delay is rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it
+    // clears the timer.
     else this.#timer = setTimeout(() => expire(this, budgetMs), Math.ceil(this.atMs - nowMs))
   }
 

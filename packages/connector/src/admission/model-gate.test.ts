@@ -263,7 +263,7 @@ describe('clients', () => {
     expect(budget.bytes).toBe(100)
   })
 
-  test('lose no waiting request to a new request that is rejected anyway', async () => {
+  test('keep all their waiting requests if a new request is rejected', async () => {
     const { gate } = arrange({ queueDepthMax: 3, queueBytesMax: 100 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 3, 30)
@@ -272,7 +272,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 3 })
   })
 
-  test('get nearly all their requests served while another client causes over 100 times the load of each', async () => {
+  test('get nearly all their requests served while another client sends over 100 times as many as each of them', async () => {
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
     const quiet: Entered[] = []
     let random = 1
@@ -348,7 +348,7 @@ describe('the wait', () => {
     expect(Math.max(...waits.slice(10))).toBeLessThanOrEqual(60_000)
   })
 
-  test('is rejected at once if it would exceed the deadline', async () => {
+  test('causes a rejection at once if it would exceed the deadline', async () => {
     const { gate } = arrange({ queueDepthMax: 4_096 })
     await load(gate, { callMs: 100, calls: 20, perCall: 2 })
     const waiting = gate.waiting
@@ -356,7 +356,7 @@ describe('the wait', () => {
     expect(() => gate.enter('a', 1, deadline)).toThrow(/another one would wait about \d\.\d s/)
     expect(gate.waiting).toBe(waiting)
     expect(gate.enter('a', 1, { ...deadline, atMs: performance.now() + 60_000 })).toBeInstanceOf(Promise)
-    // A request of another client would get its turn sooner.
+    // A request of another client may wait, because it gets its turn sooner.
     expect(gate.enter('b', 1, deadline)).toBeInstanceOf(Promise)
   })
 })

@@ -129,7 +129,7 @@ export class ModelGate implements Gate {
     waiter.deadline.waiting = undefined
     this.#queue.remove(waiter)
     this.#budget.give(waiter.bytes)
-    waiter.reject(this.#busy(', and other clients wait with fewer'))
+    waiter.reject(this.#busy(', and this client had the most waiting requests or bytes'))
   }
 
   #busy(why: string): Problem {

@@ -14,7 +14,10 @@ const DECISIONS_MAX = 10_000
 // The strings between the asterisks.
 type Glob = readonly string[]
 
-/** Without rules (no policy section) every client may use every model; with an empty list none may use any. */
+/**
+ * Without rules (no policy section), every client may use every model. With an empty list of rules, no client may use
+ * any model.
+ */
 export class Policy {
   #rules: readonly { readonly clients: readonly Glob[]; readonly models: readonly Glob[] }[] | undefined
   #showForbidden = false

@@ -16,7 +16,7 @@ test.each([
   ['HTTP://iris', 'https://iris'],
   ['https://iris', undefined],
   ['HTTPS://iris', undefined],
-])('returns the URL %s with TLS as %s', (url, secure) => {
+])('for the URL %s, withTls returns %s', (url, secure) => {
   expect(withTls(url)).toBe(secure)
 })
 
@@ -39,6 +39,6 @@ test.each([
   'http://h/v10',
   'http://v1',
   'http://h/v1x/',
-])('accepts the URL %s with or without a path prefix', (url) => {
+])('accepts the URL %s', (url) => {
   expect(modelUrlMistake(url)).toBeUndefined()
 })

@@ -36,7 +36,8 @@ test('escapes control characters in the name of an unknown variable', () => {
   expect(mistake?.source).toBe(String.raw`environment variable "INFERWIRE_\u001b[2J"`)
 })
 
-// Kubernetes (enableServiceLinks) sets these in every pod, for the Services `inferwire` and `inferwire-admin`.
+// Kubernetes (enableServiceLinks) sets these variables in every pod for Services named `inferwire` and
+// `inferwire-admin`.
 test('ignores the variables of Kubernetes Services', () => {
   const env = Object.fromEntries(
     ['INFERWIRE', 'INFERWIRE_ADMIN'].flatMap((service) => [

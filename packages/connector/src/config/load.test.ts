@@ -291,7 +291,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   ['text', 'hello', [/must contain a map of options/]],
   ['a control character', 'root: |\u001b\n', [/:1:8: is not valid YAML: [^\u001b]*$/]],
   ['an empty file', '# nothing\n', [/is empty; write `\{\}`/]],
-])('reports the place and the remedy of %s', (_what, text, messages) => {
+])('reports the place of a mistake and its remedy: %s', (_what, text, messages) => {
   const { message } = errorOf(() => load(text))
   for (const expected of messages) expect(message).toMatch(expected)
   expect(message).toContain(file)

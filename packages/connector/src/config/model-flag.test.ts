@@ -20,7 +20,7 @@ test.each([
   ['iris=http://h,port=1', 'has the unknown setting "port=1"'],
   ['iris@1=http://h', 'iris@1 is not a model name'],
   ['__proto__=http://h', '__proto__ is not a model name'],
-])('rejects %j with the expected form', (flag, message) => {
+])('rejects %j, and shows the expected form', (flag, message) => {
   expect(() => parseModelFlag(flag)).toThrow(message)
   expect(() => parseModelFlag(flag)).toThrow('NAME=URL[,protocolVersion=grpc-v2|v1|v2][,modelName=NAME_ON_SERVER]')
 })

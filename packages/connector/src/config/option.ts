@@ -50,7 +50,8 @@ export function integer(range: Range, unit: OptionText['unit'], description: str
  */
 export function bytesOfMemory(range: Range, part: number, description: string) {
   const schema = wholeNumber(range).default(() => {
-    // An unknown limit is 0 or undefined; without a limit, the number far exceeds the machine's memory.
+    // Node.js returns 0 or undefined for an unknown limit, and a number far above the machine's memory if there is no
+    // limit.
     const limit = process.constrainedMemory() || Infinity
     return Math.max(range.min, Math.min(range.default, Math.floor(limit / part)))
   })

@@ -43,7 +43,7 @@ test('reports the change of a ConfigMap volume once', () => {
   expect(changes).toBe(1)
 })
 
-test('reports a changed file once it is unchanged for one interval, and a deleted file only once it exists again', () => {
+test('reports a changed file after one interval without changes, and a deleted file only after it exists again', () => {
   const file = join(folder, 'inferwire.yaml')
   writeFileSync(file, 'root: a')
   start(file)

@@ -117,7 +117,7 @@ test.each([
   ['has line breaks or characters that are not allowed in a header', `${CANARY}\r\nx-injected: 1`],
   ['has line breaks or characters that are not allowed in a header', `${CANARY}ä`],
   ['is larger than 16384 bytes', CANARY.repeat(2_000)],
-])('names the token file, but not its content, if the file %s', (detail, text) => {
+])('reports that the token file %s, and does not show its content', (detail, text) => {
   writeFileSync(file, text)
   const problem = problemOf(tokenFile(file, ORIGIN, now))
   expect(problem.code).toBe('unauthorized_upstream')

@@ -39,7 +39,8 @@ export class AnswerMemory {
   readonly #key = new Int32Array(DIGEST_WORDS)
   #oldest = 0
   #end = 0
-  // Offset at which the upper part ends, while newer entries are stored at lower offsets than the oldest entry.
+  // While the newest entries are stored at lower offsets than the oldest entry: the offset at which the older entries
+  // end. Otherwise 0.
   #wrapAt = 0
   #count = 0
   #used = 0
@@ -109,7 +110,7 @@ export class AnswerMemory {
     const bodyAt = metaAt + this.#words[word + META_BYTES]!
     const meta = this.#bytes.toString('utf8', metaAt, bodyAt)
     const bodyBytes = this.#words[word + BODY_BYTES]!
-    // Copied, because the ring may be overwritten while the answer is published.
+    // The body is copied, because the ring may be overwritten while the answer is published.
     const body = bodyBytes === -1 ? undefined : Buffer.from(this.#bytes.subarray(bodyAt, bodyAt + bodyBytes))
     const status = this.#words[word + STATUS]!
     return status === PROBLEM ? readProblem(meta, body) : readResponse(status, meta, body!)

@@ -8,7 +8,10 @@ const DIGESTED_BYTES_MAX = 16 * 1024
 // Large enough for name, Correlation Data and body of nearly every request.
 const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
 
-/** Returns whether equal keys identify the same request. Without id and Correlation Data, this needs the DUP flag. */
+/**
+ * Returns whether equal keys identify the same request. For a request without id and Correlation Data, they do so only
+ * if the DUP flag is set.
+ */
 export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Delivery, 'dup'>): boolean {
   return id !== undefined || correlationData !== undefined || dup
 }

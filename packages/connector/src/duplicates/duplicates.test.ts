@@ -91,7 +91,7 @@ test("remembers an answer for the rest of the request's expiry, or for the confi
   expect([isKnown('long', 59_999), isKnown('long', 60_000)]).toEqual([true, false])
 })
 
-test('remembers the answer to a call that took longer than the window, counted from the end of the call', () => {
+test('remembers the answer to a call that took longer than the window, which begins at the end of the call', () => {
   const duplicates = arrange(100_000, 1_000)
   duplicates.ended(duplicates.begin(keyOf('slow'), 0, delivery, true), answer('a'), false, 180_000)
   expect(text(duplicates.find(keyOf('slow'), 180_999))).toBe('a')
@@ -119,7 +119,7 @@ test.each([
   ['a connection that broke', new Problem('upstream_unreachable', 'x'), false],
   ['an error of the model', new Problem('upstream_error', 'x', { status: 500 }), false],
 ])(
-  'after %s, runs a non-repeatable request again only if it never reached the model',
+  'runs a non-repeatable request again only if it never reached the model (outcome: %s)',
   (_what, problem, mayRun) => {
     const duplicates = arrange()
     const execution = duplicates.begin(keyOf('once'), 0, delivery, false)
@@ -177,7 +177,7 @@ test('finds running requests, however many share a hash bucket', () => {
   )
 })
 
-test('returns remembered outcomes byte for byte, the newest for each key, without exceeding its size', () => {
+test('returns the newest outcome for each key byte for byte, without exceeding the size of the memory', () => {
   const outcome = fc.oneof(
     fc.record({
       status: fc.integer({ min: 200, max: 299 }),
@@ -233,7 +233,7 @@ function plain(outcome: Outcome): unknown {
   }
 }
 
-test('does not keep an answer that would fill most of the memory, and keeps nothing without memory', () => {
+test('does not keep an answer that would fill most of the memory, and keeps nothing if the memory has size 0', () => {
   const duplicates = arrange(10_000)
   ran(duplicates, keyOf('small'), answer('a'))
   ran(duplicates, keyOf('large'), answer(Buffer.alloc(5_000)))

@@ -13,7 +13,7 @@ export interface DuplicateLimits {
 }
 
 const NO_PAYLOAD = Buffer.alloc(0)
-// A power of two, large enough for short chains at the largest Receive Maximum.
+// A power of two, large enough to keep the chains short at the largest Receive Maximum.
 const BUCKETS = 4096
 // Limit on the keys of non-repeatable requests that are kept after their answers; the oldest are removed first.
 const FACTS_MAX = 65_536

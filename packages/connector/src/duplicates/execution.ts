@@ -108,8 +108,8 @@ export class Execution {
   }
 }
 
-// One reply is enough if the broker redelivered the request, on a new connection or on the connection of a lane. Two
-// redeliveries on the same connection are two requests, because the client repeated the first.
+// If the broker redelivered the request, on a new connection or on the connection of a lane, one reply is enough. Two
+// redeliveries on the same connection need two replies: they are a request and its repeat by the client.
 function isReplaced({ delivery, target, isSuperseded }: Requester, by: Requester): boolean {
   if (isSuperseded || by.delivery.qos === 0 || target.topic !== by.target.topic) return false
   return delivery.isLost || (by.delivery.dup && delivery.connection !== by.delivery.connection)

@@ -183,7 +183,8 @@ export class Circuit {
     if (epoch !== this.#epoch || this.#hasEnded) return
     const nowMs = performance.now()
     this.#probes -= 1
-    // The circuit is already open, so cold starts need no exception. Treating the server as warm makes failures count.
+    // Treats the server as warm, so that the failure counts: cold starts need no exception, because the circuit is
+    // already open.
     const sign = error === undefined ? 'alive' : this.#signOf(error, nowMs - startedAtMs, true)
     if (sign === 'alive') {
       this.#answeredWith(error, nowMs)

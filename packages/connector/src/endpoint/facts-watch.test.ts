@@ -40,7 +40,7 @@ beforeEach(() => {
 })
 afterEach(() => void vi.useRealTimers())
 
-// After the other answers, the last answer is repeated. `random` is 1, so each pause has its maximum length.
+// When only the last answer is left, it is repeated. `random` is 1, so each pause has its maximum length.
 function start(known: ModelFacts | undefined, ...given: (ModelFacts | Problem)[]): FactsWatch {
   answers = given
   const watch = new FactsWatch({
@@ -61,7 +61,7 @@ function start(known: ModelFacts | undefined, ...given: (ModelFacts | Problem)[]
 
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 
-// Tells the circuit about a client's request and its result, as the breaker does.
+// Reports a client's request and its result to the circuit, as the breaker does.
 function request(error?: Error): void {
   const nowMs = performance.now()
   const { epoch } = circuit
@@ -108,7 +108,7 @@ test('a model that loads late is exposed on the first request for it, not after 
 test.each([
   ['its configuration', V1, REFUSED],
   ['an answer', undefined, V1],
-])('does not query a model known from %s again while there are no requests', async (_, known, answer) => {
+])('sends only one query for a model known from %s while there are no requests', async (_, known, answer) => {
   start(known, answer)
   await pass(DAY_MS)
   expect(asked).toBe(1)
@@ -128,7 +128,7 @@ test.each([
   ['answers', undefined],
   ['refuses', new Problem('upstream_error', 'Unexpected shape for input "X".', { status: 400 })],
 ])(
-  'learns the new tensors of a model reloaded without a failure, if the server %s the next requests',
+  'learns the new tensors of a model that was reloaded without a failure and now %s requests',
   async (_, outcome) => {
     start(undefined, WITH_INPUT, WITH_OTHER_INPUT)
     await pass(DAY_MS)

@@ -101,7 +101,8 @@ export class FactsWatch {
       this.#options.circuit.expectAnswer()
       return
     }
-    // A return may already have waited for `PAUSE_MAX_MS`, so the pause is reset only if twice that time has passed.
+    // The current pause may have delayed this return by up to `PAUSE_MAX_MS`, so the pause is reset only if twice that
+    // time has passed.
     if (sinceMs > 2 * PAUSE_MAX_MS) this.#returnPauseMs = 0
     this.#returnPauseMs = Math.min(Math.max(RETURN_PAUSE_MIN_MS, this.#returnPauseMs * 2), PAUSE_MAX_MS)
     void this.#askUntilKnown(this.#random() * RETURN_JITTER_MS)

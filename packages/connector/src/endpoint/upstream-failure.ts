@@ -15,7 +15,7 @@ export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy' | 'r
 /** The only errors that are retried. A model's own error for a request (400, 500, …) is a plain `Problem`. */
 export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
-  /** This is also reported to the client, even with the server's own 502 or 504, because the error is temporary. */
+  /** The client receives this value too, even with the server's own 502 or 504, because the error is temporary. */
   override readonly retryable = true
   /** Whether the model may have run, so that a retry may run it twice. */
   readonly maybeExecuted: boolean

@@ -1,4 +1,4 @@
-// Tests how often a real server that fails in various ways is called, the outcome, and the state of the circuit.
+// Uses a real server that fails in various ways; checks the number of calls, the outcome and the state of the circuit.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net'
@@ -58,7 +58,7 @@ async function listen(server: Server): Promise<string> {
 
 interface Asked {
   readonly outcome: EndpointResponse | Problem
-  /** The code of its problem, or its status. */
+  /** The code of the problem, or the status of the response. */
   readonly result: string | number
 }
 
@@ -220,9 +220,9 @@ describe.each<{
     code: 'upstream_error',
     isDown: false,
   },
-])('$fault', ({ bad, mended, code, isDown }) => {
+])('the fault $fault', ({ bad, mended, code, isDown }) => {
   test.each([true, false])(
-    'that occurs once is retried if a retry is safe (repeatable: %s)',
+    'is retried if it occurs once and a retry is safe (repeatable: %s)',
     async (isRepeatable) => {
       const server = await startServer(bad, 1)
       const trial = new Trial(server.url, isRepeatable)
@@ -234,7 +234,7 @@ describe.each<{
     },
   )
 
-  test('that persists is reported with its code, and opens the circuit if the server is down', async () => {
+  test('is reported with its code if it persists, and opens the circuit if the server is down', async () => {
     const server = await startServer(bad, Infinity)
     const trial = new Trial(server.url)
     expect((await trial.ask()).result).toBe(200)

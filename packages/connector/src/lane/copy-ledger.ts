@@ -31,7 +31,7 @@ export class CopyLedger {
     this.#ageMaxMs = ageMaxMs
   }
 
-  /** Decides about a copy on the main session. `undecided`: nothing is known about a copy on the lane. */
+  /** Decides what to do with a copy on the main session. `undecided`: nothing is known about a copy on the lane. */
   verdictOnMain(fingerprint: string): 'handle' | 'drop' | 'undecided' {
     if (this.#add(this.#owed, fingerprint, -1)) return 'handle'
     if (this.#fresh(this.#ahead, fingerprint) <= 0) return 'undecided'

@@ -1,4 +1,5 @@
-// A broker with two sessions whose deliveries interleave in any way: no request may be lost, whatever the lane does.
+// Simulates a broker with two sessions, whose deliveries interleave in any order. No request may be lost, whatever the
+// lane does.
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ByteBudget } from '../admission/byte-budget.ts'
@@ -150,7 +151,7 @@ test('handles every request at least once, in whatever order the sessions delive
   )
 })
 
-test('handles as many equal requests as the client published', () => {
+test('handles at least as many equal requests as the client published', () => {
   fc.assert(
     fc.property(actions, (steps) => {
       const sessions = new TwoSessions(() => 'the same')
@@ -180,7 +181,7 @@ test('handles each request exactly once if both sessions are prompt, whenever th
   )
 })
 
-test('handles as many requests as published if a client repeats a few of them', () => {
+test('handles at least as many requests as the client published, even if the client repeats some of them', () => {
   fc.assert(
     fc.property(actions, fc.infiniteStream(fc.nat(6)), (steps, names) => {
       const sessions = new TwoSessions(() => `request ${names.next().value as number}`)

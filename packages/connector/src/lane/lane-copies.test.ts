@@ -166,7 +166,7 @@ test("drops the main session's copies once a lane with a backlog delivers reques
 
 test.each([
   [
-    'while the lane is down',
+    'while the lane was down',
     () => {
       copies.laneJoins()
       main('a')
@@ -175,14 +175,14 @@ test.each([
     },
   ],
   [
-    'before the lane existed, after a timeout',
+    'because the lane did not deliver it in time',
     () => {
       copies.laneReady(false)
       main('a')
       vi.advanceTimersByTime(2_500)
     },
   ],
-])('handles a repeat of a request that it handled %s', (_when, begin) => {
+])('handles every repeat of a request that was handled %s', (_when, begin) => {
   begin()
   main('a')
   lane('a')

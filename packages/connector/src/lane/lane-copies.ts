@@ -216,8 +216,8 @@ export class LaneCopies {
     else if (this.#state !== 'away') this.#startTimer(fingerprint, held)
   }
 
-  // Earlier copies may be older than the lane. While the lane is leaving, later copies may belong to requests that it
-  // no longer receives.
+  // Both sessions have delivered this request. Earlier copies are handled, because they may be older than the lane.
+  // While the lane is leaving, only one copy is dropped, because the lane may no longer receive later requests.
   #sameOnBoth(fingerprint: string, isNamed: boolean): void {
     if (this.#state === 'leaving') return this.#dropOne(fingerprint)
     for (const earlier of this.#held.keys()) {

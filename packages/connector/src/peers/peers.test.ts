@@ -223,7 +223,7 @@ test.each([
   [Date.UTC(2099, 11, 31), true],
   [Date.UTC(2100, 5), false],
   [8.64e15, false],
-])("passes on a predecessor's status with birth %i: %j", (timestamp, isFollowed) => {
+])("decides whether to pass on a predecessor's status with the timestamp %i: %j", (timestamp, isFollowed) => {
   const peers = peersOf()
   receive(peers, 'edge', status({ timestamp }))
   peers.subscribed(BORN)

@@ -35,13 +35,13 @@ interface Peer {
   logged: string | undefined
 }
 
-// If the birth time of a predecessor is not later than this, in milliseconds since the epoch, this process chooses a
-// birth time that follows it. The limit is an absolute time, because our own clock may have been set back by decades.
-// Beyond the limit, the chosen birth time would make our status unreadable for all connectors.
+// Limit on the birth time of a predecessor, in milliseconds since the epoch. Up to the limit, this process chooses a
+// later birth time than its predecessor's. Beyond it, such a birth time would make our status unreadable for all
+// connectors. The limit is an absolute time, because our own clock may have been set back by decades.
 const BIRTH_MAX = Date.UTC(2100, 0)
 // Limit on the statuses that are kept; further connectors are ignored.
 const PEERS_MAX = 1_000
-// Roughly 3,000 models. The statuses of other connectors are parsed and kept in memory.
+// Enough for roughly 3,000 models. Limited, because the statuses of other connectors are parsed and kept in memory.
 const STATUS_BYTES_MAX = 64 * 1024
 // Timeout for a slow broker. A broker normally sends the retained statuses together with the SUBACK, and our own status
 // after them.
@@ -57,7 +57,7 @@ export class Peers {
   readonly #news: PeerNews
   readonly #peers = new Map<string, Peer>()
   #predecessor: ConnectorStatus | undefined
-  // Whether the status of an earlier process has been passed on, or no such status exists.
+  // Whether the status of an earlier process has been passed on, or is known not to exist.
   #isPredecessorDone = false
   // The birth time of this process on the current connection; undefined before the connection is subscribed.
   #bornAtMs: number | undefined
@@ -159,7 +159,7 @@ export class Peers {
     } else if (!this.#isPredecessorDone && status.timestamp <= BIRTH_MAX) {
       // Only the first status is kept, because a status on a later connection may be our own.
       this.#predecessor ??= status
-      // The timer has already fired, without waiting for the predecessor's status.
+      // The timer has already fired, so nothing else will pass on this status.
       if (this.#isKnown) this.#handOnPredecessor()
     }
   }

@@ -41,7 +41,7 @@ export class Journal {
 
   /** Records that the request is about to run. The record is on disk when this returns, unless the folder is broken. */
   begin(fingerprint: string): void {
-    // Requests without id and Correlation Data may have the same fingerprint; such requests count once together.
+    // Requests without id and Correlation Data may have the same fingerprint; such requests share one record.
     this.#running.set(fingerprint, (this.#running.get(fingerprint) ?? 0) + 1)
     this.#records.delete(fingerprint)
     this.#records.set(fingerprint, (this.attempts.get(fingerprint) ?? 0) + 1)
@@ -79,8 +79,8 @@ export class Journal {
     this.#try(() => rmSync(join(this.#folder, JOURNAL_FILE), { force: true }))
   }
 
-  // Written to a temporary file that is then renamed, so that after a crash at any point the file has either the old or
-  // the new content.
+  // Writes to a temporary file and renames it, so that after a crash at any point the file has either the old or the
+  // new content.
   #save(): void {
     const path = join(this.#folder, JOURNAL_FILE)
     this.#try(() => {

@@ -15,7 +15,7 @@ interface Slot {
  */
 export class RetainedPublisher {
   readonly #send: SendRetained
-  // Bounded, because the only topics are the status and the cards of configured models.
+  // The number of slots is bounded, because the only topics are the status and the cards of configured models.
   readonly #slots = new Map<string, Slot>()
 
   constructor(send: SendRetained) {

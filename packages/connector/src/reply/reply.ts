@@ -99,7 +99,7 @@ function message(
   return { topic: target.topic, payload, qos: target.qos, retain: false, properties }
 }
 
-// Rounded to tenths of a millisecond, the useful precision of the clock.
+// Rounds times to tenths of a millisecond, the useful precision of the clock.
 function serverTiming({ queueMs, upstreamMs }: ReplyContext): string {
   const queue = `queue;dur=${tenths(queueMs)}`
   return upstreamMs === undefined ? queue : `${queue}, upstream;dur=${tenths(upstreamMs)}`

@@ -9,7 +9,7 @@ interface Pending {
   readonly wanted: (() => void) | undefined
 }
 
-/** Finds models by the name in the topic; a name that is not in the table is not used for anything. */
+/** Finds models by the name in the topic. A request with a name that is not in the table reaches no model server. */
 export class ModelTable {
   readonly #models = new Map<string, ExposedModel>()
   // Configured models whose server has not answered yet.

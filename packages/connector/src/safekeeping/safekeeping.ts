@@ -76,7 +76,7 @@ export class Safekeeping {
     const text = writeKept(delivery)
     const size = Buffer.byteLength(text)
     if (this.#bytes + size > BYTES_MAX) {
-      this.#listener.refused(`its folder is full: ${this.#bytes} of at most ${BYTES_MAX} bytes are in use`)
+      this.#listener.refused(`the folder is full: ${this.#bytes} of at most ${BYTES_MAX} bytes are in use`)
       return undefined
     }
     const path = join(this.#folder, `${randomUUID()}.request.json`)

@@ -259,7 +259,7 @@ test('holds back all PUBACKs before the identifier of a delivery without a keepe
   expect(sent.slice(distanceMax).every((packetId, index) => packetId === distanceMax + 1 + index)).toBe(true)
 })
 
-test('keeps holding back PUBACKs for the next delivery that cannot give up its identifier', () => {
+test('still holds back PUBACKs if the next delivery cannot give up its identifier either', () => {
   const { sent, heldBack, receive, receiveMany } = arrange(AS_SETTLED, { identifiers: FEW })
   const [first, second] = receiveMany(1, 2)
   for (let packetId = 3; packetId <= 11; packetId++) receive(packetId).settle()
@@ -275,7 +275,7 @@ test('keeps holding back PUBACKs for the next delivery that cannot give up its i
 })
 
 describe('after redelivery on a new connection', () => {
-  test('the distance of a delivery is counted from its identifier to the first new identifier', () => {
+  test('identifiers that the previous connection used count toward the limit for handing over a delivery', () => {
     const keeper = vi.fn<Keeper>(() => () => {})
     const { sent, receive } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
     const held = receive(3, 1, true)

@@ -63,8 +63,8 @@ export class AckOrder implements Acknowledgements {
   readonly #options: AckOrderOptions
   readonly #identifiers: Identifiers
   #holdMaxMs: number
-  // Deliveries received at or before this time may be overtaken. In `bounded` order the timer advances it, so that the
-  // clock is not read for each acknowledgement.
+  // Deliveries received at or before this time may be overtaken. In `bounded` order the timer advances this time, so
+  // that the clock is not read for each acknowledgement.
   #oldBeforeMs: number
   // Deliveries whose order is kept, from `#head` on, with consecutive places. Their number is bounded by our Receive
   // Maximum or by the broker's window.
@@ -93,7 +93,7 @@ export class AckOrder implements Acknowledgements {
   #firstOvertaking = 0
   #openIfIgnoredAtEnd = 0
   #heldBy: ReceivedDelivery | undefined
-  // Armed only while a settled delivery is held behind a head that is not yet overdue.
+  // Runs only while a settled delivery is held behind a head that is not yet overdue.
   #timer: NodeJS.Timeout | undefined
   #ended = false
 
@@ -210,8 +210,8 @@ export class AckOrder implements Acknowledgements {
     for (let first = queue[this.#head]; first !== undefined; first = queue[this.#head]) {
       const isDone = this.#isDone(first)
       if (!isDone && (this.#heldBehindHead === 0 || first.receivedAtMs > this.#oldBeforeMs)) break
-      // Cleared now, before its block is removed: otherwise V8 would move the delivery to old space, which only a full
-      // garbage collection clears.
+      // The place is cleared now, before its block is removed: otherwise V8 would move the delivery to old space, which
+      // only a full garbage collection clears.
       queue[this.#head] = undefined
       this.#head += 1
       if (first.settled) this.#heldBehindHead -= 1

@@ -218,7 +218,7 @@ test('stops watching a broker that delivers more messages than Receive Maximum a
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('ends the probe and forgets the size of the window if the broker has discarded the session', () => {
+test('ends the probe and forgets how many messages were in flight if the broker has discarded the session', () => {
   const { tolerance, connect, reconnects } = arrange()
   const first = connect()
   first.receive()

@@ -1,4 +1,4 @@
-// Brokers that do not support optional MQTT 5 features: retained messages, shared subscriptions, wildcards.
+// Tests a session with brokers that lack an optional feature: retained messages, shared subscriptions or wildcards.
 import { generate, type IConnackPacket, type IPublishPacket, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
 import type { OutgoingMessage } from './publish-encoder.ts'
@@ -61,7 +61,7 @@ const publishesOf = (broker: ScriptedBroker): IPublishPacket[] =>
 const willsOf = (broker: ScriptedBroker): (boolean | undefined)[] =>
   broker.received.flatMap(({ packet }) => (packet.cmd === 'connect' ? [packet.will?.retain] : []))
 
-test('publishes nothing with Retain after Retain Available 0, and warns once', async () => {
+test('publishes nothing with Retain if the broker sends Retain Available 0, and warns once', async () => {
   const { session, broker, warnings, errors, until } = await arrange({ connack: { retainAvailable: false } })
   expect(await session.publish(STATUS)).toEqual({ kind: 'acknowledged', reasonCode: 0 })
   expect(publishesOf(broker).map(({ topic, retain }) => [topic, retain])).toEqual([['status', false]])
@@ -149,7 +149,7 @@ test('sends retained messages without a warning if the broker supports them', as
 })
 
 test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
-  'does not connect with a share to a broker that does not support shared subscriptions, and reports why: %j',
+  'does not connect with a share name to a broker without shared subscriptions, and reports why (options: %o)',
   async (options) => {
     const testSession = await arrange({ connack: { sharedSubscriptionAvailable: false } }, {
       share: 'g',
@@ -165,7 +165,7 @@ test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
   },
 )
 
-test('connects without a share to a broker that does not support shared subscriptions', async () => {
+test('connects without a share name to a broker that does not support shared subscriptions', async () => {
   const testSession = await arrange({ connack: { sharedSubscriptionAvailable: false } })
   await testSession.until(() => testSession.timesReady === 1)
 })

@@ -55,7 +55,7 @@ test.each([
     'a DISCONNECT with two Reason Strings',
     [...CONNACK, 0xe0, 10, 0x8e, 8, 0x1f, 0, 1, 0x61, 0x1f, 0, 1, 0x62],
   ],
-  ['a DISCONNECT whose Reason String runs past it', [...CONNACK, 0xe0, 5, 0x8e, 3, 0x1f, 0, 5]],
+  ['a DISCONNECT whose Reason String runs past its packet', [...CONNACK, 0xe0, 5, 0x8e, 3, 0x1f, 0, 5]],
   ['a PUBLISH with QoS 2', [...CONNACK, 0x34, 6, 0, 1, 0x61, 0, 1, 0]],
   ['an empty CONNACK', [0x20, 0]],
   ['a CONNACK with nothing but flags', [0x20, 1, 0]],

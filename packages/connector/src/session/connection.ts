@@ -127,8 +127,8 @@ export class Connection {
         resolve(this.#endReason ?? new SilentEnd(this.#limits !== undefined))
       })
     })
-    // Registered before CONNECT is sent, because the backlog of a resumed session may follow CONNACK in the same
-    // segment.
+    // The handler is registered before CONNECT is sent, because the backlog of a resumed session may follow CONNACK in
+    // the same segment.
     bytes.onBytes((chunk) => this.#read(chunk))
     socket.write(encodeConnect(options.connect))
   }

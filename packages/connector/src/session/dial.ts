@@ -32,7 +32,7 @@ export async function dial(target: DialTarget, signal: AbortSignal): Promise<Byt
   return { stream, onBytes: (handler) => void stream.on('data', handler) }
 }
 
-// One receive buffer for the whole connection; by default Node.js would allocate a buffer for every read.
+// Uses one receive buffer for the whole connection; by default Node.js would allocate a buffer for every read.
 async function dialTcp(url: URL, signal: AbortSignal): Promise<ByteStream> {
   let handler: ((bytes: Buffer) => void) | undefined
   const onread = {

@@ -14,8 +14,8 @@ export interface Suspect {
 const SHORT_CONNECTION_MS = 2_000
 const STRIKES_MAX = 5
 
-// How long, and how many, given-up publishes are remembered. Without this, the reply would be sent again each time the
-// request is redelivered.
+// Limits on the age and number of the given-up publishes that are remembered. If they were not remembered, a given-up
+// reply would be sent again each time its request is redelivered.
 const GIVEN_UP_MS = 600_000
 const GIVEN_UP_MAX = 64
 

@@ -1,4 +1,4 @@
-// Control packets from a broker, on real sockets. Each packet violates the specification in one field.
+// Sends control packets from a broker on real sockets. Each packet violates the specification in one field.
 import { afterEach, expect, test } from 'vitest'
 import { bytes, startSession, ScriptedBroker, type TestSession } from './testing/scripted-broker.ts'
 
@@ -50,7 +50,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
     '20 02 00 00',
     /responded in MQTT 3\.1\.1.*broker\.mqttVersion: 3\.1\.1/,
   ],
-  ['no properties, and Session Present', '20 02 01 00', /responded in MQTT 3\.1\.1/],
+  ['Session Present but no properties', '20 02 01 00', /responded in MQTT 3\.1\.1/],
   ['reserved flags in its fixed header', '21 03 00 00 00', /reserved flags in its fixed header/],
   ['reserved flags', '20 03 02 00 00', /reserved flags/],
   ['Session Present and a refusal', '20 03 01 87 00', /with a refusal and with Session Present/],
@@ -69,12 +69,12 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
 test.each<[string, string, RegExp, (4 | 5)?]>([
   ['an unknown Packet Identifier', '90 04 00 07 00 01', /Packet Identifier 7 does not match/],
   ['Packet Identifier 0', '90 04 00 00 00 01', /Packet Identifier 0/],
-  ['an UNSUBACK in its place', 'b0 04 ff ff 00 00', /UNSUBACK .* does not match/],
+  ['the packet type of UNSUBACK', 'b0 04 ff ff 00 00', /UNSUBACK .* does not match/],
   ['no reason code', '90 03 ff ff 00', /0 reason codes for 1 filters/],
   ['two reason codes', '90 05 ff ff 00 01 01', /2 reason codes for 1 filters/],
   ['a QoS above the requested one', '90 04 ff ff 00 02', /0x2 for a subscription with QoS 1/],
   ['a reason code of another packet', '90 04 ff ff 00 11', /0x11 for a subscription with QoS 1/],
-  ['an MQTT 5 reason code', '90 03 ff ff 87', /0x87 for a subscription/, 4],
+  ['an MQTT 5 reason code in MQTT 3.1.1', '90 03 ff ff 87', /0x87 for a subscription/, 4],
   ['a Subscription Identifier', '90 06 ff ff 02 0b 05 01', /SUBACK with property 0xb/],
   ['reserved flags in its fixed header', '92 04 ff ff 00 01', /reserved flags/],
 ])('rejects SUBACK with %s, and does not become ready', async (_what, suback, reason, version) => {
@@ -84,13 +84,13 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
 })
 
 test.each<[string, string, RegExp, (4 | 5)?]>([
-  ['a SUBACK without SUBSCRIBE', SUBACK[5], /does not match/],
-  ['an UNSUBACK without UNSUBSCRIBE', 'b0 04 ff ff 00 00', /does not match/],
+  ['a SUBACK that answers no SUBSCRIBE', SUBACK[5], /does not match/],
+  ['an UNSUBACK that answers no UNSUBSCRIBE', 'b0 04 ff ff 00 00', /does not match/],
   ['a PUBACK with Packet Identifier 0', '40 02 00 00', /Packet Identifier 0/],
   ['a PUBACK with a Server Reference', '40 07 00 01 00 03 1c 00 00', /PUBACK with property 0x1c/],
   ['a PUBACK with bytes after its properties', '40 05 00 01 00 00 00', /PUBACK has more bytes after/],
   ['a PUBACK with reserved flags', '42 02 00 01', /reserved flags/],
-  ['a PUBACK with a reason code', '40 03 00 01 00', /PUBACK has more bytes after/, 4],
+  ['a PUBACK with a reason code in MQTT 3.1.1', '40 03 00 01 00', /PUBACK has more bytes after/, 4],
   ['a PINGRESP with a body', 'd0 01 00', /PINGRESP with a body/],
   ['a PINGRESP with reserved flags', 'd1 00', /reserved flags/],
   [
@@ -99,7 +99,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
     /DISCONNECT with property 0x11/,
   ],
   ['a DISCONNECT with bytes after its properties', 'e0 03 8b 00 00', /DISCONNECT has more bytes after/],
-  ['a DISCONNECT', 'e0 00', /which an MQTT 3\.1\.1 server never sends/, 4],
+  ['a DISCONNECT from an MQTT 3.1.1 broker', 'e0 00', /which an MQTT 3\.1\.1 server never sends/, 4],
   ['an AUTH', 'f0 02 00 00', /packet type 15, which no client expects/],
   ['a PUBREL', '62 02 00 01', /packet type 6, which no client expects/],
 ])('rejects %s', async (_what, after, reason, version) => {
@@ -130,7 +130,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
 })
 
 test.each<[string, string, object]>([
-  ['DUP with QoS 0', '38 04 00 01 61 00', { topic: 'a', dup: true }],
+  ['DUP and QoS 0', '38 04 00 01 61 00', { topic: 'a', dup: true }],
   ['a Payload Format Indicator of 2', '30 06 00 01 61 02 01 02', { topic: 'a' }],
   ['a Subscription Identifier of another program', '30 06 00 01 61 02 0b 05', { topic: 'a' }],
   ['a Remaining Length with one byte more than needed', '30 84 00 00 01 61 00', { topic: 'a' }],

@@ -31,7 +31,8 @@ export interface OutboxLink {
 // 65,535 is reserved for SUBSCRIBE and UNSUBSCRIBE, which share the identifiers (MQTT 5 §2.2.1).
 const PUBLISH_ID_MAX = 0xfffe
 
-// The largest Remaining Length. With its fixed header a packet could have 5 bytes more, which are not used.
+// The largest Remaining Length. It is used as the limit for the whole packet, although the 5 bytes of the fixed header
+// do not count towards the Remaining Length.
 const MQTT_PACKET_BYTES_MAX = 268_435_455
 // More than the topic and properties of a reply can need.
 const HEADER_BYTES_MAX = 256 * 1024

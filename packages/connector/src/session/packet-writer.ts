@@ -8,7 +8,7 @@ const SLAB_BYTES = 64 * 1024
  * per turn writes everything, so replies to requests that arrived together are sent together.
  */
 export class PacketWriter {
-  /** The slab in which the last `reserve` reserved bytes. */
+  /** The slab that contains the bytes of the last call of `reserve`. */
   memory: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
   readonly #socket: Duplex
   #from = 0

@@ -23,10 +23,9 @@ export type ReceivedPublish = Pick<
   | 'properties'
 >
 
-// Shared by all messages without properties; received properties are never modified.
 /** An empty payload. */
 export const NO_PAYLOAD = Buffer.alloc(0)
-/** Empty properties. */
+/** Empty properties, shared by all messages without properties, because received properties are never modified. */
 export const NO_PROPERTIES: MessageProperties = Object.freeze({})
 
 /** Decodes a PUBLISH packet. @throws MalformedPacket with the violated clause. */
@@ -127,8 +126,8 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
       }
       case 0x09: {
         const to = stringEnd(body, offset, end)
-        // Copied, because Correlation Data outlives the receive buffer, and a view would keep the whole buffer in
-        // memory.
+        // Correlation Data is copied, because it outlives the receive buffer, and a view would keep the whole buffer
+        // in memory.
         properties.correlationData = Buffer.from(body.subarray(offset + 2, to))
         offset = to
         break

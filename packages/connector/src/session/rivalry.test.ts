@@ -1,5 +1,5 @@
-// Two connectors with the same client identifier, on a broker that closes connections without a reason. Each connector
-// works while the other waits.
+// Simulates two connectors with the same client identifier, on a broker that closes connections without a reason. Each
+// connector works while the other one waits.
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 
@@ -30,7 +30,7 @@ test('does not suspect a rival when a broker restarts and refuses connections fo
   }
 })
 
-test('clears the suspicion after a connection that lasted', () => {
+test('clears the suspicion after a connection that lasted long enough', () => {
   const rivalry = new Rivalry()
   for (let count = 0; count < 50; count++) expect(rivalry.ended(6_000, true)).toBe(undefined)
   expect([1, 2, 3, 4, 5, 6].map(() => rivalry.ended(50, true))).toEqual([0, 0, 4_000, 16_000, 30_000, 30_000])

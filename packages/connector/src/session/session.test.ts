@@ -1,4 +1,5 @@
-// Runs a session against an in-memory broker: CONNECT and subscriptions, across changes and connections.
+// Runs a session against an in-memory broker. Tests its subscriptions when filters change, are refused or must be
+// restored.
 import { duplexPair, type Duplex } from 'node:stream'
 import { generate, parser, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'

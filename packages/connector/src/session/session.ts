@@ -329,7 +329,7 @@ export class MqttSession {
     else delivery.release()
   }
 
-  // Synchronous until SUBSCRIBE is sent, because deliveries may follow CONNACK in the same segment.
+  // Runs synchronously until SUBSCRIBE is sent, because deliveries may follow CONNACK in the same segment.
   #connected(connection: Connection, limits: BrokerLimits, bornAtMs: number, subscribed: () => void): void {
     const { share } = this.#options
     const refusal = featureRefusal(limits, share, this.#subscriptions.names)

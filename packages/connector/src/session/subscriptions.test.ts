@@ -176,7 +176,7 @@ test.each([NOT_AUTHORIZED, 0])(
   },
 )
 
-test('fails to connect if a filter granted before is refused, until the filter is removed from the list', async () => {
+test('fails to connect if the broker refuses a filter that it granted before, until the filter is removed', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   await subscriptions.set(['a', 'b'])

@@ -1,4 +1,4 @@
-// Errors for a port that does not match the URL: real servers, each with a different fault.
+// Tests the errors for a port that does not match the URL, with real servers that each have a different fault.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'

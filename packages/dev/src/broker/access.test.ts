@@ -53,7 +53,7 @@ async function logIn(
 
 describe('a login', () => {
   test.each([5, 4] as const)(
-    'with the right password is accepted, protocol version %d',
+    'is accepted with the right password (protocol version %d)',
     async (protocolVersion) => {
       expect((await logIn('alice', 'pä:ss $w', { protocolVersion })).connected).toBe(true)
       expect((await logIn('bob', 'b', { protocolVersion }, broker.wsUrl)).connected).toBe(true)
@@ -68,18 +68,18 @@ describe('a login', () => {
     ['bob', 'b\0'],
     ['bob', Buffer.from([0x62, 0xff])],
     ['demo', 'demo'],
-  ])('of user %j with password %j is refused', async (username, password) => {
+  ])('is refused for the user %j with the password %j', async (username, password) => {
     await expect(logIn(username, password)).rejects.toMatchObject({ code: 135 })
     await expect(logIn(username, password, { protocolVersion: 4 })).rejects.toMatchObject({ code: 5 })
   })
 
-  test('without a user name is refused', async () => {
+  test('is refused without a user name', async () => {
     await expect(connectAsync(broker.url, { protocolVersion: 5, reconnectPeriod: 0 })).rejects.toMatchObject({
       code: 135,
     })
   })
 
-  test('reads the current password file', async () => {
+  test('is checked against the current content of the password file', async () => {
     writeFileSync(file, setUser(text, 'carol', await hashPassword('c', { iterations: 10 })))
     expect((await logIn('carol', 'c')).connected).toBe(true)
     writeFileSync(file, text)
@@ -108,7 +108,7 @@ describe('a user', () => {
     await alice.destroy()
   })
 
-  test('receives only messages that it may read, whether live, retained or queued, for any filter', async () => {
+  test('receives only messages that it may read (live, retained or queued), for any filter', async () => {
     const { username, password } = access.connector
     const connector = await logIn(username, password)
     const persistent = {
@@ -138,7 +138,7 @@ describe('a user', () => {
     [5, 0x87],
     [4, 5],
   ] as const)(
-    "cannot take over, resume or end another user's session, protocol version %d",
+    "cannot take over, resume or end another user's session (protocol version %d)",
     async (version, code) => {
       const session = {
         protocolVersion: version,
@@ -214,7 +214,7 @@ describe('a user', () => {
   })
 })
 
-test('rejects a file without usable logins, a missing file and another kind of broker, each with a remedy', async () => {
+test('rejects a file without usable logins, a missing file, and a broker that is not embedded, each with a remedy', async () => {
   const empty = join(folder, 'empty')
   writeFileSync(empty, 'alice:plain\n')
   expect(() => readAccess(empty)).toThrow('--lint')

@@ -146,7 +146,7 @@ function checkPublish(flags: number, fields: Fields, version: ClientVersion): vo
   if (qos > 0) checkPacketIdentifier(fields)
   if (version === 5) {
     const { topicAlias, responseTopic } = fields.properties('publish')
-    // CONNACK has no Topic Alias Maximum, which means 0.
+    // The broker sends no Topic Alias Maximum in CONNACK, so clients must not use aliases.
     if (topicAlias !== undefined) {
       throw new RefusedPacketError(
         'PUBLISH has a Topic Alias, which is not supported',

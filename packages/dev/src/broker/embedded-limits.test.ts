@@ -22,7 +22,7 @@ test.each([
   [5, 0x97],
   [4, 0x80],
 ] as const)(
-  'grants one session 10,000 subscriptions and refuses any further subscription, protocol version %d',
+  'grants one session 10,000 subscriptions and refuses further ones (protocol version %d)',
   async (protocolVersion, code) => {
     const client = await broker.connect({ clientId: 'many', protocolVersion })
     client.send(subscribe(times(10_000, (index) => `a/${index}`)))
@@ -37,7 +37,7 @@ test.each([
   },
 )
 
-test('refuses subscriptions whose levels exceed a memory limit', async () => {
+test('refuses a subscription when the topic levels of all sessions exceed a memory limit', async () => {
   const [first, second] = [await broker.connect(), await broker.connect()]
   first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
   const { granted } = await first.next('suback')
@@ -62,7 +62,7 @@ test('serves other clients while it searches retained messages for 10,000 filter
   const startedAtMs = performance.now()
   expect(await publisher.payloads()).toEqual([])
   expect(performance.now() - startedAtMs).toBeLessThan(2_000)
-  // The search continues to the last filter.
+  // The search of another client also makes progress.
   const late = await broker.connect()
   late.send(subscribe(['+/b/c/d/e', '4999/#', '$SYS/#', '4998/b/c/d/e/#']))
   for (let count = 0; count < 100; count++) await late.next('publish')
@@ -77,7 +77,7 @@ test.each([
   ['a/b/c', ['a/b/c']],
   ['a/b/c/+', []],
   ['/#', []],
-])('finds the retained messages that %s matches', async (filter, topics) => {
+])('finds the retained messages that the filter %s matches', async (filter, topics) => {
   const client = await broker.connect()
   client.send(...['a', 'a/b', 'a/b/c', 'b'].map((topic) => publish(topic, topic, { retain: true })))
   await client.subscribe(filter)

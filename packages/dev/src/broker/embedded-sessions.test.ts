@@ -72,7 +72,7 @@ test.each([1, 2] as const)(
 )
 
 test.each([0, 1, 2] as const)(
-  'delivers no message whose Message Expiry Interval is 0, QoS %d',
+  'delivers no message whose Message Expiry Interval is 0 (QoS %d)',
   async (qos) => {
     const client = await broker.connect()
     await client.subscribe('now', { qos: 2 })
@@ -150,7 +150,7 @@ test.each([
   ['5', { clean: false }],
   ['3.1.1', { clean: false, protocolVersion: 4 as const }],
 ])(
-  'delivers queued messages to a client that resumes without Session Expiry Interval, MQTT %s',
+  'delivers queued messages to a client that resumes without Session Expiry Interval (MQTT %s)',
   async (_version, options) => {
     const before = await broker.connect({ clientId: 'back', properties: { sessionExpiryInterval: 60 } })
     await before.subscribe('back/#', { qos: 2 })

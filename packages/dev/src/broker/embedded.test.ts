@@ -124,7 +124,7 @@ test('sends retained messages to a new subscription, except with Retain Handling
   expect(await late.payloads()).toEqual([])
 })
 
-test('loses no message right before or after a retained message', async () => {
+test('loses no message that is sent right before or after a retained message', async () => {
   const subscriber = await raw()
   await subscriber.subscribe('#')
   const publisher = await raw()
@@ -318,7 +318,7 @@ test('sends DISCONNECT 0x8B on shutdown, and closes every connection, even one t
   await stuck.destroy()
 })
 
-test('names a port that is in use, and the option to change it', async () => {
+test('reports a port that is in use, and the option that changes it', async () => {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }

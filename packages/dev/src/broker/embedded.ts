@@ -113,7 +113,7 @@ function createWebSocketServer(
     })
     serve(stream, addressOf(request.socket))
   })
-  // listenOrExplain reports the same error.
+  // This error is ignored, because listenOrExplain reports it too.
   webSockets.on('error', () => {})
   return http
 }

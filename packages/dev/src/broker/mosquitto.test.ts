@@ -48,7 +48,7 @@ test('starts Mosquitto with TCP and WebSocket, and removes its files when it sto
   await expect(RawClient.connect(broker.url)).rejects.toThrow('ECONNREFUSED')
 })
 
-test('names a port that is in use', async () => {
+test('reports a port that is in use', async () => {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo

@@ -36,7 +36,7 @@ test.each([
   [5, 0x97],
   [4, 3],
 ] as const)(
-  'refuses a session above the limit with a reason code, protocol version %d',
+  'refuses a session above the limit with a reason code (protocol version %d)',
   async (protocolVersion, code) => {
     const properties = { sessionExpiryInterval: 60 }
     const away = await RawClient.connect(url, { clientId: 'away', properties })
@@ -64,7 +64,7 @@ test.each([
   },
 )
 
-test('ends the session that has been disconnected longest and has no messages, to make room for a new client', async () => {
+test('ends the longest-disconnected session without messages when a new client needs its place', async () => {
   const properties = { sessionExpiryInterval: 60 }
   const isResumed = async (clientId: string): Promise<boolean | undefined> => {
     const client = await RawClient.open(url)

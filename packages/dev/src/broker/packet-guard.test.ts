@@ -41,7 +41,7 @@ test.each([
   ['QoS 3', '36 06 00 01 61 00 01 00', 0x81],
   ['DUP with QoS 0', '38 04 00 01 61 00', 0x81],
   ['Packet Identifier 0', '32 06 00 01 61 00 00 00', 0x82],
-  ['no Packet Identifier', '32 03 00 01 61', 0x81],
+  ['a QoS 1 PUBLISH without Packet Identifier', '32 03 00 01 61', 0x81],
   ['a Remaining Length of five bytes', '30 ff ff ff ff 01', 0x81],
   ['a PUBLISH with a Remaining Length of 256 MB', '30 ff ff ff 7f', 0x95],
   ['PUBACK without Packet Identifier', '40 00', 0x81],
@@ -80,7 +80,7 @@ test.each([
   expect(await witness.payloads()).toEqual([])
 })
 
-test('completes the large packet in progress before it sends the reason for closing', async () => {
+test('finishes sending a large packet before it sends DISCONNECT', async () => {
   const client = await RawClient.connect(broker.url)
   await client.subscribe('own', { qos: 0 })
   const payload = Buffer.alloc(1_000_000, 'x')
@@ -91,17 +91,20 @@ test('completes the large packet in progress before it sends the reason for clos
 })
 
 test.each([
-  ['PUBLISH first', '30 04 00 01 61 00'],
-  ['PINGREQ first', 'c0 00'],
+  ['PUBLISH', '30 04 00 01 61 00'],
+  ['PINGREQ', 'c0 00'],
   ['an empty CONNECT', '10 00'],
   ['a CONNECT with a Remaining Length of 1 MB', '10 80 80 40'],
   ['HTTP', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
   ['TLS', '16 03 01 02 00 01 00 01 fc 03 03'],
   [
-    'a Will with a wildcard at MQTT 3.1.1',
+    'an MQTT 3.1.1 CONNECT with a wildcard in the Will Topic',
     '10 14 00 04 4d 51 54 54 04 06 00 00 00 01 77 00 01 23 00 01 78 00',
   ],
-  ['a password without user name at MQTT 3.1.1', '10 10 00 04 4d 51 54 54 04 42 00 00 00 01 77 00 01 78'],
+  [
+    'an MQTT 3.1.1 CONNECT with a password but no user name',
+    '10 10 00 04 4d 51 54 54 04 42 00 00 00 01 77 00 01 78',
+  ],
 ])('closes a connection that begins with %s', async (_what, bytes) => {
   const client = await RawClient.open(broker.url)
   client.send(bytes)
@@ -118,32 +121,38 @@ test.each([
     { reasonCode: 0x81 },
   ],
   ['5 with Receive Maximum 0', '10 10 00 04 4d 51 54 54 05 02 00 00 03 21 00 00 00 00', { reasonCode: 0x82 }],
-])('refuses a CONNECT of protocol level %s, with a reason code in CONNACK', async (_what, bytes, connack) => {
-  const client = await RawClient.open(broker.url, 'returnCode' in connack ? 4 : 5)
-  client.send(bytes)
-  expect(await client.next('connack')).toMatchObject(connack)
-  await client.closed()
-})
+])(
+  'sends a reason code in CONNACK when it refuses a CONNECT of protocol level %s',
+  async (_what, bytes, connack) => {
+    const client = await RawClient.open(broker.url, 'returnCode' in connack ? 4 : 5)
+    client.send(bytes)
+    expect(await client.next('connack')).toMatchObject(connack)
+    await client.closed()
+  },
+)
 
 // Mosquitto's limit is 200 topic level separators.
 const DEEP = Array.from({ length: 201 }, () => 'a').join('/')
 
-test.each([5, 4] as const)('accepts topics with 201 levels, protocol version %d', async (protocolVersion) => {
-  const will = { topic: DEEP, payload: Buffer.from('x'), qos: 1 as const, retain: false }
-  const client = await RawClient.connect(broker.url, { protocolVersion, will })
-  expect(await client.subscribe(DEEP)).toBe(1)
-  client.send({
-    cmd: 'publish',
-    topic: DEEP,
-    payload: 'deep',
-    qos: 1,
-    messageId: 7,
-    retain: false,
-    dup: false,
-  })
-  await client.next('puback')
-  expect(await client.payloads()).toEqual(['deep'])
-})
+test.each([5, 4] as const)(
+  'accepts topics with 201 levels (protocol version %d)',
+  async (protocolVersion) => {
+    const will = { topic: DEEP, payload: Buffer.from('x'), qos: 1 as const, retain: false }
+    const client = await RawClient.connect(broker.url, { protocolVersion, will })
+    expect(await client.subscribe(DEEP)).toBe(1)
+    client.send({
+      cmd: 'publish',
+      topic: DEEP,
+      payload: 'deep',
+      qos: 1,
+      messageId: 7,
+      retain: false,
+      dup: false,
+    })
+    await client.next('puback')
+    expect(await client.payloads()).toEqual(['deep'])
+  },
+)
 
 test.each([
   [
@@ -167,7 +176,7 @@ test.each([
   ['topic filter', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `${DEEP}/#`, qos: 1 }] }, 0x8f],
   ['topic filter', { cmd: 'unsubscribe', messageId: 1, unsubscriptions: [`${DEEP}/a`] }, 0x8f],
 ] as [string, Packet, number][])(
-  'refuses a %s with more than 201 levels, with a reason code and a log line',
+  'refuses a %s of more than 201 levels with a reason code and a log line',
   async (what, packet, code) => {
     lines.length = 0
     const client = await RawClient.connect(broker.url, { clientId: 'deep' })
@@ -178,7 +187,7 @@ test.each([
   },
 )
 
-test('refuses a Will Topic with more than 201 levels, with a reason code in CONNACK', async () => {
+test('refuses a Will Topic of more than 201 levels with a reason code in CONNACK', async () => {
   const will = { topic: `${DEEP}/a`, payload: Buffer.from('x'), qos: 1 as const, retain: false }
   await expect(RawClient.connect(broker.url, { will })).rejects.toThrow('CONNACK 144')
 })

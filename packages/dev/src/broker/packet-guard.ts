@@ -99,7 +99,7 @@ class GuardedStream extends Duplex {
     done(error)
   }
 
-  // Whether CONNECT was received and the client has been neither accepted nor refused.
+  // Whether CONNECT was received, but the client has not been accepted or refused yet.
   get #isWaiting(): boolean {
     return this.#version !== undefined && !this.#isAccepted && !this.#isOver
   }
@@ -111,7 +111,7 @@ class GuardedStream extends Duplex {
     else if (isDecided) this.#isOver = true
     this.#parts = partsOf(chunks)
     this.#sendNext(done)
-    // Deferred, because the broker has to finish handling CONNECT first.
+    // The next packets are deferred, because the broker has to finish handling CONNECT first.
     if (isDecided) process.nextTick(() => this.#continue())
   }
 
@@ -169,7 +169,8 @@ class GuardedStream extends Duplex {
 
   // Returns the size of the first packet; undefined = it has not arrived completely.
   #packetSize(bytes: Buffer): number | undefined {
-    // Checked before the packet is complete: an HTTP client, for example, would wait for a response forever.
+    // The first byte is checked before the packet is complete. Otherwise an HTTP client, for example, would wait
+    // forever.
     if (this.#version === undefined && bytes.length > 0) checkFirstByte(bytes[0]!)
     let length = 0
     for (let index = 1; ; index++) {

@@ -61,14 +61,14 @@ describe.each([0, 127, 128, 16_383, 16_384, 2_097_152])('a payload of %d bytes',
     [5, 0],
     [5, 2],
     [4, 1],
-  ] as const)('is encoded as mqtt-packet encodes it, protocol version %d, QoS %d', (version, qos) => {
+  ] as const)('is encoded as mqtt-packet encodes it (protocol version %d, QoS %d)', (version, qos) => {
     const packet = { topic: 'a/ü', payload: Buffer.alloc(size, 'x'), qos, retain: false, dup: false }
     const expected = generate({ cmd: 'publish', messageId: 7, ...packet }, { protocolVersion: version })
     const message = { ...decodePublish(expected, version), bytes: 0, expiresAtMs: undefined, from: '' }
     const target = { version, messageId: 7, isRepeated: false }
     const chunks = encodePublish({ message, qos, retain: false, subscriptionIdentifiers: [] }, target)
     expect(Buffer.concat(chunks).equals(expected)).toBe(true)
-    // Without sharing, 50 MiB for 20 subscribers would need 1,000 MiB.
+    // If subscribers did not share the payload, 50 MiB for 20 subscribers would need 1,000 MiB.
     if (size > 100_000) expect(chunks).toContain(message.payload)
   })
 })

@@ -28,7 +28,7 @@ function publishQos2(payload: string, messageId: number): Packet {
 }
 
 test.each([5, 4] as const)(
-  'delivers each message to one member, in turn, protocol version %d',
+  'delivers each message to one member, in turn (protocol version %d)',
   async (protocolVersion) => {
     const members = [await raw({ protocolVersion }), await raw({ protocolVersion })]
     for (const member of members) expect(await member.subscribe('$share/group/work/#')).toBe(1)
@@ -81,7 +81,7 @@ test('delivers unacknowledged messages to another member when a session ends', a
 })
 
 // MQTT 5 [MQTT-4.8.2-5].
-test('when a session ends, delivers its unsent QoS 2 messages to another member, but no message already sent', async () => {
+test('when a session ends, delivers its unsent QoS 2 messages to another member, but no message that was already sent', async () => {
   const leaving = await raw({ properties: { receiveMaximum: 1 } })
   await leaving.subscribe('$share/group/work/#', { qos: 2 })
   for (const messageId of [1, 2, 3]) {

@@ -93,7 +93,7 @@ interface Step<Entry> {
   readonly index: number
 }
 
-// Not recursive, because each value would have to pass through up to 200 nested generators.
+// This is not recursive: in a recursive generator, each value would pass through up to 200 nested generators.
 function* walk<Entry>(root: Node<Entry>, levels: readonly string[]): Generator<Entry | undefined, void> {
   const path: Iterator<Step<Entry>>[] = [[{ node: root, index: 0 }].values()]
   for (let steps = path.at(-1); steps !== undefined; steps = path.at(-1)) {

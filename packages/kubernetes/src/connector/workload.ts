@@ -71,8 +71,8 @@ function container(connector: Connector, port: number): Record<string, unknown> 
     env: [
       // Part of the client identifier, so that each pod finds its queue after a restart.
       { name: 'INFERWIRE_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      // Not the client identifier of a single connector, whose session has a non-shared subscription. If a replica
-      // resumed that session, each request would run twice.
+      // Differs from the client identifier of a single connector, whose session has a subscription that is not shared.
+      // If a replica resumed that session, each request would run twice.
       ...(replicas > 1
         ? [{ name: 'INFERWIRE_BROKER_CLIENT_ID', value: 'inferwire-shared-$(INFERWIRE_NAME)' }]
         : []),
@@ -98,7 +98,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       ...(connector.modelToken === undefined
         ? []
         : [{ name: 'token', mountPath: PATHS.token, readOnly: true }]),
-      // Whole folders, because files mounted by subPath are not updated when a Secret is rotated.
+      // Mounts whole folders, because files mounted with subPath are not updated when a Secret changes.
       ...connector.secretMounts.map(({ mountPath }, index) => {
         return { name: `secret-${index}`, mountPath, readOnly: true }
       }),
@@ -108,7 +108,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
 
 function heapOptions(memoryMi: number): string {
   const oldMi = Math.min(Math.floor(memoryMi * HEAP_SHARE), memoryMi - OUTSIDE_OF_HEAP_MI)
-  // The young generation takes up to three additional semi-spaces.
+  // In addition, the young generation takes up to three semi-spaces.
   const semiSpaceMi = memoryMi >= 512 ? 16 : memoryMi >= 256 ? 8 : memoryMi >= 128 ? 4 : 2
   return `--max-old-space-size=${oldMi} --max-semi-space-size=${semiSpaceMi}`
 }

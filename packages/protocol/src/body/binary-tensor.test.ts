@@ -29,12 +29,12 @@ test('reads any bytes as a tensor that is written back as the same bytes, or thr
   )
 })
 
-test('reads numbers at an odd offset of a body, little-endian', () => {
+test('reads little-endian numbers at an unaligned offset of a body', () => {
   const body = Uint8Array.of(0, 1, 2, 0, 0, 0, 255, 255, 255, 255)
   expect(readBinary('X', 'INT32', [2], body.subarray(2))).toEqual(Int32Array.of(2, -1))
 })
 
-test('writes only the part of a buffer that the tensor covers, and length-prefixed text', () => {
+test('writes only the part of a buffer that the tensor covers, and writes text with a length prefix', () => {
   const data = Uint16Array.of(1, 2, 3).subarray(1)
   expect(writeBinary({ name: 'X', datatype: 'UINT16', shape: [2], data })).toEqual(Uint8Array.of(2, 0, 3, 0))
   expect(writeBinary({ name: 'X', datatype: 'BYTES', shape: [2], data: ['ü', ''] })).toEqual(

@@ -28,7 +28,7 @@ export function readBinary(
       `cannot reshape ${bytes.length} bytes of input "${name}" into ${datatype} ${printShape(shape)}`,
     )
   }
-  // Copied, because a view of the body may not be aligned.
+  // The bytes are copied, because a view of the body may not be aligned.
   const { buffer } = new Uint8Array(bytes)
   const data = new TYPED_ARRAYS[datatype](buffer)
   // Any byte except 0 is true; the model must receive only 0 and 1.

@@ -8,7 +8,7 @@ test('reads the output of JSON.stringify', () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 5 }), fc.constantFrom('', ' ', '\t'), (value, indent) => {
       const text = JSON.stringify(value, null, indent)
-      // Compared as text, because parsed objects have no prototype.
+      // The values are compared as text, because parsed objects have no prototype.
       expect(JSON.stringify(parse(text), exact)).toBe(JSON.stringify(JSON.parse(text)))
     }),
   )

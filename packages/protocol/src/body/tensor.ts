@@ -92,7 +92,7 @@ function ragged(shape: readonly number[], axis: number): BodyError {
   )
 }
 
-/** Returns the number of values in a tensor of this shape: inexact above 2^53, but exact up to it. */
+/** Returns the number of values in a tensor of this shape. The number is exact up to 2^53. */
 export function countOf(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1)
 }

@@ -1,6 +1,7 @@
 // Converts between UTF-8 and text with the codec that Node.js and browsers share.
 
-// Not part of ECMAScript or its types. Declared only in this file, so that no other global is declared with it.
+// These two globals are not part of ECMAScript or its types. They are declared here, because a library that declares
+// them would also declare other globals.
 declare const TextDecoder: new (
   label: 'utf-8',
   options: { readonly fatal: boolean },

@@ -58,7 +58,7 @@ test.each([
   ['invalid_input', { inputs: [a] }, []],
   ['invalid_input', { inputs: [a, b], outputs: [{ name: 'x' }] }, []],
   ['invalid_value', { inputs: [{ ...a, data: ['7'] }, b] }, []],
-])('throws a BodyError with the code %s', (code, request, path) => {
+])('throws a BodyError with the code "%s"', (code, request, path) => {
   expect(() => read(request)).toThrow(expect.objectContaining({ name: 'BodyError', code, path }) as Error)
 })
 

@@ -39,7 +39,7 @@ test.each<[name: string, value: unknown, message: RegExp]>([
   ['undefined in a list', [undefined], /^body\[0\] is undefined/],
   ['a hole in a list', Array.from({ length: 3 }).fill(1, 0, 2), /^body\[2\] is undefined/],
   ['an invalid Date', { at: [new Date(Number.NaN)] }, /^body\.at\[0\] is an invalid Date\.$/],
-  ['nothing in a list', [{ toJSON: () => undefined }], /^body\[0\] is undefined/],
+  ['a list element whose toJSON returns undefined', [{ toJSON: () => undefined }], /^body\[0\] is undefined/],
   ['a function', { f: () => 1 }, /^body\.f is a function/],
   ['a symbol', { s: Symbol('x') }, /^body\.s is a symbol/],
   [

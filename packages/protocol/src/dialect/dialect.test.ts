@@ -66,7 +66,7 @@ test.each([
   ['a?b', false],
   ['ü', false],
   ['a'.repeat(256), false],
-])('the name %j is valid for a model on its server: %j', (name, isName) => {
+])('decides whether %j is a valid model name on a server: %j', (name, isName) => {
   expect(isServerModelName(name)).toBe(isName)
 })
 
@@ -77,7 +77,7 @@ test('the path contains the version if the dialect supports versions', () => {
   expect(operationRoute('ready', 'v1', 'iris', '3')?.path).toBe('/v1/models/iris')
 })
 
-test('a model has the operations of its dialects; the preferred dialect is used', () => {
+test('a model has the operations of all its dialects, and uses the preferred dialect if several are possible', () => {
   expect(operationsOf(['v1'])).toEqual(['predict', 'explain', 'metadata', 'ready'])
   expect(operationsOf(['v1', 'v2'])).toEqual(['predict', 'explain', 'infer', 'metadata', 'ready'])
   expect(defaultOperationOf(['v1', 'v2'])).toBe('infer')
@@ -95,7 +95,7 @@ test.each([
   [Object.create({ inputs: [] }) as object, undefined],
   ['inputs', undefined],
   [null, undefined],
-])('the body %j is intended for the operation %s', (body, operation) => {
+])('finds the operation for the body %j: %s', (body, operation) => {
   expect(operationOfBody(body)).toBe(operation)
 })
 

@@ -87,7 +87,7 @@ test.each([
   ['an input that is null', { inputs: [null] }],
   ['outputs that are not a list', { outputs: { name: 'Y' } }],
   ['a version that is a number', { versions: ['1', 7] }],
-])('omits a list of tensors with invalid or too many entries: %s', async (_, metadata) => {
+])('omits a list with invalid or too many entries from the metadata: %s', async (_, metadata) => {
   expect(await ask(json(200, metadata), notFound)).toEqual({ protocolVersions: ['v2'], unanswered: [] })
 })
 

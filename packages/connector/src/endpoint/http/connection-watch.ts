@@ -4,7 +4,7 @@ import { TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import { InterimAnswers, type InterimFault } from './interim-answers.ts'
 
-/** The error if the server sent interim responses that the connection does not survive. */
+/** The error with which a connection is closed because of the interim responses that the server sent. */
 class InterimAnswerError extends Error {
   readonly code = 'INTERIM_ANSWER'
 }

@@ -93,14 +93,14 @@ const withoutAlert = (_secure: TLSSocket, raw: Socket): void => void raw.destroy
 const BROKEN = { code: 'upstream_unreachable', sign: 'unreachable', maybeExecuted: true }
 
 describe.each<Version>(['TLSv1.2', 'TLSv1.3'])('over %s', (version) => {
-  test('rejects a body delimited by the end of the connection without a closure alert', async () => {
+  test('rejects a body that ends with the connection if there is no closure alert', async () => {
     const problem = await askTls(version, ENDED_BY_CLOSE, withoutAlert)
     expect(problem).toMatchObject(BROKEN)
     expect((problem as Problem).message).toBe('The connection to the model server broke during its response.')
     expect((problem as Problem).detail).toContain('close_notify')
   })
 
-  test('accepts a body delimited by the end of the connection after a closure alert, immediate or late', async () => {
+  test('accepts a body that ends with the connection if a closure alert follows, immediately or later', async () => {
     expect(await askTls(version, ENDED_BY_CLOSE, withAlert)).toMatchObject({ status: 200 })
     expect(await askTls(version, ENDED_BY_CLOSE, withAlertLater)).toMatchObject({ status: 200 })
   })
@@ -108,7 +108,7 @@ describe.each<Version>(['TLSv1.2', 'TLSv1.3'])('over %s', (version) => {
   test.each([
     ['chunks', CHUNKED],
     ['a length', WITH_LENGTH],
-  ])('accepts a body with %s without a closure alert', async (_what, answer) => {
+  ])('accepts a body with %s even if there is no closure alert', async (_what, answer) => {
     expect(await askTls(version, answer, withoutAlert)).toMatchObject({ status: 200 })
   })
 
@@ -131,7 +131,7 @@ async function askPlain(answer: string, end: (socket: Socket) => void): Promise<
 const reset = (socket: Socket): void => void setTimeout(() => socket.resetAndDestroy(), 20)
 
 describe('over plain TCP', () => {
-  test('accepts a body delimited by an orderly end of the connection', async () => {
+  test('accepts a body that ends with an orderly end of the connection', async () => {
     expect(await askPlain(ENDED_BY_CLOSE, (socket) => socket.end())).toMatchObject({ status: 200 })
   })
 
@@ -143,7 +143,7 @@ describe('over plain TCP', () => {
     expect(problem).toMatchObject({ code: 'upstream_invalid_response' })
   })
 
-  test('rejects a body delimited by a reset of the connection', async () => {
+  test('rejects a body that ends with a reset of the connection', async () => {
     expect(await askPlain(ENDED_BY_CLOSE, reset)).toMatchObject(BROKEN)
   })
 })

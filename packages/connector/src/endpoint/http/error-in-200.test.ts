@@ -10,9 +10,9 @@ test.each([
     "Triton's generate",
     '{"error":"generate expects model to produce exactly 1 response, use generate stream"}',
   ],
-  ['with white space', ' { "error" : "boom" } \n'],
-  ['after a byte order mark', '\ufeff{"error":"boom"}'],
-  ['of 70 kB', `{"error":"${'x'.repeat(70_000)}"}`],
+  ['an error with white space', ' { "error" : "boom" } \n'],
+  ['an error after a byte order mark', '\ufeff{"error":"boom"}'],
+  ['an error of 70 kB', `{"error":"${'x'.repeat(70_000)}"}`],
 ])('detects an error with status 200: %s', (_what, body) => {
   expect(isError(body)).toBe(true)
 })

@@ -86,7 +86,7 @@ async function problemOf(call: Promise<unknown>): Promise<Problem> {
   return error as Problem
 }
 
-test('sends the body unchanged and no unnecessary header', async () => {
+test('sends the body unchanged, without unnecessary headers', async () => {
   const endpoint = new HttpEndpoint(targetOf({ pathPrefix: '/serving' }), {
     method: 'POST',
     path: '/v1/models/iris:predict',
@@ -95,7 +95,7 @@ test('sends the body unchanged and no unnecessary header', async () => {
   expect([Buffer.from(body).toString(), contentType]).toEqual(['{"predictions":[1]}', 'application/json'])
   const { method, url, headers, body: sent } = seen[0]!
   expect([method, url, sent]).toEqual(['POST', '/serving/v1/models/iris:predict', '{"instances":[1]}'])
-  // There is no user agent either.
+  // The list is complete; undici adds no user-agent, for example.
   expect(Object.keys(headers).sort()).toEqual([
     'accept-encoding',
     'connection',

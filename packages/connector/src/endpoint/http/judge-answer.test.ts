@@ -153,7 +153,7 @@ describe("the model server's error", () => {
     expect(problem).toMatchObject({ contentType: 'application/json', retryAfterMs: 3_000, retryable: true })
   })
 
-  test('is sent with a body of the connector if the original body is empty or too long', () => {
+  test('gets a body from the connector if the original body is empty or too long', () => {
     expect(problemOf({ status: 500, body: '' }).body).toBeUndefined()
     const long = problemOf({ status: 500, body: 'x'.repeat(70_000) })
     expect([long.body, long.message]).toEqual([undefined, 'x'.repeat(1_000)])
@@ -168,7 +168,7 @@ describe("the model server's error", () => {
     ["the server's own error", { body: '{"error":"x"}' }],
     ['an error page', { contentType: 'text/html', body: '<html>' }],
     ['a model without a pod', { contentType: 'text/plain', body: 'no healthy upstream' }],
-  ])('keeps the Retry-After of any 503: %s', (_what, said) => {
+  ])('keeps its Retry-After if its status is 503: %s', (_what, said) => {
     const date = 'Wed, 21 Oct 2026 07:28:00 GMT'
     const problem = problemOf({ ...said, status: 503, retryAfter: 'Wed, 21 Oct 2026 07:28:20 GMT', date })
     expect(problem).toMatchObject({ retryAfterMs: 20_000, retryable: true })
@@ -180,13 +180,23 @@ const ENVOY = 'upstream connect error or disconnect/reset before headers. reset 
 describe('retryable errors', () => {
   test.each<[string, Said, string, boolean]>([
     ['429', { status: 429, body: '{"error":"busy"}' }, 'rejected', false],
-    ['429 with a time', { status: 429, body: '{"error":"busy"}', retryAfter: '3' }, 'busy', false],
+    ['429 with Retry-After', { status: 429, body: '{"error":"busy"}', retryAfter: '3' }, 'busy', false],
     ['503 of the server', { status: 503, body: '{"error":"not ready"}' }, 'starting', false],
     ['503 of Knative', { status: 503, body: 'pending request queue full' }, 'rejected', false],
     ['503 of Envoy', { status: 503, body: 'no healthy upstream' }, 'no-answer', false],
-    ['503 of Envoy, refused', { status: 503, body: `${ENVOY}remote connection failure` }, 'no-answer', false],
-    ['503 of Envoy, full', { status: 503, body: `${ENVOY}overflow` }, 'rejected', false],
-    ['503 of Envoy, terminated', { status: 503, body: `${ENVOY}connection termination` }, 'no-answer', true],
+    [
+      '503 of Envoy for a refused connection',
+      { status: 503, body: `${ENVOY}remote connection failure` },
+      'no-answer',
+      false,
+    ],
+    ['503 of Envoy for a full queue', { status: 503, body: `${ENVOY}overflow` }, 'rejected', false],
+    [
+      '503 of Envoy for a terminated connection',
+      { status: 503, body: `${ENVOY}connection termination` },
+      'no-answer',
+      true,
+    ],
     ['503 of Traefik', { status: 503, body: 'no available server' }, 'no-answer', false],
     ['503 of nginx', { status: 503, contentType: 'text/html', body: '<html>' }, 'no-answer', false],
     ['502 of nginx', { status: 502, contentType: 'text/html', body: '<html>' }, 'no-answer', true],

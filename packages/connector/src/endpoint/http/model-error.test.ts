@@ -201,7 +201,7 @@ describe('a loading model', () => {
     }
   })
 
-  test("may be behind a gateway's error, which is not kept for duplicates: a login, a missing route, a web page", async () => {
+  test("may be hidden by a gateway's error (a login, a missing route, a web page), which is not kept for duplicates", async () => {
     for (const said of [
       { status: 403, contentType: 'text/plain', body: 'RBAC: access denied' },
       { status: 404, contentType: undefined, body: '' },

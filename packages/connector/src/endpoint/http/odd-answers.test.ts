@@ -1,4 +1,4 @@
-// Sends unusual responses from a raw TCP server, and checks the outcome, and how often the model is called.
+// Sends unusual responses from a raw TCP server; checks the outcome and the number of calls.
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
@@ -104,7 +104,7 @@ const JSON_TYPE = 'content-type: application/json'
 
 describe('the type of a response', () => {
   test.each(['0.87', 'null', '"a bare string"', ' -1e5\n', 'true'])(
-    'is JSON for the value %j',
+    'is JSON for the bare JSON value %j',
     async (text) => {
       expect(await replyTo(answer(text, [JSON_TYPE]))).toEqual(['application/json', 1, text])
     },
@@ -130,7 +130,7 @@ describe('the type of a response', () => {
     expect(reply).toEqual([contentType, undefined, text])
   })
 
-  test('with the suffix +json means that the body is checked like JSON', async () => {
+  test('requires a complete JSON body if it has the suffix +json', async () => {
     const reply = await replyTo(answer('{"a":', ['content-type: application/vnd.acme.v1+json']))
     expect(reply).toEqual(['upstream_invalid_response', NOT_WHOLE])
   })
@@ -198,7 +198,7 @@ describe('a response with an unrequested content coding', () => {
     expect((problem as Problem).detail).toContain(`with coding "${coding}"`)
   })
 
-  test('is rejected if it is a transfer coding other than chunked', async () => {
+  test('is rejected if the coding is a transfer coding other than chunked', async () => {
     const size = zipped.length.toString(16)
     const head = `HTTP/1.1 200 OK${CRLF}${JSON_TYPE}${CRLF}transfer-encoding: gzip, chunked${CRLF}${CRLF}`
     const problem = await ask(head, `${size}${CRLF}`, zipped, `${CRLF}0${CRLF}${CRLF}`)
@@ -216,7 +216,7 @@ describe('a response with an unrequested content coding', () => {
   })
 })
 
-describe('a response in another charset', () => {
+describe('a text response', () => {
   const latin1 = Buffer.from('{"label":"m\u00fcde"}', 'latin1')
 
   test('has no Payload Format Indicator if it is not UTF-8', async () => {
@@ -235,7 +235,7 @@ describe('a response in another charset', () => {
   })
 
   test.each(['utf-8', 'UTF8', '"utf-8"', 'us-ascii'])(
-    'is plain JSON if its charset is %s',
+    'is sent as application/json without a charset if its charset is %s',
     async (charset) => {
       const reply = await replyTo(answer('{}', [`${JSON_TYPE}; charset=${charset}`]))
       expect(reply).toEqual(['application/json', 1, '{}'])

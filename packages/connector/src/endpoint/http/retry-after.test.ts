@@ -8,7 +8,7 @@ test.each([
   ['3', 3_000],
   ['0', 0],
   ['00', 0],
-  // Longer waits are reduced to a day: 31 years, and a number above the range of a double.
+  // These two waits are reduced to a day: 31 years, and a number above the range of a double.
   ['1000000000', DAY_MS],
   ['9'.repeat(400), DAY_MS],
   ['Wed, 21 Oct 2026 07:28:09 GMT', 9_000],
@@ -16,7 +16,7 @@ test.each([
   ['Wed Oct 21 07:28:09 2026', 9_000],
   ['Wed, 21 Oct 2026 07:27:59 GMT', 0],
   ['Fri, 31 Dec 9999 23:59:59 GMT', DAY_MS],
-])('Retry-After "%s" at 07:28:00 is %d ms', (value, waitMs) => {
+])('Retry-After "%s" at 07:28:00 means %d ms', (value, waitMs) => {
   expect(retryAfterMs(value, NOW)).toBe(waitMs)
 })
 

@@ -84,7 +84,7 @@ test.each([
 
 const long = (length: number): string => `{"a":"${'x'.repeat(length)}"}`
 
-test('checks only both ends of a very long text', () => {
+test('checks only the beginning and the end of a very long text', () => {
   const inside = long(SCANNED_BYTES_MAX / 2)
   expect(isWhole(inside + inside.slice(0, -20))).toBe(false)
   expect(isWhole(long(SCANNED_BYTES_MAX) + '{}')).toBe(true)

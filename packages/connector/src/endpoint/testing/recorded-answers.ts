@@ -38,12 +38,12 @@ const triton = (what: string, status: number, text: string): RecordedAnswer =>
 /** Answers to a request for a model that is not loaded yet. */
 export const LOADING: readonly RecordedAnswer[] = [
   triton('before the model is known', 404, "Request for unknown model: 'late' is not found"),
-  triton('a version that is not there', 404, "Request for unknown model: 'late' version 9 is not found"),
+  triton('an unknown version', 404, "Request for unknown model: 'late' version 9 is not found"),
   triton('while it loads or unloads', 404, "Request for unknown model: 'late' has no available versions"),
-  triton('its version', 503, "Request for unknown model: 'late' version 1 is not at ready state"),
-  triton('ready', 400, 'Model version not ready'),
+  triton('while a version loads', 503, "Request for unknown model: 'late' version 1 is not at ready state"),
+  triton('the operation ready', 400, 'Model version not ready'),
   error('MLServer', 'while it loads', 400, 'Model late is not ready yet.'),
-  error('MLServer', 'its version', 400, 'Model late with version v1 is not ready yet.'),
+  error('MLServer', 'while a version loads', 400, 'Model late with version v1 is not ready yet.'),
   error('MLServer', 'an unknown model', 404, 'Model late not found'),
   error('MLServer', 'an unknown version', 404, 'Model late with version v9 not found'),
   error('KServe', 'while it loads', 503, 'Model with name late is not ready.'),
