@@ -289,6 +289,7 @@ describe('a faulty model server', () => {
     ['jwt401', 'unauthorized_upstream', 502],
     ['rbac403', 'unauthorized_upstream', 502],
     ['endless', 'response_too_large', 502],
+    ['full', 'overloaded', 429],
     ['nohealthy', 'upstream_unreachable', 502],
     ['down', 'upstream_unreachable', 502],
     ['unknownprotocol', 'model_not_ready', 503],

@@ -17,14 +17,21 @@ const PROGRAMS = [
   ['ip', 'iproute2'],
 ]
 
-/** Python environments: name, and the file that pins everything in them. */
+/** Python environments: name, the file that pins everything in them, and further options of `pip install`. */
 const ENVIRONMENTS = [
   ['kserve', 'conformance/fixtures/kserve-server/constraints.txt'],
+  // The package has a complete server, and would install libraries that only its Python API needs.
+  ['triton', 'conformance/fixtures/triton-server/constraints.txt', ['--no-deps']],
+  ['mlserver', 'conformance/fixtures/mlserver/constraints.txt'],
   ['paho', 'examples/python/requirements.txt'],
 ]
 
 // Tests whether an interpreter can create environments; Debian has ensurepip in a separate package.
 const PYTHON_PROBE = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
+
+// Prints the path of libpython, which Triton loads; Debian has it in a separate package.
+const LIBPYTHON_PROBE =
+  'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/" + s.get_config_var("INSTSONAME"))'
 
 /** Installs missing packages, or exits with the commands to run manually. Returns a Python interpreter with pip. */
 export async function prepareMachine() {
@@ -32,10 +39,10 @@ export async function prepareMachine() {
   const python = await findPython()
   if (python === undefined) missing.push('python3', 'python3-venv')
   if (missing.length > 0) await installDebianPackages(missing)
-  for (const [name, requirements] of ENVIRONMENTS) {
-    await makeEnvironment(name, requirements, python ?? '/usr/bin/python3').catch((error) =>
-      fail(error.message),
-    )
+  const interpreter = python ?? '/usr/bin/python3'
+  await prepareLibpython(interpreter)
+  for (const [name, requirements, options] of ENVIRONMENTS) {
+    await makeEnvironment(name, requirements, interpreter, options).catch((error) => fail(error.message))
   }
   return join(environmentFolder(...ENVIRONMENTS[0]), 'bin/python')
 }
@@ -90,30 +97,45 @@ async function findPython() {
   return undefined
 }
 
+// The package's name contains the version of Python, which is known only when Python is installed.
+async function prepareLibpython(python) {
+  const { output } = await run(python, ['-c', LIBPYTHON_PROBE])
+  const library = output.trim()
+  if (existsSync(library)) return
+  const version = /libpython(\d+\.\d+)\.so/.exec(library)?.[1]
+  if (!library.startsWith('/usr/lib/') || version === undefined) {
+    fail(
+      `The tests need a Python with a shared library, and "${python}" has none ("${library}").\n` +
+        'Put another Python first in PATH, such as the python3 of Debian.',
+    )
+  }
+  await installDebianPackages([`libpython${version}`])
+}
+
 function environmentFolder(name, requirements) {
   const text = readFileSync(join(ROOT, requirements))
   return join(CACHE, `${name}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`)
 }
 
-async function makeEnvironment(name, requirements, python) {
+async function makeEnvironment(name, requirements, python, pipOptions = []) {
   const folder = environmentFolder(name, requirements)
   const stamp = join(folder, '.complete')
   if (await isUsable(folder, stamp)) return
   mkdirSync(CACHE, { recursive: true })
   await withLock(`${folder}.lock`, 600, async () => {
     if (await isUsable(folder, stamp)) return
-    say(`Creating the Python environment "${name}" in ${folder} (once; the KServe server takes a minute) …`)
+    say(`Creating the Python environment "${name}" in ${folder} (once; a model server takes a minute) …`)
     // A Python environment cannot be moved, so a stamp file marks it as complete.
     rmSync(folder, { recursive: true, force: true })
     const made = await run(python, ['-m', 'venv', folder])
     if (made.code !== 0) throw new Error(`${python} -m venv failed:\n${made.output}`)
     const options = ['--quiet', '--no-input', '--no-cache-dir', '--disable-pip-version-check']
     // Nothing is compiled, because a minimal machine has no compiler.
-    const packages = ['--only-binary', ':all:', '-r', join(ROOT, requirements)]
+    const packages = ['--only-binary', ':all:', ...pipOptions, '-r', join(ROOT, requirements)]
     const pip = await run(join(folder, 'bin/python'), ['-m', 'pip', 'install', ...options, ...packages])
     if (pip.code !== 0) {
       throw new Error(
-        `pip install failed:\n${pip.output}\nCheck that this machine can reach PyPI and has 1 GB of free disk space in ${CACHE}.`,
+        `pip install failed:\n${pip.output}\nCheck that this machine can reach PyPI and has 2 GB of free disk space in ${CACHE}.`,
       )
     }
     writeFileSync(stamp, '')

@@ -50,6 +50,7 @@ const FAULTY: Readonly<Record<string, Answer>> = {
   error500: json(500, { error: 'ValueError : boom' }),
   plain500: text(500, 'text/plain', 'Internal Server Error'),
   notready: json(503, { error: 'Model with name notready is not ready.' }),
+  full: json(429, { error: 'Too many requests.' }),
   'retry-after': json(503, { error: 'busy' }, { 'retry-after': '2' }),
   error200: json(200, { error: 'boom' }),
   batcher200: text(200, 'text/plain; charset=utf-8', '{"message":"boom","batchId":"","predictions":null}'),

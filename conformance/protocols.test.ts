@@ -1,0 +1,55 @@
+// The contract suite: whatever dialect, transport and server, a client receives the same result in the same situation.
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exposedName, type ProtocolCase } from './protocols/case.ts'
+import { protocolsPage } from './protocols/page.ts'
+import { CASES, GROUPS } from './protocols/rows.ts'
+import { runCase } from './protocols/run-case.ts'
+import { SITUATIONS } from './protocols/situations.ts'
+import { WAYS } from './protocols/ways.ts'
+import { startWorld, type ProtocolWorld } from './protocols/world.ts'
+
+let world: ProtocolWorld
+
+beforeAll(async () => {
+  world = await startWorld(CASES)
+})
+
+afterAll(() => world.stop())
+
+describe.each(Object.entries(GROUPS))('with %s,', (_, cases) => {
+  test.each(cases.map((each) => [titleOf(each), each] as const))('%s', async (__, each) => {
+    await runCase(each, world)
+  })
+})
+
+test('each request has one reply', () => {
+  const replies = world.client.received.filter(({ topic }) => topic.startsWith('infer/reply/'))
+  const requests = CASES.reduce((sum, { simultaneous = 1 }) => sum + simultaneous, 0)
+  expect(replies.length).toBe(requests)
+})
+
+test('each exposed model has one configuration', () => {
+  const options = new Map<string, string>()
+  for (const { model } of CASES) {
+    const text = JSON.stringify(model.options ?? {})
+    const name = exposedName(model)
+    expect(options.get(name) ?? text, name).toBe(text)
+    options.set(name, text)
+  }
+})
+
+test('docs/protocols.md is up to date (npm run protocols)', () => {
+  const page = readFileSync(new URL('../docs/protocols.md', import.meta.url), 'utf8')
+  expect(page).toBe(protocolsPage())
+})
+
+test('every situation has a case', () => {
+  const tested = new Set(CASES.map(({ situation }) => situation))
+  expect([...tested].toSorted()).toEqual(Object.keys(SITUATIONS).toSorted())
+})
+
+function titleOf({ way, situation, what, model }: ProtocolCase): string {
+  const { operation, dialect, transport, form } = WAYS[way]
+  return `${operation} (${dialect}, ${transport}, ${form}) of ${exposedName(model)}: ${what} is ${situation}`
+}

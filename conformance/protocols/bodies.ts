@@ -1,0 +1,68 @@
+// Bodies of requests: V1 instances, V2 inputs, and the binary tensor extension.
+import type { RequestProperties } from '../fixtures/mqtt-client.ts'
+
+/** A V2 tensor with JSON data. */
+export interface JsonTensor {
+  readonly name: string
+  readonly datatype: string
+  readonly shape: readonly number[]
+  readonly data: readonly unknown[]
+}
+
+/** Returns a tensor; its shape is the number of elements, unless given. */
+export function tensor(
+  name: string,
+  datatype: string,
+  data: readonly unknown[],
+  shape: readonly number[] = [data.length],
+): JsonTensor {
+  return { name, datatype, shape, data }
+}
+
+/** Returns a V1 body. */
+export function instances(...values: unknown[]): string {
+  return JSON.stringify({ instances: values })
+}
+
+/** Returns a V2 body. */
+export function inputs(...tensors: JsonTensor[]): string {
+  return JSON.stringify({ id: 'r1', inputs: tensors })
+}
+
+/** Returns the bytes of an FP32 tensor. */
+export function floats(...values: number[]): Buffer {
+  return Buffer.from(Float32Array.from(values).buffer)
+}
+
+/** A body with its properties, to be spread into a case. */
+export interface BinaryBody {
+  readonly body: Buffer
+  readonly properties: RequestProperties
+}
+
+/** Returns a V2 request with one binary FP32 tensor, whose answer is to be binary. */
+export function binaryInput(name: string, shape: readonly number[], data: Buffer): BinaryBody {
+  const json = Buffer.from(
+    JSON.stringify({
+      id: 'r1',
+      inputs: [{ name, shape, datatype: 'FP32', parameters: { binary_data_size: data.length } }],
+      parameters: { binary_data_output: true },
+    }),
+  )
+  return withLength(Buffer.concat([json, data]), json.length)
+}
+
+/** Returns a body that consists of the bytes of one tensor. */
+export function bareTensor(data: Buffer): BinaryBody {
+  return withLength(data, 0)
+}
+
+function withLength(body: Buffer, jsonBytes: number): BinaryBody {
+  return {
+    body,
+    properties: {
+      contentType: 'application/octet-stream',
+      userProperties: { 'inference-header-content-length': String(jsonBytes) },
+    },
+  }
+}

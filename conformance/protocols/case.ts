@@ -1,0 +1,73 @@
+// The types of the contract suite: a case is one request to one model, with the result that its client must receive.
+import type { ConfigInput } from '@inferwire/connector'
+import type { RequestProperties } from '../fixtures/mqtt-client.ts'
+import type { RealServer } from './servers.ts'
+import type { SituationName } from './situations.ts'
+import type { WayName } from './ways.ts'
+
+/** A model server of the suite. `gateway` is the misbehaving upstream of the rig; `nothing` is a closed port. */
+export type ServerName = RealServer | 'gateway' | 'nothing'
+
+/** The options of an exposed model, without its address. */
+export type ModelOptions = Omit<NonNullable<ConfigInput['models']>[string], 'url'>
+
+/** A model on one of the servers. */
+export interface TestedModel {
+  readonly server: ServerName
+  /** The name on the server. */
+  readonly name: string
+  /** Distinguishes models that differ only in their options. */
+  readonly label?: string
+  readonly options?: ModelOptions
+}
+
+/** What a body must be: equal text or bytes, text that matches, or JSON that contains these members. */
+export type BodyCheck = string | Buffer | RegExp | object
+
+/** One request and its result. */
+export interface ProtocolCase {
+  readonly model: TestedModel
+  /** The operation, the dialect of the body, and the transport to the server. */
+  readonly way: WayName
+  /** Decides the code, and the status except for `upstream_error`. */
+  readonly situation: SituationName
+  /** What is special about the request or the server's answer, as a phrase for the table. */
+  readonly what: string
+  /** @default an empty body */
+  readonly body?: string | Buffer
+  readonly properties?: RequestProperties
+  /** A version that the model has on its server. */
+  readonly version?: string
+  /** Cancels the request after it was published. */
+  readonly isCancelled?: boolean
+  /** The server's own status, with `upstream_error`. */
+  readonly status?: number
+  /** The body of the reply. Checked in addition to the form of an error. */
+  readonly reply?: BodyCheck
+  /** User properties of the reply, in addition to `status` and `code`. */
+  readonly user?: Readonly<Record<string, string>>
+  /**
+   * Sends the request this many times at once. At least one of the replies is in the situation; the others are answers.
+   * @default 1
+   */
+  readonly simultaneous?: number
+  /** What the server lacks, as a phrase. The case then proves what a client receives who uses the way anyway. */
+  readonly absence?: string
+}
+
+/** Returns a function that names a model on a server; models with options need a label. */
+export function modelsOn(
+  server: ServerName,
+): (name: string, label?: string, options?: ModelOptions) => TestedModel {
+  return (name, label, options) => ({
+    server,
+    name,
+    ...(label === undefined ? {} : { label }),
+    ...(options === undefined ? {} : { options }),
+  })
+}
+
+/** Returns the name under which the connector exposes a model. */
+export function exposedName({ server, name, label }: TestedModel): string {
+  return [server, name, label].filter((part) => part !== undefined).join('-')
+}

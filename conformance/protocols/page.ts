@@ -1,0 +1,149 @@
+// Writes docs/protocols.md from the cases: what works with which server, and what a client receives if something fails.
+import { exposedName, type ProtocolCase } from './case.ts'
+import { CASES } from './rows.ts'
+import { GATEWAY_CASES } from './rows/gateway.ts'
+import { SERVERS, type RealServer } from './servers.ts'
+import { resultOf, SITUATIONS, type SituationName } from './situations.ts'
+import { WAYS, type WayName } from './ways.ts'
+
+const SERVER_NAMES = Object.keys(SERVERS) as RealServer[]
+const WAY_NAMES = Object.keys(WAYS) as WayName[]
+
+/** Returns the whole page. */
+export function protocolsPage(): string {
+  return `# Protocols
+
+<!-- Generated from conformance/protocols/ by \`npm run protocols\`. Do not edit. -->
+
+This page is for owners of models and for developers of clients. It lists what works with which model server, and what a
+client receives if a request fails. Each line is a test with the real server: KServe's Python server, Triton and
+MLServer.
+
+## Operations and servers
+
+${table(['operation', 'body', 'protocol', ...SERVER_NAMES.map((name) => SERVERS[name])], WAY_NAMES.map(wayRow))}
+
+A cell without "yes" names what the server lacks, and what a client receives if it tries.
+
+## Results
+
+In each situation, a client receives the same code and status, whatever protocol and server the model has. With
+\`upstream_error\`, the status is the server's own. [Problem codes](reference/problems.md) explains the codes.
+
+${table(
+  ['situation', 'code', 'status', 'retry', 'tested with'],
+  (Object.keys(SITUATIONS) as SituationName[]).map(situationRow),
+)}
+
+## Errors of the servers
+
+The servers differ in their answers to the same mistake. "rejected" stands for \`upstream_error\` with the server's own
+status and body. In an empty cell, the server cannot be in that situation, or was not tested.
+
+${table(['protocol', 'request', ...SERVER_NAMES.map((name) => SERVERS[name])], errorRows())}
+
+## Faults of servers and gateways
+
+No real server has these faults on request, so a server of the tests has them. The result is the same for
+${listed([...new Set(GATEWAY_CASES.map(({ way }) => shortName(way)))])}.
+
+${table(['the connector receives', 'the client receives'], faultRows())}
+`
+}
+
+function wayRow(way: WayName): string[] {
+  const { operation, form, dialect, transport } = WAYS[way]
+  return [
+    `\`${operation}\``,
+    form,
+    `${dialect}, ${transport}`,
+    ...SERVER_NAMES.map((server) => cellOf(way, server)),
+  ]
+}
+
+/** Returns "yes" or "no" with its reason. @throws if no case proves either */
+function cellOf(way: WayName, server: RealServer): string {
+  const cases = CASES.filter((each) => each.way === way && each.model.server === server)
+  const absent = cases.find(({ absence }) => absence !== undefined)
+  if (absent !== undefined) return `${absent.absence}: ${shownResult(absent)}`
+  if (cases.some(({ situation }) => situation === 'answered')) return 'yes'
+  throw new Error(`No case proves whether ${server} has the way "${way}".`)
+}
+
+function situationRow(name: SituationName): string[] {
+  const { code, status, retryable } = resultOf(name)
+  const ways = WAY_NAMES.filter((way) => CASES.some((each) => each.way === way && each.situation === name))
+  const count = CASES.filter(({ situation }) => situation === name).length
+  return [
+    SITUATIONS[name].meaning,
+    code === undefined ? 'none' : `\`${code}\``,
+    status === undefined ? "the server's" : String(status),
+    code === undefined ? '' : retryable ? 'yes' : 'no',
+    `${count} ${count === 1 ? 'case' : 'cases'}: ${[...new Set(ways.map((way) => WAYS[way].operation))].join(', ')}`,
+  ]
+}
+
+function errorRows(): string[][] {
+  const errors = CASES.filter(
+    ({ model, situation, absence }) =>
+      model.server in SERVERS && situation !== 'answered' && absence === undefined,
+  )
+  const rows = new Map<string, ProtocolCase[]>()
+  for (const each of errors) {
+    const key = JSON.stringify([each.way, each.what])
+    rows.set(key, [...(rows.get(key) ?? []), each])
+  }
+  const named = [...rows].map(([key, cases]) => {
+    const [way, what] = JSON.parse(key) as [WayName, string]
+    return { way, what, cases }
+  })
+  const inOrder = named.toSorted((one, other) => WAY_NAMES.indexOf(one.way) - WAY_NAMES.indexOf(other.way))
+  return inOrder.map(({ way, what, cases }) => [
+    shortName(way),
+    what,
+    ...SERVER_NAMES.map((server) =>
+      cases
+        .filter(({ model }) => model.server === server)
+        .map(shownResult)
+        .join(', '),
+    ),
+  ])
+}
+
+function faultRows(): string[][] {
+  const results = new Map<string, Set<string>>()
+  for (const each of GATEWAY_CASES) {
+    results.set(each.what, (results.get(each.what) ?? new Set()).add(shownResult(each)))
+  }
+  return [...results].map(([what, shown]) => {
+    if (shown.size > 1) throw new Error(`"${what}" has several results: ${[...shown].join(', ')}`)
+    return [what, [...shown].join()]
+  })
+}
+
+function shownResult({ situation, ...each }: ProtocolCase): string {
+  const { code, status = each.status } = resultOf(situation)
+  if (status === undefined) throw new Error(`The case of ${exposedName(each.model)} needs a status.`)
+  return `${code === 'upstream_error' ? 'rejected' : `\`${code}\``} ${status}`
+}
+
+// The name of a way where the form distinguishes it from others with the same operation.
+function shortName(way: WayName): string {
+  const { operation, form, dialect } = WAYS[way]
+  const isOnly = WAY_NAMES.every(
+    (other) => other === way || WAYS[other].operation !== operation || WAYS[other].dialect !== dialect,
+  )
+  return isOnly ? `\`${operation}\` (${dialect})` : `\`${operation}\` (${dialect}, ${form})`
+}
+
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
+
+function line(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}

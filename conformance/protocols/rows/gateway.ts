@@ -1,0 +1,112 @@
+// Cases with answers that no real server gives on request: broken connections, broken HTTP, gateways. Each is tried in
+// every way that has a body.
+import { binaryInput, floats, inputs, instances, tensor } from '../bodies.ts'
+import type { ProtocolCase, TestedModel } from '../case.ts'
+import type { SituationName } from '../situations.ts'
+import type { WayName } from '../ways.ts'
+
+/** A fault: the name of its model in rig/model-behaviours.ts, and the result. */
+interface Fault {
+  readonly name: string
+  readonly what: string
+  readonly situation: SituationName
+  readonly status?: number
+}
+
+const fault = (name: string, situation: SituationName, what: string, status?: number): Fault => ({
+  name,
+  situation,
+  what,
+  ...(status === undefined ? {} : { status }),
+})
+
+const FAULTS: readonly Fault[] = [
+  fault('hang', 'late', 'no answer'),
+  fault('trickle', 'late', 'a body of one byte every 200 ms'),
+  fault('slow-headers', 'late', 'header fields of one byte a second'),
+  fault('slow-loris', 'late', 'a body of one byte a second'),
+  fault('endless-1xx', 'notAnAnswer', 'interim responses without end'),
+  fault('reset', 'unreachable', 'a reset connection'),
+  fault('half-close', 'unreachable', 'a closed connection'),
+  fault('cut', 'unreachable', 'a body that is cut off'),
+  fault('long-length', 'unreachable', 'a body shorter than its Content-Length'),
+  fault('nohealthy', 'unreachable', "Envoy's 503 without a healthy pod"),
+  fault('short-length', 'notAnAnswer', 'a body longer than its Content-Length'),
+  fault('garbage', 'notAnAnswer', 'the greeting of a mail server'),
+  fault('bad-chunk', 'notAnAnswer', 'an invalid chunk'),
+  fault('two-lengths', 'notAnAnswer', 'two Content-Length fields'),
+  fault('huge-length', 'notAnAnswer', 'a Content-Length of 20 digits'),
+  fault('bigheaders', 'notAnAnswer', 'header fields of 64 kB'),
+  fault('endless-headers', 'notAnAnswer', 'header fields without end'),
+  fault('nojson', 'notAnAnswer', 'text as application/json'),
+  fault('gzip', 'notAnAnswer', 'a compressed body'),
+  fault('html200', 'notAnAnswer', 'a web page with status 200'),
+  fault('noroute', 'notAnAnswer', "Envoy's 404 without a body"),
+  fault('redirect307', 'notAnAnswer', 'a redirect to another host'),
+  fault('endless', 'tooLarge', 'a body of 10 GB'),
+  fault('endless-chunks', 'tooLarge', 'chunks without end'),
+  fault('endless-body', 'tooLarge', 'a Content-Length of 10 GB'),
+  fault('redirect', 'login', 'a redirect to a login page'),
+  fault('html403', 'login', 'a login page with status 403'),
+  fault('jwt401', 'login', "Envoy's 401 for an expired token"),
+  fault('rbac403', 'login', "Istio's 403"),
+  fault('notready', 'notReady', 'a 503'),
+  fault('full', 'full', 'a 429'),
+  fault('error400', 'rejected', 'a 400', 400),
+  fault('error500', 'rejected', 'a 500', 500),
+  fault('plain500', 'rejected', 'a 500 as text/plain', 500),
+  fault('error200', 'rejected', 'a 200 with an error in its body', 500),
+  fault('batcher200', 'rejected', "KServe's batcher: a 200 with a message in its body", 500),
+]
+
+const BODIES: readonly (readonly [way: WayName, request: Pick<ProtocolCase, 'body' | 'properties'>])[] = [
+  ['predict', { body: instances(1) }],
+  ['explain', { body: instances(1) }],
+  ['infer', { body: inputs(tensor('x', 'FP32', [1, 2, 3, 4], [1, 4])) }],
+  ['inferBinary', binaryInput('x', [1, 4], floats(1, 2, 3, 4))],
+]
+
+const modelOf = ({ name, situation }: Fault): TestedModel => ({
+  server: 'gateway',
+  name,
+  options: {
+    timeoutMs: situation === 'late' ? 400 : 10_000,
+    limits: { responseBytesMax: 100_000 },
+    retry: { attemptsMax: 1 },
+  },
+})
+
+/** All cases with a misbehaving upstream, and those without one. */
+export const GATEWAY_CASES: readonly ProtocolCase[] = BODIES.flatMap(([way, request]) => [
+  ...FAULTS.map((fault): ProtocolCase => {
+    const { name: _, ...rest } = fault
+    return { model: modelOf(fault), way, ...rest, ...request }
+  }),
+  {
+    model: { server: 'gateway', name: 'held' },
+    way,
+    situation: 'cancelled',
+    what: 'nothing before the client cancels; the call is ended',
+    isCancelled: true,
+    ...request,
+  },
+  {
+    model: { server: 'gateway', name: 'held', label: 'hasty', options: { timeoutMs: 300 } },
+    way,
+    situation: 'late',
+    what: 'nothing before the deadline; the call is ended',
+    ...request,
+  },
+  {
+    model: {
+      server: 'nothing',
+      name: 'down',
+      label: way,
+      options: { protocolVersion: way.startsWith('infer') ? 'v2' : 'v1' },
+    },
+    way,
+    situation: 'unreachable',
+    what: 'a closed port',
+    ...request,
+  },
+])

@@ -1,0 +1,11 @@
+// The real model servers of the suite, with their versions: the columns of docs/protocols.md.
+
+/** Titles by name. */
+export const SERVERS = {
+  kserve: 'KServe 0.21.0',
+  triton: 'Triton 2.51.0',
+  mlserver: 'MLServer 1.7.1',
+} as const
+
+/** The name of a real server. */
+export type RealServer = keyof typeof SERVERS
