@@ -63,6 +63,7 @@ describe('the sources', () => {
       // These two files contain the version of Traefik's API.
       'packages/cli/src/commands/manifests.ts',
       'packages/cli/src/manifests/manifest-flags.ts',
+      'packages/protocol/src/dialect/openai.ts',
       'packages/protocol/src/dialect/v1.ts',
       'packages/protocol/src/dialect/v2.ts',
     ])

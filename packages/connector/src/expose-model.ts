@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import {
   defaultOperationOf,
   dialectOf,
+  DIALECTS,
   OPERATIONS,
   operationsOf,
+  optionalOperations,
   protocolOf,
   versionedDialects,
   type Dialect,
@@ -120,6 +122,7 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
 /** The description of one exposed name: the model or one of its versions. */
 interface DescribedFacts extends ModelDescription {
   readonly protocolVersions: readonly Dialect[]
+  readonly optionalOperations?: readonly OperationName[]
 }
 
 // A configured version is exposed even if the server does not have it yet: requests receive the server's own error.
@@ -127,7 +130,12 @@ function factsOfVersion({ config, facts }: ExposeOptions, version: string): Desc
   const { dialects } = protocolOf(config.protocolVersion)
   const protocolVersions = versionedDialects().filter((dialect) => dialects.includes(dialect))
   const described = facts.ofVersions?.get(version)
-  return { protocolVersions, ...(described?.state === 'described' ? described.description : {}) }
+  const optional = facts.optionalOperations
+  return {
+    protocolVersions,
+    ...(optional === undefined ? {} : { optionalOperations: optional }),
+    ...(described?.state === 'described' ? described.description : {}),
+  }
 }
 
 function exposeOne(
@@ -137,12 +145,23 @@ function exposeOne(
   version: string | undefined,
 ): Exposure {
   const { config, server, topics, budget, telemetry } = options
-  const { protocolVersions } = facts
+  const { protocolVersions, optionalOperations = assumedOperations(protocolVersions) } = facts
   const gate = options.gates.get(exposedName) ?? new ModelGate(exposedName, config.limits, budget)
-  const operations = bindOperations({ exposedName, protocolVersions, version, config, server, telemetry })
+  const names = operationsOf(protocolVersions, optionalOperations)
+  const operations = bindOperations({
+    exposedName,
+    protocolVersions,
+    names,
+    version,
+    config,
+    server,
+    telemetry,
+  })
   const configured = operations.get(config.defaultOperation as OperationName)
-  const defaultOperation = configured ?? operations.get(defaultOperationOf(protocolVersions))
-  assert(defaultOperation, `"${exposedName}" does not have the default operation of its dialect`)
+  // A server of embeddings does not have the default operation of its dialect.
+  const [first] = operations.values()
+  const defaultOperation = configured ?? operations.get(defaultOperationOf(protocolVersions)) ?? first
+  assert(defaultOperation, `"${exposedName}" has no operation`)
   const model: ExposedModel = {
     name: exposedName,
     operations,
@@ -167,9 +186,19 @@ function exposeOne(
   return { model, gate, card, missingDefault: configured === undefined ? config.defaultOperation : undefined }
 }
 
+// The optional operations of a server on which none was found, because it was not queried for them, or rejects the
+// queries. If the default operation of a dialect is optional, a model of that dialect has at least one of them.
+function assumedOperations(dialects: readonly Dialect[]): OperationName[] {
+  return dialects.flatMap((dialect) => {
+    const optional = optionalOperations(dialect)
+    return optional.includes(DIALECTS[dialect].defaultOperation) ? optional : []
+  })
+}
+
 interface Binding {
   readonly exposedName: string
   readonly protocolVersions: readonly Dialect[]
+  readonly names: readonly OperationName[]
   readonly version: string | undefined
   readonly config: ModelConfig
   readonly server: ModelServer
@@ -177,8 +206,8 @@ interface Binding {
 }
 
 function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
-  const { exposedName, protocolVersions, version, server, telemetry } = binding
-  const bound = operationsOf(protocolVersions).flatMap((name): BoundOperation[] => {
+  const { exposedName, protocolVersions, names, version, server, telemetry } = binding
+  const bound = names.flatMap((name): BoundOperation[] => {
     const protocol = dialectOf(name, protocolVersions)!
     const bare = server.upstream.endpoint(name, protocol, version)
     if (bare === undefined) return []

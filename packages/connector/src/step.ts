@@ -166,6 +166,8 @@ export interface ModelFacts extends ModelDescription {
   readonly protocolVersions: readonly Dialect[]
   /** Dialects whose query failed, so that their support is unknown; empty if the facts are complete. */
   readonly unanswered: readonly Dialect[]
+  /** The optional operations that the server has; undefined if none was found. */
+  readonly optionalOperations?: readonly OperationName[]
   /** The configured versions, which may differ in their tensors. */
   readonly ofVersions?: ReadonlyMap<string, VersionFacts>
 }
@@ -210,6 +212,17 @@ export interface EndpointResponse {
   readonly body: Uint8Array
   readonly contentType: string
   readonly inferenceHeaderContentLength: string | undefined
+  /** The tokens that the model server counted, if it reported them. */
+  readonly usage?: TokenUsage
+  /** Whether this is the last message of a streamed answer, which may have had no parts. */
+  readonly endsStream?: true
+}
+
+/** The numbers of tokens of one request and its answer. */
+export interface TokenUsage {
+  readonly promptTokens: number
+  /** 0 for operations that generate no tokens, such as embeddings. */
+  readonly completionTokens: number
 }
 
 /**
@@ -223,6 +236,11 @@ export interface Deadline {
   readonly problem: Problem | undefined
   /** Callback of the current wait. It is called at most once, and replaced by the next wait. */
   waiting: ((problem: Problem) => void) | undefined
+  /**
+   * Replaces the model's timeout by `budgetMs` from now, because the first part of a stream has arrived. The client's
+   * own deadline remains in force.
+   */
+  extend?(budgetMs: number): void
 }
 
 /** Limits how many requests of one model run and wait. */

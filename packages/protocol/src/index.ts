@@ -24,13 +24,15 @@ export {
   dialectOf,
   DIALECTS,
   isServerModelName,
+  offeredOperations,
   operationMeaning,
   operationOfBody,
   operationRoute,
   operationsOf,
+  optionalOperations,
   versionedDialects,
 } from './dialect/index.ts'
-export type { Dialect, DialectKind, Route } from './dialect/index.ts'
+export type { Dialect, DialectKind, Route, RouteKind, StreamKind } from './dialect/index.ts'
 export { grpcMethod, protocolOf, protocolVersions } from './dialect/protocol-version.ts'
 export type { ProtocolVersion, Transport } from './dialect/protocol-version.ts'
 export { isAllowableHeader, isTraceparent, passedHeaders, PASSED_HEADERS_MAX } from './header.ts'

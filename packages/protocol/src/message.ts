@@ -30,6 +30,11 @@ export const PROPERTY = {
   serverTiming: 'server-timing',
   /** Request: deadline in milliseconds; Message Expiry Interval has whole seconds only. */
   timeoutMs: 'timeout-ms',
+  /** Request: how long the deltas of a stream may be collected into one part, in milliseconds. */
+  coalesceMs: 'coalesce-ms',
+  /** Reply, on the only or last message: numbers of tokens that the model server reported. */
+  promptTokens: 'prompt-tokens',
+  completionTokens: 'completion-tokens',
   /** Request and reply: number of JSON bytes before the binary tensors (V2 binary tensor extension). */
   inferenceHeaderContentLength: 'inference-header-content-length',
   /** Request and reply: W3C trace context. */

@@ -66,7 +66,8 @@ export function originOf(modelUrl: string): string {
 /** Returns the path of the models in each dialect, which ends in `/models`. */
 export function modelPaths(): string[] {
   const paths = Object.values<DialectKind>(DIALECTS).flatMap(({ routes }) => routes.metadata?.path ?? [])
-  return paths.map((path) => path.replace(/\/\{model\}.*$/, '')).sort()
+  // Two dialects may share a path.
+  return [...new Set(paths.map((path) => path.replace(/\/\{model\}.*$/, '')))].sort()
 }
 
 /** Returns whether the text is a valid Host header: a name or an address, with or without a port. */

@@ -22,7 +22,9 @@ test.each([
   ['__proto__=http://h', '__proto__ is not a model name'],
 ])('rejects %j, and shows the expected form', (flag, message) => {
   expect(() => parseModelFlag(flag)).toThrow(message)
-  expect(() => parseModelFlag(flag)).toThrow('NAME=URL[,protocolVersion=grpc-v2|v1|v2][,modelName=NAME_ON_SERVER]')
+  expect(() => parseModelFlag(flag)).toThrow(
+    'NAME=URL[,protocolVersion=grpc-v2|openai|v1|v2][,modelName=NAME_ON_SERVER]',
+  )
 })
 
 test('rejects a repeated setting', () => {

@@ -189,5 +189,9 @@ function mergedModel(known: ModelFacts, facts: ModelFacts): ModelFacts {
   const protocolVersions = dialectNames().filter(
     (name) => facts.protocolVersions.includes(name) || kept.includes(name),
   )
-  return { ...known, ...facts, protocolVersions }
+  const optionalOperations = [
+    ...new Set([...(known.optionalOperations ?? []), ...(facts.optionalOperations ?? [])]),
+  ]
+  const optional = optionalOperations.length === 0 ? {} : { optionalOperations }
+  return { ...known, ...facts, protocolVersions, ...optional }
 }

@@ -6,6 +6,24 @@ export interface Route {
   readonly method: 'GET' | 'POST'
   /** A template with `{model}` and `{version}`; the part in brackets is omitted without a version. */
   readonly path: string
+  /** How the answer can be streamed; absent = it is always a single response. */
+  readonly stream?: StreamKind
+}
+
+/** When and where the answer to an operation is streamed as server-sent events. */
+export interface StreamKind {
+  /** `requested`: if the JSON body has the member `"stream": true`. */
+  readonly when: 'always' | 'requested'
+  /** The path of a streamed answer, if it is not the operation's path. A template, like the operation's path. */
+  readonly path?: string
+}
+
+/** An operation in the dialect table. */
+export interface RouteKind extends Route {
+  /** Whether only some servers of the dialect have the operation, so that each server must be queried. */
+  readonly isOptional?: true
+  /** An operation with which a server's path has another meaning, so that the server does not have this operation. */
+  readonly notWith?: OperationName
 }
 
 /** An inference protocol: the meaning of bodies, independent of the transport. */
@@ -14,12 +32,26 @@ export interface DialectKind {
   readonly title: string
   /** The operation for a topic that names no operation. */
   readonly defaultOperation: OperationName
+  /**
+   * Whether a server offers the dialect only for models that need it. Its default operation then precedes the default
+   * operations of dialects that a server offers for all of its models.
+   */
+  readonly isSpecific?: true
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean
   /** The member that identifies a JSON body of the default operation, if there is one. */
   readonly bodyMember?: string
-  /** The operations of the protocol. A `metadata` request detects whether a server supports the dialect for a model. */
-  readonly routes: Readonly<Partial<Record<OperationName, Route>>>
+  /** The member of a request's JSON body that names the model, if there is one. The path then contains no model. */
+  readonly modelMember?: string
+  /** Path prefixes, in order of preference, under which servers offer the dialect; absent = no prefix. */
+  readonly prefixes?: readonly string[]
+  /** The data of the event that ends a complete stream; absent = a complete stream ends with its body. */
+  readonly lastEvent?: string
+  /**
+   * The operations of the protocol. A `metadata` request detects whether a server supports the dialect for a model. If
+   * its path contains no model, the answer lists the server's models (`{"data":[{"id":"…"}]}`).
+   */
+  readonly routes: Readonly<Partial<Record<OperationName, RouteKind>>>
   /** The operations over gRPC, each with its method; absent = servers do not offer the dialect over gRPC. */
   readonly grpcMethods?: Readonly<Partial<Record<OperationName, string>>>
 }

@@ -6,10 +6,12 @@ import {
   dialectOf,
   DIALECTS,
   isServerModelName,
+  offeredOperations,
   operationMeaning,
   operationOfBody,
   operationRoute,
   operationsOf,
+  optionalOperations,
   versionedDialects,
 } from './index.ts'
 
@@ -79,7 +81,7 @@ test('the path contains the version if the dialect supports versions', () => {
 
 test('a model has the operations of all its dialects, and uses the preferred dialect if several are possible', () => {
   expect(operationsOf(['v1'])).toEqual(['predict', 'explain', 'metadata', 'ready'])
-  expect(operationsOf(['v1', 'v2'])).toEqual(['predict', 'explain', 'infer', 'metadata', 'ready'])
+  expect(operationsOf(['v1', 'v2'], [])).toEqual(['predict', 'explain', 'infer', 'metadata', 'ready'])
   expect(defaultOperationOf(['v1', 'v2'])).toBe('infer')
   expect(defaultOperationOf(['v1'])).toBe('predict')
   expect(dialectOf('metadata', ['v1', 'v2'])).toBe('v2')
@@ -87,10 +89,42 @@ test('a model has the operations of all its dialects, and uses the preferred dia
   expect(operationRoute('infer', 'v1', 'iris')).toBeUndefined()
 })
 
+test('a model has an optional operation only if its server has it, or if that is not known', () => {
+  expect(optionalOperations('v2')).toEqual(['infer_stream', 'generate'])
+  expect(operationsOf(['v2'])).toEqual(['infer', 'infer_stream', 'generate', 'metadata', 'ready'])
+  expect(operationsOf(['v2'], ['generate'])).toEqual(['infer', 'generate', 'metadata', 'ready'])
+  expect(operationsOf(['openai'], ['embeddings'])).toEqual(['embeddings', 'metadata', 'ready'])
+})
+
+test("a path that has another meaning on a server is not that server's operation", () => {
+  expect(offeredOperations('v2', ['generate'])).toEqual(['generate'])
+  expect(offeredOperations('v2', ['infer_stream', 'generate'])).toEqual(['infer_stream'])
+})
+
+test('a language model has the default operation of its own dialect, although its server also has V1 and V2', () => {
+  expect(defaultOperationOf(['v2', 'v1', 'openai'])).toBe('chat')
+  expect(dialectOf('ready', ['v2', 'v1', 'openai'])).toBe('v2')
+})
+
+test('a streamed answer has its own path on Triton, with the version', () => {
+  expect(operationRoute('generate', 'v2', 'llm', '1')).toEqual({
+    method: 'POST',
+    path: '/v2/models/llm/versions/1/generate',
+    stream: { when: 'requested', path: '/v2/models/llm/versions/1/generate_stream' },
+  })
+  expect(operationRoute('chat', 'openai', 'llm')).toEqual({
+    method: 'POST',
+    path: '/v1/chat/completions',
+    stream: { when: 'requested', path: '/v1/chat/completions' },
+  })
+  expect(operationRoute('infer', 'v2', 'llm')?.stream).toBeUndefined()
+})
+
 test.each([
   [{ instances: [] }, 'predict'],
   [{ inputs: [] }, 'infer'],
   [{ instances: [], inputs: [] }, 'infer'],
+  [{ messages: [] }, 'chat'],
   [{ prompt: 'x' }, undefined],
   [Object.create({ inputs: [] }) as object, undefined],
   ['inputs', undefined],
@@ -101,6 +135,6 @@ test.each([
 
 test('the description of an operation lists its HTTP requests, without the brackets of the path template', () => {
   expect(operationMeaning('ready')).toBe(
-    'Model readiness: GET /v2/models/{model}/ready, or GET /v1/models/{model}',
+    'Model readiness: GET /v2/models/{model}/ready, or GET /v1/models/{model}, or GET /v1/models',
   )
 })

@@ -1,13 +1,14 @@
 // The table of dialects of model servers, each defined in its own file, and lookups in it.
 import { OPERATIONS, type OperationName } from '../operation.ts'
-import type { DialectKind, Route } from './dialect-kind.ts'
+import type { DialectKind, Route, RouteKind } from './dialect-kind.ts'
+import { openai } from './openai.ts'
 import { v1 } from './v1.ts'
 import { v2 } from './v2.ts'
 
-export type { DialectKind, Route } from './dialect-kind.ts'
+export type { DialectKind, Route, RouteKind, StreamKind } from './dialect-kind.ts'
 
 /** All dialects, in order of preference. Of a model's dialects, the first that has the operation is used. */
-export const DIALECTS = { v2, v1 } as const satisfies Record<string, DialectKind>
+export const DIALECTS = { v2, v1, openai } as const satisfies Record<string, DialectKind>
 
 /** The name of a dialect: an element of a model card's `protocol_versions`. */
 export type Dialect = keyof typeof DIALECTS
@@ -24,10 +25,33 @@ export function versionedDialects(): Dialect[] {
   )
 }
 
-/** The operations of a model that supports these dialects, in the order of the operation table. */
-export function operationsOf(dialects: readonly Dialect[]): OperationName[] {
+/**
+ * The operations of a model that supports these dialects, in the order of the operation table. `optional` contains the
+ * optional operations that its server has; undefined = it is not known which ones, so all are included.
+ */
+export function operationsOf(
+  dialects: readonly Dialect[],
+  optional?: readonly OperationName[],
+): OperationName[] {
   const names = Object.keys(OPERATIONS) as OperationName[]
-  return names.filter((name) => dialectOf(name, dialects) !== undefined)
+  return names.filter((name) => {
+    const dialect = dialectOf(name, dialects)
+    if (dialect === undefined) return false
+    return optional === undefined || optional.includes(name) || !isOptional(name, dialect)
+  })
+}
+
+/** The operations that only some servers of a dialect have. */
+export function optionalOperations(dialect: Dialect): OperationName[] {
+  return operationsOf([dialect]).filter((name) => isOptional(name, dialect))
+}
+
+/** The optional operations of a server on which the paths of the operations `existing` exist. */
+export function offeredOperations(dialect: Dialect, existing: readonly OperationName[]): OperationName[] {
+  return existing.filter((name) => {
+    const other = routeOf(name, dialect)?.notWith
+    return other === undefined || !existing.includes(other)
+  })
 }
 
 /** The dialect for an operation of a model that supports these dialects; undefined = no dialect has it. */
@@ -37,9 +61,13 @@ export function dialectOf(operation: OperationName, dialects: readonly Dialect[]
   )
 }
 
-/** The operation for a topic that names no operation: the default of the preferred dialect. */
+/**
+ * The operation for a topic that names no operation: the default of a dialect for specific models, otherwise of the
+ * preferred dialect.
+ */
 export function defaultOperationOf(dialects: readonly Dialect[]): OperationName {
-  const preferred = dialectNames().find((dialect) => dialects.includes(dialect))
+  const names = dialectNames().filter((dialect) => dialects.includes(dialect))
+  const preferred = names.find((dialect) => kindOf(dialect).isSpecific) ?? names[0]
   if (preferred === undefined) throw new RangeError('A model supports at least one dialect.')
   return DIALECTS[preferred].defaultOperation
 }
@@ -68,11 +96,18 @@ export function operationRoute(
 ): Route | undefined {
   const route = routeOf(operation, dialect)
   if (route === undefined) return undefined
-  const path = route.path
+  const { method, stream } = route
+  const path = filled(route.path, model, version)
+  if (stream === undefined) return { method, path }
+  const streamPath = stream.path === undefined ? path : filled(stream.path, model, version)
+  return { method, path, stream: { when: stream.when, path: streamPath } }
+}
+
+function filled(template: string, model: string, version: string | undefined): string {
+  return template
     .replace(/\[(.*)\]/, version === undefined ? '' : '$1')
     .replace('{model}', () => toSegment(model))
     .replace('{version}', () => toSegment(version ?? ''))
-  return { method: route.method, path }
 }
 
 /**
@@ -99,7 +134,14 @@ export function operationMeaning(operation: OperationName): string {
   return `${OPERATIONS[operation].meaning}: ${asked.join(', or ')}`
 }
 
-function routeOf(operation: OperationName, dialect: Dialect): Route | undefined {
-  const { routes }: DialectKind = DIALECTS[dialect]
-  return routes[operation]
+function routeOf(operation: OperationName, dialect: Dialect): RouteKind | undefined {
+  return kindOf(dialect).routes[operation]
+}
+
+function isOptional(operation: OperationName, dialect: Dialect): boolean {
+  return routeOf(operation, dialect)?.isOptional === true
+}
+
+function kindOf(dialect: Dialect): DialectKind {
+  return DIALECTS[dialect]
 }

@@ -9,9 +9,29 @@ export const v2 = {
   bodyMember: 'inputs',
   routes: {
     infer: { method: 'POST', path: '/v2/models/{model}[/versions/{version}]/infer' },
+    // MLServer.
+    infer_stream: {
+      method: 'POST',
+      path: '/v2/models/{model}[/versions/{version}]/infer_stream',
+      isOptional: true,
+      stream: { when: 'always' },
+    },
+    // Triton's generate extension. On MLServer, the path is another name for `infer`.
+    generate: {
+      method: 'POST',
+      path: '/v2/models/{model}[/versions/{version}]/generate',
+      isOptional: true,
+      notWith: 'infer_stream',
+      stream: { when: 'requested', path: '/v2/models/{model}[/versions/{version}]/generate_stream' },
+    },
     metadata: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]' },
     ready: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]/ready' },
   },
   // The methods of the service `inference.GRPCInferenceService`.
-  grpcMethods: { infer: 'ModelInfer', metadata: 'ModelMetadata', ready: 'ModelReady' },
+  grpcMethods: {
+    infer: 'ModelInfer',
+    infer_stream: 'ModelStreamInfer',
+    metadata: 'ModelMetadata',
+    ready: 'ModelReady',
+  },
 } as const satisfies DialectKind

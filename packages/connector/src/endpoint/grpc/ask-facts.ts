@@ -25,7 +25,7 @@ export async function askFacts(
     throw toNotReady(error, name)
   })
   const hasStreams = await askStreams(target, signal)
-  const facts = {
+  const facts: ModelFacts = {
     protocolVersions: dialects,
     unanswered: hasStreams === undefined ? dialects : [],
     ...(hasStreams === true ? { optionalOperations: ['infer_stream'] } : {}),

@@ -37,7 +37,8 @@ async function upstreamOf(
   versions: readonly string[] = [],
 ): Promise<HttpUpstream> {
   const server = createServer((request, response) => {
-    const answer = answers[request.url!.replace('/models/iris', '').replace('/p/', '')]
+    const path = request.url!.replace('/models/iris', '').replace('/p/', '')
+    const answer = answers[path] ?? (/^v2\/(?:generate|infer_stream)$/.test(path) ? notFound : undefined)
     if (answer === undefined) response.destroy()
     else answer(response)
   }).listen(0, '127.0.0.1')

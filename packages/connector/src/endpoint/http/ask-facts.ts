@@ -4,18 +4,15 @@ import {
   Problem,
   versionedDialects,
   type Dialect,
-  type Route,
   type TensorMetadata,
 } from '@inferwire/protocol'
 import type { ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
-import { AskDeadline } from '../ask-deadline.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
-import { isWebPage } from './content-type.ts'
-import { callHttp, type HttpAnswer } from './http-call.ts'
-import { IDENTITY_ONLY, type HttpTarget } from './http-endpoint.ts'
-import { judgeAnswer } from './judge-answer.ts'
+import { ask, isObject, type Metadata } from './ask.ts'
+import { askModelList, hasModelList } from './ask-model-list.ts'
+import { askOptionalOperations } from './ask-operations.ts'
+import type { HttpTarget } from './http-endpoint.ts'
 
-const METADATA_BYTES_MAX = 256 * 1024
 // Limits the description, because it becomes part of a retained message.
 const ENTRIES_MAX = 64
 
@@ -27,9 +24,9 @@ export interface AskedModel {
   readonly dialects: readonly Dialect[]
   /** The configured versions. */
   readonly versions: readonly string[]
+  /** The path prefix of each dialect that has several, as far as the server's is known. */
+  readonly prefixes: Map<Dialect, string>
 }
-
-type Metadata = Readonly<Record<string, unknown>>
 
 /**
  * Requests the model's metadata in each dialect. If one dialect succeeds, an error in another means that the server
@@ -53,7 +50,7 @@ export async function askFacts(
     const route = operationRoute('metadata', dialect, model.name)
     if (route === undefined) continue
     try {
-      const metadata = await ask(target, route, signal)
+      const metadata = await askMetadata(target, dialect, model, signal)
       if (metadata === undefined) continue
       found.push(dialect)
       // Dialects are in order of preference, so the first description has priority.
@@ -68,7 +65,13 @@ export async function askFacts(
     }
   }
   if (found.length > 0) {
-    const facts = { protocolVersions: found, unanswered, ...description }
+    const optional = await askOptionalOperations(target, model, found, signal)
+    const facts: ModelFacts = {
+      protocolVersions: found,
+      unanswered: [...unanswered, ...optional.unanswered],
+      ...(optional.offered.length === 0 ? {} : { optionalOperations: optional.offered }),
+      ...description,
+    }
     return model.versions.length === 0
       ? facts
       : { ...facts, ofVersions: await askVersions(target, model, signal) }
@@ -79,6 +82,20 @@ export async function askFacts(
   throw new Problem('model_not_ready', `The model server does not serve model "${model.name}" yet.`, {
     detail: `404 on ${paths.map((path) => `${target.origin}${target.pathPrefix}${path}`).join(' and ')}`,
   })
+}
+
+// Returns undefined if the server does not have the model in this dialect. A dialect without the model in its path is
+// queried for the list of models, which does not describe them.
+async function askMetadata(
+  target: HttpTarget,
+  dialect: Dialect,
+  { name, prefixes }: AskedModel,
+  signal: AbortSignal,
+): Promise<Metadata | undefined> {
+  if (!hasModelList(dialect)) return ask(target, operationRoute('metadata', dialect, name)!, signal)
+  const list = await askModelList(target, dialect, name, signal)
+  if (list !== undefined) prefixes.set(dialect, list.prefix)
+  return list?.entry === undefined ? undefined : {}
 }
 
 // Queries the versions in parallel. There are at most 64, and a query that hangs must not delay the other queries.
@@ -118,52 +135,6 @@ async function askVersion(
     }
   }
   return facts
-}
-
-// Returns undefined for a 404: the server does not have the dialect, the model or the version.
-async function ask(target: HttpTarget, route: Route, signal: AbortSignal): Promise<Metadata | undefined> {
-  const path = target.pathPrefix + route.path
-  const address = `${route.method} ${target.origin}${path}`
-  const deadline = new AskDeadline(address, signal)
-  try {
-    const host = target.host === undefined ? [] : ['host', target.host]
-    const answer = await callHttp(
-      target.pool,
-      {
-        method: route.method,
-        path,
-        headers: [...host, ...IDENTITY_ONLY, ...(await target.credential.headers(target.origin))],
-        body: null,
-        responseBytesMax: METADATA_BYTES_MAX,
-        deadline,
-        address,
-      },
-      (whole: HttpAnswer) => whole,
-    )
-    const isGateway = answer.body.length === 0 && answer.contentType === undefined
-    if (answer.status === 404 && !isGateway && !isWebPage(answer.contentType)) return undefined
-    return readMetadata(
-      judgeAnswer(answer, address, { host: target.host, errorText: target.errorText }).body,
-      address,
-    )
-  } finally {
-    deadline.end()
-  }
-}
-
-// A JSON text may be any value (RFC 8259 §2), but only an object describes a model. TextDecoder removes a byte order
-// mark.
-function readMetadata(body: Uint8Array, address: string): Metadata {
-  let value: unknown
-  try {
-    value = JSON.parse(new TextDecoder().decode(body))
-  } catch {
-    value = undefined
-  }
-  if (isObject(value)) return value
-  throw new Problem('upstream_invalid_response', "The model server's metadata is not a JSON object.", {
-    detail: address,
-  })
 }
 
 /** Reads the members of a V2 model description that a card can show. */
@@ -206,8 +177,4 @@ function toTensor(value: unknown): TensorMetadata | undefined {
 
 function isShape(value: unknown): value is number[] {
   return Array.isArray(value) && value.length <= 16 && value.every((size) => Number.isSafeInteger(size))
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -252,9 +252,13 @@ test('each operation has its own method and path, and a name cannot escape its p
     'GET /p/v1/models/a%2F..%2Fb false',
     'GET /p/v1/models/a%2F..%2Fb false',
     'POST /p/v2/models/iris/infer true',
+    'POST /p/v2/models/iris/infer_stream true',
+    'POST /p/v2/models/iris/generate true',
     'GET /p/v2/models/iris false',
     'GET /p/v2/models/iris/ready false',
     'POST /p/v2/models/iris/versions/3%2Fx/infer true',
+    'POST /p/v2/models/iris/versions/3%2Fx/infer_stream true',
+    'POST /p/v2/models/iris/versions/3%2Fx/generate true',
     'GET /p/v2/models/iris/versions/3%2Fx false',
     'GET /p/v2/models/iris/versions/3%2Fx/ready false',
   ])

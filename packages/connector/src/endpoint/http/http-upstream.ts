@@ -1,11 +1,14 @@
 // The client of a model server over HTTP: a connection pool, an endpoint per operation, and the metadata query.
-import { operationRoute, type Dialect, type OperationName } from '@inferwire/protocol'
+import { operationRoute, OPERATIONS, type Dialect, type OperationName } from '@inferwire/protocol'
 import { originOf } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { askFacts, type AskedModel } from './ask-facts.ts'
+import { hasModelList } from './ask-model-list.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
+import { ListEndpoint } from './list-endpoint.ts'
 import { openPool } from './open-pool.ts'
+import { PrefixedEndpoint } from './prefixed-endpoint.ts'
 
 /** Implements `Upstream` over HTTP/1.1. */
 export class HttpUpstream implements Upstream {
@@ -24,12 +27,17 @@ export class HttpUpstream implements Upstream {
     versions: readonly string[] = [],
   ) {
     this.#target = target
-    this.#model = { name, dialects, versions }
+    this.#model = { name, dialects, versions, prefixes: new Map() }
   }
 
   endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined {
     const route = operationRoute(operation, dialect, this.#model.name, version)
-    return route === undefined ? undefined : new HttpEndpoint(this.#target, route, operation === 'ready')
+    if (route === undefined) return undefined
+    const isReadiness = operation === 'ready'
+    if (!hasModelList(dialect)) return new HttpEndpoint(this.#target, route, isReadiness)
+    return OPERATIONS[operation].hasBody
+      ? new PrefixedEndpoint(this.#target, this.#model, dialect, route)
+      : new ListEndpoint(this.#target, this.#model, dialect, isReadiness)
   }
 
   facts(signal: AbortSignal): Promise<ModelFacts> {
