@@ -1,13 +1,10 @@
 // Queries a gRPC server for the metadata of a model and of its versions, and for the operations that it has.
-import { status as codes, type StatusObject } from '@grpc/grpc-js'
 import { Problem, type Dialect } from '@inferwire/protocol'
 import type { ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
 import { AskDeadline } from '../ask-deadline.ts'
 import { readDescription } from '../http/ask-facts.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
-import { callGrpc } from './grpc-call.ts'
-import { addressOf, type GrpcTarget } from './grpc-target.ts'
-import { judgeStatus } from './judge-status.ts'
+import { addressOf, callTarget, type GrpcTarget } from './grpc-target.ts'
 import { askMetadata } from './model-state.ts'
 
 /**
@@ -69,36 +66,18 @@ async function askVersion(
 
 // Opens a stream without a request, which calls no model. Returns undefined if there was no answer.
 async function askStreams(target: GrpcTarget, signal: AbortSignal): Promise<boolean | undefined> {
-  const address = addressOf(target, 'ModelStreamInfer')
-  const deadline = new AskDeadline(address, signal)
+  const method = 'ModelStreamInfer'
+  const deadline = new AskDeadline(addressOf(target, method), signal)
   try {
-    const status = await callGrpc(target.connection, {
-      method: 'ModelStreamInfer',
-      headers: await target.credential.headers(target.origin),
-      message: undefined,
-      deadline,
-      sendsTimeout: true,
-      address,
-      onMessage: () => {},
-    })
-    if (status.code === codes.UNIMPLEMENTED) return false
-    // A server may also report the missing request, with any error of its own.
-    return status.code === codes.OK || !(judged(target, status) instanceof UpstreamFailure) || undefined
-  } catch {
-    return undefined
+    await callTarget(target, { method, frame: undefined, deadline, headers: [], onMessage: () => {} })
+    return true
+  } catch (error) {
+    if (error instanceof UpstreamFailure || !(error instanceof Problem)) return undefined
+    // The status 501 stands for UNIMPLEMENTED. A server with the method may report the missing request, with any error.
+    return error.code === 'upstream_error' ? error.status !== 501 : undefined
   } finally {
     deadline.end()
   }
-}
-
-function judged(target: GrpcTarget, status: StatusObject): Problem {
-  return judgeStatus(status, {
-    address: addressOf(target, 'ModelStreamInfer'),
-    isReadiness: false,
-    errorText: 'none',
-    responseBytesMax: target.responseBytesMax,
-    hasMessage: false,
-  })
 }
 
 // A server that knows no model of this name may still be loading it.

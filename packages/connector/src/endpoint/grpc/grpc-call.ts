@@ -1,18 +1,28 @@
-// Makes one gRPC call on a channel, with a deadline and support for cancellation.
-import { Metadata, status as codes, type Channel, type StatusObject } from '@grpc/grpc-js'
+// Makes one gRPC call on a connection, with a deadline and support for cancellation.
+import {
+  constants,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from 'node:http2'
 import { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
+import { unreachable } from '../http/unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
-import type { ChannelCall, GrpcConnection, OpenCall } from './grpc-connection.ts'
+import type { GrpcConnection, Link, OpenCall } from './grpc-connection.ts'
+import { readStatus, type GrpcStatus } from './grpc-status.ts'
+import { brokenCall, gatewayAnswer, invalidFrames, tooLarge } from './call-problems.ts'
+import { FrameError, MessageFrames } from './message-frames.ts'
 
 /** The request to send. */
 export interface GrpcCallOptions {
   /** Name of the method. */
   readonly method: string
-  /** Lower-case names and values, as a flat list. */
+  /** Names and values, as a flat list. */
   readonly headers: readonly string[]
-  /** The encoded message; undefined = the request has no message. */
-  readonly message: Buffer | undefined
+  /** The encoded message with its prefix; undefined = the request has no message. */
+  readonly frame: Buffer | undefined
+  readonly responseBytesMax: number
   readonly deadline: Deadline
   /** Whether the server is told the deadline. Not for a stream, whose deadline changes. */
   readonly sendsTimeout: boolean
@@ -25,13 +35,17 @@ export interface GrpcCallOptions {
 const SERVICE = '/inference.GRPCInferenceService/'
 // The same time as for a connection over HTTP.
 const CONNECT_TIMEOUT_MS = 2_000
-const NO_METADATA = new Metadata()
+// A response also has names and shapes of tensors; the endpoint checks the exact size of its body.
+const MESSAGE_OVERHEAD_BYTES = 64 * 1024
+// gRPC over HTTP/2: a timeout has at most 8 digits.
+const TIMEOUT_MAX_MS = 99_999_999
 
 /**
- * Calls a method, and resolves with the final status, whether or not it is OK.
- * @throws Problem `upstream_unreachable` if there is no connection in time, or the deadline's problem
+ * Calls a method, and resolves with the status, whether or not it is OK.
+ * @throws Problem if there is no status: `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, the
+ * problem of a gateway's answer, or the deadline's problem
  */
-export function callGrpc(connection: GrpcConnection, options: GrpcCallOptions): Promise<StatusObject> {
+export function callGrpc(connection: GrpcConnection, options: GrpcCallOptions): Promise<GrpcStatus> {
   return new Promise((resolve, reject) => {
     if (options.deadline.problem !== undefined) return reject(options.deadline.problem)
     new GrpcExchange(connection, options, resolve, reject).start()
@@ -41,66 +55,137 @@ export function callGrpc(connection: GrpcConnection, options: GrpcCallOptions): 
 class GrpcExchange implements OpenCall {
   readonly #connection: GrpcConnection
   readonly #options: GrpcCallOptions
-  readonly #resolve: (status: StatusObject) => void
+  readonly #resolve: (status: GrpcStatus) => void
   readonly #reject: (error: unknown) => void
-  readonly #channel: Channel
-  #call: ChannelCall | undefined
+  readonly #frames: MessageFrames
+  readonly #link: Link
+  readonly #startedAtMs = performance.now()
   #connectTimer: NodeJS.Timeout | undefined
+  #stream: ClientHttp2Stream | undefined
+  #headers: IncomingHttpHeaders | undefined
+  #status: GrpcStatus | undefined
+  #error: Error | undefined
   #isOver = false
-  #startedAtMs = 0
 
   constructor(
     connection: GrpcConnection,
     options: GrpcCallOptions,
-    resolve: (status: StatusObject) => void,
+    resolve: (status: GrpcStatus) => void,
     reject: (error: unknown) => void,
   ) {
     this.#connection = connection
     this.#options = options
     this.#resolve = resolve
     this.#reject = reject
-    this.#channel = connection.channel
+    this.#frames = new MessageFrames(options.responseBytesMax + MESSAGE_OVERHEAD_BYTES)
+    this.#link = connection.began(this)
   }
 
   start(): void {
-    const { method, message, deadline, sendsTimeout, headers } = this.#options
-    this.#startedAtMs = performance.now()
-    const untilMs = sendsTimeout ? Date.now() + Math.max(0, deadline.atMs - this.#startedAtMs) : Infinity
-    const call = this.#channel.createCall(SERVICE + method, untilMs, null, null, null)
-    this.#call = call
-    this.#connection.began(this)
+    const { deadline, address, frame, method } = this.#options
     deadline.waiting = (problem) => this.#timedOut(problem)
-    if (!this.#connection.isReady) {
+    if (!this.#link.isReady) {
       this.#connectTimer = setTimeout(() => this.#checkConnection(), CONNECT_TIMEOUT_MS)
     }
-    call.start(metadataOf(headers), {
-      onReceiveMetadata: () => this.#connection.answered(this.#channel),
-      onReceiveMessage: (received: Buffer) => this.#received(received),
-      onReceiveStatus: (status) => this.#ended(status),
-    })
-    if (message !== undefined) call.sendMessageWithContext({}, message)
-    call.halfClose()
-    call.startRead()
+    let stream: ClientHttp2Stream
+    try {
+      stream = this.#link.request(SERVICE + method, this.#requestHeaders())
+    } catch (error) {
+      return this.#fail(unreachable(error as Error, address, 'unsent'))
+    }
+    this.#stream = stream
+    stream.on('error', (error: Error) => (this.#error = error))
+    stream.on('response', (headers) => this.#answered(headers))
+    stream.on('trailers', (headers) => (this.#status = readStatus(headers) ?? this.#status))
+    stream.on('data', (chunk: Buffer) => this.#received(chunk))
+    stream.on('end', () => this.#ended())
+    stream.on('close', () => this.#closed())
+    stream.end(frame)
   }
 
   cancel(): void {
     this.#fail(new Problem('upstream_unreachable', 'The connection to the model server was closed.'))
   }
 
-  #received(message: Buffer): void {
-    if (this.#isOver) return
-    try {
-      this.#options.onMessage(message)
-    } catch (error) {
-      return this.#fail(error)
+  #requestHeaders(): OutgoingHttpHeaders {
+    const { headers, deadline, sendsTimeout } = this.#options
+    const sent: OutgoingHttpHeaders = {
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'grpc-accept-encoding': 'identity',
     }
-    this.#call!.startRead()
+    if (sendsTimeout) {
+      const timeoutMs = Math.ceil(deadline.atMs - this.#startedAtMs)
+      sent['grpc-timeout'] = `${Math.min(Math.max(timeoutMs, 1), TIMEOUT_MAX_MS)}m`
+    }
+    for (let index = 0; index + 1 < headers.length; index += 2) {
+      const name = headers[index]!.toLowerCase()
+      // These names belong to the protocol.
+      if (!name.startsWith('grpc-')) sent[name] = headers[index + 1]
+    }
+    return sent
   }
 
-  #ended(status: StatusObject): void {
+  #answered(headers: IncomingHttpHeaders): void {
+    this.#link.answeredAtMs = performance.now()
+    this.#headers = headers
+    // A response without messages has its status in the headers.
+    this.#status = readStatus(headers)
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#isOver || this.#gatewayProblem() !== undefined) return
+    try {
+      for (const message of this.#frames.take(chunk)) {
+        this.#options.onMessage(message)
+        if (this.#isOver) return
+      }
+    } catch (error) {
+      this.#fail(error instanceof FrameError ? this.#frameProblem(error) : error)
+    }
+  }
+
+  #frameProblem(error: FrameError): Problem {
+    const { responseBytesMax, address } = this.#options
+    return error.isTooLarge ? tooLarge(responseBytesMax, address) : invalidFrames(address, error.message)
+  }
+
+  // The trailers precede the end of the stream.
+  #ended(): void {
+    if (this.#status !== undefined) this.#finish(this.#status)
+  }
+
+  #closed(): void {
     if (this.#isOver) return
-    if (status.code === codes.DEADLINE_EXCEEDED) this.#suspectConnection()
+    if (this.#status !== undefined) return this.#finish(this.#status)
+    this.#fail(this.#gatewayProblem() ?? this.#broken())
+  }
+
+  #broken(): Problem {
+    const { address } = this.#options
+    const { rstCode = 0 } = this.#stream!
+    const error = this.#link.error ?? causeOf(this.#error)
+    if (!this.#link.isReady)
+      return unreachable(error ?? new Error(`RST_STREAM ${rstCode}`), address, 'unsent')
+    const isOrderly = rstCode === constants.NGHTTP2_NO_ERROR && error === undefined
+    return isOrderly
+      ? invalidFrames(address, 'the response ended without a status')
+      : brokenCall(rstCode, error, this.#headers !== undefined, address)
+  }
+
+  #gatewayProblem(): Problem | undefined {
+    if (this.#headers === undefined || this.#status !== undefined) return undefined
+    return gatewayAnswer(this.#headers, this.#options.address)
+  }
+
+  #finish(status: GrpcStatus): void {
+    if (this.#isOver) return
+    if (status.code === 0 && this.#frames.isPartial) {
+      return this.#fail(invalidFrames(this.#options.address, 'the response ended in the middle of a message'))
+    }
     this.#end()
+    // The server may answer before it has received the whole request.
+    if (!this.#stream!.writableFinished) this.#stream!.close(constants.NGHTTP2_CANCEL)
     this.#resolve(status)
   }
 
@@ -112,31 +197,22 @@ class GrpcExchange implements OpenCall {
   // A server that sends nothing until the deadline may be gone without having closed the connection. Over HTTP, the end
   // of the call closes its connection; here, other calls may share it, so that only further calls avoid it.
   #suspectConnection(): void {
-    this.#connection.replaceSilent(this.#channel, this.#startedAtMs)
+    this.#connection.replaceSilent(this.#link, this.#startedAtMs)
   }
 
   #checkConnection(): void {
-    if (this.#connection.isReady) return
+    if (this.#link.isReady) return
     this.#suspectConnection()
     const detail = `${this.#options.address}: no connection after ${CONNECT_TIMEOUT_MS} ms`
-    this.#fail(
-      new UpstreamFailure(
-        'unreachable',
-        false,
-        'upstream_unreachable',
-        'The model server cannot be reached.',
-        {
-          detail,
-        },
-      ),
-    )
+    const sentence = 'The model server cannot be reached.'
+    this.#fail(new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail }))
   }
 
   #fail(error: unknown): void {
     if (this.#isOver) return
+    // Sends RST_STREAM.
+    this.#stream?.close(constants.NGHTTP2_CANCEL)
     this.#end()
-    // Sends RST_STREAM with the code CANCEL.
-    this.#call?.cancelWithStatus(codes.CANCELLED, 'cancelled')
     this.#reject(error)
   }
 
@@ -148,16 +224,7 @@ class GrpcExchange implements OpenCall {
   }
 }
 
-function metadataOf(headers: readonly string[]): Metadata {
-  if (headers.length === 0) return NO_METADATA
-  const metadata = new Metadata()
-  for (let index = 0; index + 1 < headers.length; index += 2) {
-    const name = headers[index]!.toLowerCase()
-    const value = headers[index + 1]!
-    // The library sets these names.
-    if (name.startsWith('grpc-')) continue
-    // gRPC over HTTP/2: the value of a name with this suffix is base64.
-    metadata.add(name, name.endsWith('-bin') ? Buffer.from(value, 'base64') : value)
-  }
-  return metadata
+// Node.js ends a stream that waits for its connection with an error whose cause is the error of the connection.
+function causeOf(error: Error | undefined): Error | undefined {
+  return error?.cause instanceof Error ? error.cause : error
 }

@@ -1,138 +1,144 @@
-// The HTTP/2 connection to one model server, on grpc-js: options, replacement of a dead connection, close.
-import { createSecureContext } from 'node:tls'
+// The HTTP/2 connection to one model server, on node:http2: options, replacement, and close.
 import {
-  Channel,
-  connectivityState,
-  credentials,
-  type ChannelCredentials,
-  type ChannelOptions,
-} from '@grpc/grpc-js'
+  connect,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type OutgoingHttpHeaders,
+  type SecureClientSessionOptions,
+} from 'node:http2'
 import type { TlsTrust } from '../../config/index.ts'
 
 /** Options of `GrpcConnection`. */
 export interface ConnectionTarget {
-  /** Base URL of the model server; its path is ignored. */
-  readonly url: string
-  /** The `:authority` to send, if it differs from the host of `url`. */
+  /** Scheme, host and port of the model server. */
+  readonly origin: string
+  /** The `:authority` to send, if it differs from the host of `origin`. */
   readonly host: string | undefined
-  /** For a URL with `https:`. */
+  /** For `https:`. */
   readonly trust: TlsTrust
-  /** The name in the server's certificate, if it differs from the host of `url`. */
+  /** The name in the server's certificate, if it differs from the host of `origin`. */
   readonly serverName: string | undefined
-  readonly responseBytesMax: number
 }
-
-/** A call on a channel; the library does not export its type. */
-export type ChannelCall = ReturnType<Channel['createCall']>
 
 /** A call that the connection can end. */
 export interface OpenCall {
   cancel(): void
 }
 
-// A response also has a JSON part, and names and shapes of tensors; the endpoint checks the exact size of its body.
-const MESSAGE_OVERHEAD_BYTES = 64 * 1024
-// One window's worth of a response can be in flight. The default of 64 KiB would stop a tensor of 600 KB nine times.
-const WINDOW_BYTES = 1024 * 1024
-// gRPC servers close a connection that sends pings more often than every 5 minutes (grpc's default for servers).
-const KEEP_ALIVE_MS = 310_000
+// The part of a response that can be in flight before its receipt is confirmed. The default of 64 KiB would stop a tensor
+// of 600 KB nine times.
+const STREAM_WINDOW_BYTES = 1024 * 1024
+const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
+// In megabytes. The gates and the byte budget limit the bodies; Node.js' limit of 10 MB would break off large calls.
+const SESSION_MEMORY_MAX_MB = 4096
 
 /**
- * One channel, with one connection for each address of the host, which share the calls. The channel connects on the
- * first call, and again after a failure.
+ * A connection that all calls share. It is opened by the first call, and again by the next call after it has ended or
+ * the server has announced its end (GOAWAY).
  */
 export class GrpcConnection {
-  readonly #target: string
-  readonly #credentials: ChannelCredentials
-  readonly #options: ChannelOptions
-  readonly #calls = new Set<OpenCall>()
-  #channel: Channel
-  #answeredAtMs = -Infinity
+  readonly #origin: string
+  readonly #authority: OutgoingHttpHeaders
+  readonly #options: SecureClientSessionOptions
+  readonly #calls = new Map<OpenCall, Link>()
+  #link: Link | undefined
   #idle: (() => void) | undefined
 
-  constructor({ url, host, trust, serverName, responseBytesMax }: ConnectionTarget) {
-    const { protocol, hostname, port, host: ownHost } = new URL(url)
-    const isSecure = protocol === 'https:'
-    this.#target = `dns:${hostname}:${port === '' ? (isSecure ? 443 : 80) : port}`
-    this.#credentials = isSecure ? secureCredentials(trust) : credentials.createInsecure()
+  constructor({ origin, host, trust, serverName }: ConnectionTarget) {
+    this.#origin = origin
+    this.#authority = host === undefined ? {} : { ':authority': host }
     this.#options = {
-      'grpc.default_authority': host ?? ownHost,
-      ...(serverName === undefined ? {} : { 'grpc.ssl_target_name_override': serverName }),
-      'grpc.max_receive_message_length': responseBytesMax + MESSAGE_OVERHEAD_BYTES,
-      // Admission limits requests.
-      'grpc.max_send_message_length': -1,
-      'grpc-node.flow_control_window': WINDOW_BYTES,
-      'grpc.keepalive_time_ms': KEEP_ALIVE_MS,
-      // The circuit and the retries decide how often a failing server is called.
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_reconnect_backoff_ms': 1_000,
-      'grpc.dns_min_time_between_resolutions_ms': 1_000,
-      // The connector retries, also the calls that a server has refused unprocessed.
-      'grpc.enable_retries': 0,
-      // A headless Service has one address for each pod.
-      'grpc.service_config': '{"loadBalancingConfig":[{"round_robin":{}}]}',
-      'grpc.service_config_disable_resolution': 1,
-      // The HTTP transport ignores proxy variables too.
-      'grpc.enable_http_proxy': 0,
-      'grpc.enable_channelz': 0,
-      'grpc.use_local_subchannel_pool': 1,
+      settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+      maxSessionMemory: SESSION_MEMORY_MAX_MB,
+      ...trust,
+      ...(serverName === undefined ? {} : { servername: serverName }),
     }
-    this.#channel = this.#newChannel()
   }
 
-  /** The current channel, to which a call belongs. */
-  get channel(): Channel {
-    return this.#channel
-  }
-
-  get isReady(): boolean {
-    return this.#channel.getConnectivityState(false) === connectivityState.READY
-  }
-
-  /** Registers a call until `ended`. */
-  began(call: OpenCall): void {
-    this.#calls.add(call)
+  /** Registers a call until `ended`; returns the connection that it uses. */
+  began(call: OpenCall): Link {
+    if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#authority)
+    this.#calls.set(call, this.#link)
+    this.#link.calls += 1
+    return this.#link
   }
 
   /** Must be called once for each call that began. */
   ended(call: OpenCall): void {
+    const link = this.#calls.get(call)!
     this.#calls.delete(call)
+    link.calls -= 1
+    if (link !== this.#link && link.calls === 0) link.close()
     if (this.#calls.size === 0) this.#idle?.()
   }
 
-  /** Records that the server has answered a call on the given channel. */
-  answered(channel: Channel): void {
-    if (channel === this.#channel) this.#answeredAtMs = performance.now()
-  }
-
   /**
-   * Connects anew for all further calls if the server has answered no call since `sinceMs` (monotonic clock): the
-   * connection may be dead although TCP has not detected it yet. Calls in flight keep the old connection until they end.
+   * Connects anew for all further calls if the server has sent nothing on this connection since `sinceMs` (monotonic
+   * clock): the connection may be dead although TCP has not detected it yet. Calls in flight keep it until they end.
    */
-  replaceSilent(channel: Channel, sinceMs: number): void {
-    if (channel !== this.#channel || this.#answeredAtMs >= sinceMs) return
-    this.#channel = this.#newChannel()
-    channel.close()
+  replaceSilent(link: Link, sinceMs: number): void {
+    if (link === this.#link && link.answeredAtMs < sinceMs) this.#link = undefined
   }
 
   /** Closes the connection after the calls in flight. */
   async close(): Promise<void> {
     if (this.#calls.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
-    this.#channel.close()
+    this.#link?.close()
   }
 
   /** Ends all calls, and closes the connection. */
   destroy(): Promise<void> {
-    for (const call of this.#calls) call.cancel()
-    this.#channel.close()
+    for (const call of this.#calls.keys()) call.cancel()
+    this.#link?.close()
     return Promise.resolve()
-  }
-
-  #newChannel(): Channel {
-    return new Channel(this.#target, this.#credentials, this.#options)
   }
 }
 
-function secureCredentials({ rejectUnauthorized, ...files }: TlsTrust): ChannelCredentials {
-  return credentials.createFromSecureContext(createSecureContext(files), { rejectUnauthorized })
+/** One HTTP/2 session, from its connection to its end. */
+export class Link {
+  /** Number of calls in flight. */
+  calls = 0
+  /** When the server last answered a call (monotonic clock). */
+  answeredAtMs = -Infinity
+  readonly #session: ClientHttp2Session
+  readonly #authority: OutgoingHttpHeaders
+  #isReady = false
+  #isEnding = false
+  #error: Error | undefined
+
+  constructor(origin: string, options: SecureClientSessionOptions, authority: OutgoingHttpHeaders) {
+    this.#authority = authority
+    const session = connect(origin, options)
+    this.#session = session
+    session.on('error', (error) => (this.#error ??= error))
+    session.once('connect', () => session.setLocalWindowSize(SESSION_WINDOW_BYTES))
+    session.once('remoteSettings', () => (this.#isReady = true))
+    // Streams in flight continue; Node.js closes the session after them.
+    session.once('goaway', () => (this.#isEnding = true))
+  }
+
+  /** Whether a call can begin; it waits for the connection if necessary. */
+  get isUsable(): boolean {
+    return !this.#isEnding && !this.#session.closed && !this.#session.destroyed
+  }
+
+  /** Whether the server has sent its SETTINGS, its first frame: it speaks HTTP/2, and may have executed calls. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  /** The error that ended the session. */
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  /** Opens a stream. @throws if the session ended at this moment */
+  request(path: string, headers: OutgoingHttpHeaders): ClientHttp2Stream {
+    return this.#session.request({ ':method': 'POST', ':path': path, ...this.#authority, ...headers })
+  }
+
+  /** Closes the session at once. */
+  close(): void {
+    this.#session.destroy()
+  }
 }

@@ -1,11 +1,12 @@
 // The data that all operations of one model on one gRPC server share, and calls with its credential.
-import { status as codes, type StatusObject } from '@grpc/grpc-js'
 import { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
 import type { CallCredential } from '../upstream-options.ts'
+import { invalidFrames } from './call-problems.ts'
 import { callGrpc } from './grpc-call.ts'
 import type { GrpcConnection } from './grpc-connection.ts'
+import { STATUS } from './grpc-status.ts'
 import type { Codec } from './inference-proto.ts'
 import { judgeStatus } from './judge-status.ts'
 
@@ -23,11 +24,14 @@ export interface GrpcTarget {
 /** One call. */
 export interface TargetCall {
   readonly method: string
-  readonly message: Buffer | undefined
+  /** The encoded message with its prefix; undefined = the request has no message. */
+  readonly frame: Buffer | undefined
   readonly deadline: Deadline
   /** Additional headers: a flat name/value list. */
   readonly headers: readonly string[]
+  /** @default false */
   readonly isReadiness?: boolean
+  /** @default true */
   readonly sendsTimeout?: boolean
   /** Receives each message. @throws to end the call with an error */
   readonly onMessage: (message: Buffer) => void
@@ -38,27 +42,40 @@ export function addressOf(target: GrpcTarget, method: string): string {
   return `${method} ${target.origin}`
 }
 
-/** Makes a call; resolves after the status OK. @throws Problem for any other status */
-export async function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> {
-  let hasMessage = false
-  const onMessage = (message: Buffer): void => {
-    hasMessage = true
-    call.onMessage(message)
+/** Makes a call; resolves after the status OK. @throws Problem */
+export function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> {
+  return target.credential.refresh === undefined ? callOnce(target, call) : callTwice(target, call)
+}
+
+// Rereads the token after a rejection, because it may have been rotated. Calls once more if the token changed.
+async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
+  try {
+    await callOnce(target, call)
+  } catch (error) {
+    const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream'
+    if (!isRefused || !(await target.credential.refresh!())) throw error
+    await callOnce(target, call)
   }
-  let status = await callOnce(target, call, onMessage)
-  const isRefused = status.code === codes.UNAUTHENTICATED || status.code === codes.PERMISSION_DENIED
-  // The token may have been rotated. A call that has had a message is not repeated.
-  if (isRefused && !hasMessage && (await target.credential.refresh?.()) === true) {
-    status = await callOnce(target, call, onMessage)
-  }
-  if (status.code === codes.OK) return
-  throw judgeStatus(status, {
-    address: addressOf(target, call.method),
-    isReadiness: call.isReadiness ?? false,
-    errorText: target.errorText,
+}
+
+async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
+  const { method, isReadiness = false, sendsTimeout = true, frame, deadline, onMessage } = call
+  const given = target.credential.headers(target.origin)
+  // Most credentials are synchronous.
+  const proof = Array.isArray(given) ? (given as readonly string[]) : await given
+  const address = addressOf(target, method)
+  const status = await callGrpc(target.connection, {
+    method,
+    frame,
+    deadline,
+    headers: proof.length === 0 ? call.headers : [...proof, ...call.headers],
     responseBytesMax: target.responseBytesMax,
-    hasMessage,
+    sendsTimeout,
+    address,
+    onMessage,
   })
+  if (status.code !== STATUS.OK)
+    throw judgeStatus(status, { address, isReadiness, errorText: target.errorText })
 }
 
 /** Makes a call with a single response. @throws Problem, also if the response is missing or malformed */
@@ -95,26 +112,5 @@ export function decoded<Message>(
 
 /** The problem of a malformed response; `why` is for the operator's log. */
 export function invalidResponse(target: GrpcTarget, method: string, why: string): Problem {
-  return new Problem('upstream_invalid_response', "The model server's response is malformed.", {
-    detail: `${addressOf(target, method)}: ${why}`,
-  })
-}
-
-async function callOnce(
-  target: GrpcTarget,
-  call: TargetCall,
-  onMessage: (message: Buffer) => void,
-): Promise<StatusObject> {
-  const given = target.credential.headers(target.origin)
-  // Most credentials are synchronous.
-  const proof = Array.isArray(given) ? (given as readonly string[]) : await given
-  return callGrpc(target.connection, {
-    method: call.method,
-    message: call.message,
-    deadline: call.deadline,
-    headers: proof.length === 0 ? call.headers : [...proof, ...call.headers],
-    sendsTimeout: call.sendsTimeout ?? true,
-    address: addressOf(target, call.method),
-    onMessage,
-  })
+  return invalidFrames(addressOf(target, method), why)
 }

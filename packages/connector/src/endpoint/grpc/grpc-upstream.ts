@@ -68,9 +68,10 @@ export class GrpcUpstream implements Upstream {
 
 /** Creates a client; it connects on the first call. */
 export function createGrpcUpstream(options: UpstreamOptions, trust: TlsTrust): GrpcUpstream {
+  const origin = originOf(options.url)
   const target: GrpcTarget = {
-    connection: new GrpcConnection({ ...options, trust, serverName: options.tls.serverName }),
-    origin: originOf(options.url),
+    connection: new GrpcConnection({ origin, host: options.host, trust, serverName: options.tls.serverName }),
+    origin,
     credential: options.credential,
     responseBytesMax: options.responseBytesMax,
     errorText: options.errorText,

@@ -25,7 +25,7 @@ export class InferEndpoint implements Endpoint {
       this.#target,
       {
         method: METHOD,
-        message: MESSAGES.request.encode(toWireRequest(message, this.#model)),
+        frame: MESSAGES.request.frame(toWireRequest(message, this.#model)),
         deadline: request.deadline,
         headers: request.headers,
       },

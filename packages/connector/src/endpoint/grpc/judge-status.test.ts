@@ -1,22 +1,13 @@
 // Tests what each status of the known servers and gateways means.
-import { Metadata, status as codes } from '@grpc/grpc-js'
 import { expect, test } from 'vitest'
+import { STATUS as codes } from './grpc-status.ts'
 import { judgeStatus } from './judge-status.ts'
 
-const judge = (code: codes, details: string, isReadiness = false): ReturnType<typeof judgeStatus> =>
-  judgeStatus(
-    { code, details, metadata: new Metadata() },
-    {
-      address: 'ModelInfer http://iris',
-      isReadiness,
-      errorText: 'first-line',
-      responseBytesMax: 10,
-      hasMessage: false,
-    },
-  )
+const judge = (code: number, details: string, isReadiness = false): ReturnType<typeof judgeStatus> =>
+  judgeStatus({ code, details }, { address: 'ModelInfer http://iris', isReadiness, errorText: 'first-line' })
 
 // Texts as recorded from KServe 0.21.0, Triton 2.51.0, MLServer 1.7.1 and Envoy.
-test.each<[codes, string, string, number, string?]>([
+test.each<[number, string, string, number, string?]>([
   [codes.NOT_FOUND, 'Model with name nope does not exist.', 'upstream_error', 404],
   [codes.NOT_FOUND, "Request for unknown model: 'nope' is not found", 'model_not_ready', 503, 'starting'],
   [codes.NOT_FOUND, 'Model nope with version  not found', 'model_not_ready', 503, 'starting'],

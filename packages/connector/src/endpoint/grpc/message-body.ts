@@ -13,7 +13,7 @@ import { JSON_TYPE, UNKNOWN_TYPE } from '../http/content-type.ts'
 import { fromWireResponse, WireError } from './from-wire.ts'
 import { invalidResponse, type GrpcTarget } from './grpc-target.ts'
 import type { WireResponse } from './inference-proto.ts'
-import { tooLarge } from './judge-status.ts'
+import { tooLarge } from './call-problems.ts'
 
 /** Returns a model's inputs, which determine the shape of a body without JSON. @throws Problem */
 export type AskInputs = (request: EndpointRequest) => Promise<readonly DeclaredInput[]>

@@ -26,9 +26,9 @@ export async function askMetadata(
   model: WireModel,
   { deadline, headers }: StateRequest,
 ): Promise<MetadataBody> {
-  const message = MESSAGES.modelRequest.encode(model)
+  const frame = MESSAGES.modelRequest.frame(model)
   return toMetadataBody(
-    await callForOne(target, { method: 'ModelMetadata', message, deadline, headers }, MESSAGES.metadata),
+    await callForOne(target, { method: 'ModelMetadata', frame, deadline, headers }, MESSAGES.metadata),
   )
 }
 
@@ -59,10 +59,10 @@ export class ReadyEndpoint implements Endpoint {
 
   async call({ deadline, headers }: EndpointRequest): Promise<EndpointResponse> {
     const method = 'ModelReady'
-    const message = MESSAGES.modelRequest.encode(this.#model)
+    const frame = MESSAGES.modelRequest.frame(this.#model)
     const { ready } = await callForOne(
       this.#target,
-      { method, message, deadline, headers, isReadiness: true },
+      { method, frame, deadline, headers, isReadiness: true },
       MESSAGES.ready,
     )
     const { name } = this.#model

@@ -18,11 +18,10 @@ afterEach(async () => {
 async function serving(serve: (call: ServedCall) => void): Promise<StreamEndpoint> {
   const server = await startGrpcServer(serve)
   const connection = new GrpcConnection({
-    url: server.url,
+    origin: server.url,
     host: undefined,
     trust: { rejectUnauthorized: true },
     serverName: undefined,
-    responseBytesMax: 1_000_000,
   })
   closing.push(
     () => connection.destroy(),

@@ -43,7 +43,7 @@ export class StreamEndpoint implements Endpoint {
     try {
       await callTarget(this.#target, {
         method: METHOD,
-        message: MESSAGES.request.encode(toWireRequest(message, this.#model)),
+        frame: MESSAGES.request.frame(toWireRequest(message, this.#model)),
         deadline: request.deadline,
         headers: request.headers,
         sendsTimeout: false,
