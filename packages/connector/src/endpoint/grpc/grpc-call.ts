@@ -13,6 +13,7 @@ import type { GrpcConnection, Link, OpenCall } from './grpc-connection.ts'
 import { readStatus, type GrpcStatus } from './grpc-status.ts'
 import { brokenCall, gatewayAnswer, invalidFrames, tooLarge } from './call-problems.ts'
 import { FrameError, MessageFrames } from './message-frames.ts'
+import type { Frame } from './write-frame.ts'
 
 /** The request to send. */
 export interface GrpcCallOptions {
@@ -20,8 +21,8 @@ export interface GrpcCallOptions {
   readonly method: string
   /** Names and values, as a flat list. */
   readonly headers: readonly string[]
-  /** The encoded message with its prefix; undefined = the request has no message. */
-  readonly frame: Buffer | undefined
+  /** Undefined = the request has no message. */
+  readonly frame: Frame | undefined
   readonly responseBytesMax: number
   readonly deadline: Deadline
   /** Whether the server is told the deadline. Not for a stream, whose deadline changes. */
@@ -82,14 +83,14 @@ class GrpcExchange implements OpenCall {
   }
 
   start(): void {
-    const { deadline, address, frame, method } = this.#options
+    const { deadline, address, frame } = this.#options
     deadline.waiting = (problem) => this.#timedOut(problem)
     if (!this.#link.isReady) {
       this.#connectTimer = setTimeout(() => this.#checkConnection(), CONNECT_TIMEOUT_MS)
     }
     let stream: ClientHttp2Stream
     try {
-      stream = this.#link.request(SERVICE + method, this.#requestHeaders())
+      stream = this.#link.request(this.#requestHeaders())
     } catch (error) {
       return this.#fail(unreachable(error as Error, address, 'unsent'))
     }
@@ -100,7 +101,7 @@ class GrpcExchange implements OpenCall {
     stream.on('data', (chunk: Buffer) => this.#received(chunk))
     stream.on('end', () => this.#ended())
     stream.on('close', () => this.#closed())
-    stream.end(frame)
+    send(stream, frame)
   }
 
   cancel(): void {
@@ -110,9 +111,10 @@ class GrpcExchange implements OpenCall {
   #requestHeaders(): OutgoingHttpHeaders {
     const { headers, deadline, sendsTimeout } = this.#options
     const sent: OutgoingHttpHeaders = {
+      ':method': 'POST',
+      ':path': SERVICE + this.#options.method,
       'content-type': 'application/grpc',
       te: 'trailers',
-      'grpc-accept-encoding': 'identity',
     }
     if (sendsTimeout) {
       const timeoutMs = Math.ceil(deadline.atMs - this.#startedAtMs)
@@ -222,6 +224,14 @@ class GrpcExchange implements OpenCall {
     this.#options.deadline.waiting = undefined
     this.#connection.ended(this)
   }
+}
+
+// Corked writes reach the socket together. A single write with `end` saves a frame.
+function send(stream: ClientHttp2Stream, frame: Frame = []): void {
+  if (frame.length <= 1) return void stream.end(frame[0])
+  stream.cork()
+  for (const part of frame) stream.write(part)
+  stream.end()
 }
 
 // Node.js ends a stream that waits for its connection with an error whose cause is the error of the connection.

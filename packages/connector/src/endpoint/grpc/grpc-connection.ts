@@ -38,7 +38,7 @@ const SESSION_MEMORY_MAX_MB = 4096
  */
 export class GrpcConnection {
   readonly #origin: string
-  readonly #authority: OutgoingHttpHeaders
+  readonly #host: string | undefined
   readonly #options: SecureClientSessionOptions
   readonly #calls = new Map<OpenCall, Link>()
   #link: Link | undefined
@@ -46,7 +46,7 @@ export class GrpcConnection {
 
   constructor({ origin, host, trust, serverName }: ConnectionTarget) {
     this.#origin = origin
-    this.#authority = host === undefined ? {} : { ':authority': host }
+    this.#host = host
     this.#options = {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       maxSessionMemory: SESSION_MEMORY_MAX_MB,
@@ -57,7 +57,7 @@ export class GrpcConnection {
 
   /** Registers a call until `ended`; returns the connection that it uses. */
   began(call: OpenCall): Link {
-    if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#authority)
+    if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#host)
     this.#calls.set(call, this.#link)
     this.#link.calls += 1
     return this.#link
@@ -101,13 +101,13 @@ export class Link {
   /** When the server last answered a call (monotonic clock). */
   answeredAtMs = -Infinity
   readonly #session: ClientHttp2Session
-  readonly #authority: OutgoingHttpHeaders
+  readonly #host: string | undefined
   #isReady = false
   #isEnding = false
   #error: Error | undefined
 
-  constructor(origin: string, options: SecureClientSessionOptions, authority: OutgoingHttpHeaders) {
-    this.#authority = authority
+  constructor(origin: string, options: SecureClientSessionOptions, host: string | undefined) {
+    this.#host = host
     const session = connect(origin, options)
     this.#session = session
     session.on('error', (error) => (this.#error ??= error))
@@ -132,9 +132,10 @@ export class Link {
     return this.#error
   }
 
-  /** Opens a stream. @throws if the session ended at this moment */
-  request(path: string, headers: OutgoingHttpHeaders): ClientHttp2Stream {
-    return this.#session.request({ ':method': 'POST', ':path': path, ...this.#authority, ...headers })
+  /** Opens a stream; the `:authority` is added. @throws if the session ended at this moment */
+  request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
+    if (this.#host !== undefined) headers[':authority'] = this.#host
+    return this.#session.request(headers)
   }
 
   /** Closes the session at once. */

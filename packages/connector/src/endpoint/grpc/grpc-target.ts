@@ -9,6 +9,7 @@ import type { GrpcConnection } from './grpc-connection.ts'
 import { STATUS } from './grpc-status.ts'
 import type { Codec } from './inference-proto.ts'
 import { judgeStatus } from './judge-status.ts'
+import type { Frame } from './write-frame.ts'
 
 /** One model server. */
 export interface GrpcTarget {
@@ -24,8 +25,8 @@ export interface GrpcTarget {
 /** One call. */
 export interface TargetCall {
   readonly method: string
-  /** The encoded message with its prefix; undefined = the request has no message. */
-  readonly frame: Buffer | undefined
+  /** Undefined = the request has no message. */
+  readonly frame: Frame | undefined
   readonly deadline: Deadline
   /** Additional headers: a flat name/value list. */
   readonly headers: readonly string[]

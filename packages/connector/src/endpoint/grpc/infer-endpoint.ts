@@ -4,6 +4,7 @@ import { callForOne, type GrpcTarget } from './grpc-target.ts'
 import { MESSAGES } from './inference-proto.ts'
 import { readRequest, writeResponse, type AskInputs } from './message-body.ts'
 import { toWireRequest, type WireModel } from './to-wire.ts'
+import { writeRequestFrame } from './write-frame.ts'
 
 const METHOD = 'ModelInfer'
 
@@ -25,7 +26,7 @@ export class InferEndpoint implements Endpoint {
       this.#target,
       {
         method: METHOD,
-        frame: MESSAGES.request.frame(toWireRequest(message, this.#model)),
+        frame: writeRequestFrame(toWireRequest(message, this.#model)),
         deadline: request.deadline,
         headers: request.headers,
       },

@@ -1,6 +1,5 @@
 // The messages of the Open Inference Protocol over gRPC, and their encoders, which protobufjs generates at run time.
 import protobuf from 'protobufjs'
-import { PREFIX_BYTES } from './message-frames.ts'
 
 /**
  * The part of the protocol that the connector uses. Field numbers: Open Inference Protocol, `inference_grpc`; and
@@ -157,8 +156,6 @@ export interface WireTensorMetadata {
 export interface Codec<Message> {
   /** Returns the encoded message; bytes fields are copied into it. */
   encode(message: Message): Buffer
-  /** Returns the encoded message with the prefix that it has in a body. */
-  frame(message: Message): Buffer
   /** Decodes a message; bytes fields are views of it. @throws Error if it is malformed */
   decode(encoded: Buffer): Message
 }
@@ -169,13 +166,6 @@ function codec<Message extends object>(name: string): Codec<Message> {
   const type = root.lookupType(`inference.${name}`)
   return {
     encode: (message) => type.encode(message).finish() as Buffer,
-    frame: (message) => {
-      // The encoder writes into the final buffer, so that the prefix costs no copy: a flag (0), and the length.
-      const writer = type.encode(message, protobuf.Writer.create().uint32(0).fixed32(0))
-      const frame = writer.finish() as Buffer
-      frame.writeUInt32BE(frame.length - PREFIX_BYTES, 1)
-      return frame
-    },
     decode: (encoded) => type.decode(encoded) as unknown as Message,
   }
 }

@@ -7,6 +7,7 @@ import { sizeOf } from './from-wire.ts'
 import { addressOf, callForOne, type GrpcTarget } from './grpc-target.ts'
 import { MESSAGES, type WireMetadata, type WireTensorMetadata } from './inference-proto.ts'
 import type { WireModel } from './to-wire.ts'
+import { writeFrame } from './write-frame.ts'
 
 /** The V2 description of a model. */
 export interface MetadataBody {
@@ -26,7 +27,7 @@ export async function askMetadata(
   model: WireModel,
   { deadline, headers }: StateRequest,
 ): Promise<MetadataBody> {
-  const frame = MESSAGES.modelRequest.frame(model)
+  const frame = writeFrame(MESSAGES.modelRequest, model)
   return toMetadataBody(
     await callForOne(target, { method: 'ModelMetadata', frame, deadline, headers }, MESSAGES.metadata),
   )
@@ -59,7 +60,7 @@ export class ReadyEndpoint implements Endpoint {
 
   async call({ deadline, headers }: EndpointRequest): Promise<EndpointResponse> {
     const method = 'ModelReady'
-    const frame = MESSAGES.modelRequest.frame(this.#model)
+    const frame = writeFrame(MESSAGES.modelRequest, this.#model)
     const { ready } = await callForOne(
       this.#target,
       { method, frame, deadline, headers, isReadiness: true },

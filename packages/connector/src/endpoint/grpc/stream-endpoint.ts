@@ -8,6 +8,7 @@ import { addressOf, callTarget, decoded, type GrpcTarget } from './grpc-target.t
 import { fieldNumbers, MESSAGES, type WireResponse } from './inference-proto.ts'
 import { readRequest, writeResponse, type AskInputs } from './message-body.ts'
 import { toWireRequest, type WireModel } from './to-wire.ts'
+import { writeRequestFrame } from './write-frame.ts'
 
 const METHOD = 'ModelStreamInfer'
 
@@ -43,7 +44,7 @@ export class StreamEndpoint implements Endpoint {
     try {
       await callTarget(this.#target, {
         method: METHOD,
-        frame: MESSAGES.request.frame(toWireRequest(message, this.#model)),
+        frame: writeRequestFrame(toWireRequest(message, this.#model)),
         deadline: request.deadline,
         headers: request.headers,
         sendsTimeout: false,
