@@ -1,4 +1,5 @@
 // Tests V2 over gRPC end to end, from MQTT to the gRPC ports of KServe's Python server, Triton and MLServer.
+import type { ConfigInput } from '@inferwire/connector'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startKserveServer } from './fixtures/kserve-server.ts'
@@ -8,10 +9,16 @@ import { TestClient, type Received } from './fixtures/mqtt-client.ts'
 import type { PythonServer } from './fixtures/python-server.ts'
 import { startTriton } from './fixtures/triton-server.ts'
 
+type ModelInput = NonNullable<ConfigInput['models']>[string]
+
 let broker: Mosquitto
 let servers: Record<'kserve' | 'triton' | 'mlserver', PythonServer>
 let running: TestConnector
 let client: TestClient
+
+function on(server: PythonServer, modelName: string, options: object = {}): ModelInput {
+  return { url: server.grpcUrl, protocolVersion: 'grpc-v2', modelName, ...options }
+}
 
 beforeAll(async () => {
   const [mosquitto, kserve, triton, mlserver] = await Promise.all([
@@ -22,12 +29,6 @@ beforeAll(async () => {
   ])
   broker = mosquitto
   servers = { kserve, triton, mlserver }
-  const on = (server: PythonServer, modelName: string, options = {}): { url: string; modelName: string } => ({
-    url: server.grpcUrl,
-    modelName,
-    ...{ protocolVersion: 'grpc-v2' as const },
-    ...options,
-  })
   running = await runConnector({
     broker: { url: broker.url },
     models: {
@@ -170,12 +171,13 @@ describe.each(['kserve', 'triton', 'mlserver'])('%s', (server) => {
   })
 })
 
+async function cardOf(model: string): Promise<unknown> {
+  const isComplete = ({ topic, payload }: Received): boolean =>
+    topic === `infer/models/${model}` && payload.includes('"inputs"')
+  return (await client.wait(isComplete, `card of ${model}`, 20_000)).json()
+}
+
 test('the cards contain the metadata of gRPC, and only the operations that the server has', async () => {
-  const cardOf = async (model: string): Promise<unknown> => {
-    const isComplete = ({ topic, payload }: Received): boolean =>
-      topic === `infer/models/${model}` && payload.includes('"inputs"')
-    return (await client.wait(isComplete, `card of ${model}`, 20_000)).json()
-  }
   const iris = await cardOf('kserve-iris')
   expect(iris).toMatchObject({
     protocol_versions: ['v2'],
@@ -242,8 +244,9 @@ test('the errors of the servers are as over HTTP', async () => {
   expect(statusOf(await ask('triton-small', large))).toBe('502 response_too_large')
 })
 
+const wait = (ms: number): object => ({ inputs: [input('x', 'INT32', [1, 1], [ms])] })
+
 test('a deadline ends a call; later calls on the same server are answered', async () => {
-  const wait = (ms: number): object => ({ inputs: [input('x', 'INT32', [1, 1], [ms])] })
   const late = await ask('triton-slow', wait(1500), { userProperties: { 'timeout-ms': '300' } })
   expect(statusOf(late)).toBe('504 deadline_exceeded')
   expect(statusOf(await ask('triton-slow', wait(1)))).toBe('200')

@@ -33,6 +33,8 @@ const input = (datatype: string, shape: number[], data?: unknown, parameters?: o
   ...(parameters === undefined ? {} : { parameters }),
 })
 
+const element = (length: number, ...rest: number[]): Uint8Array => Uint8Array.of(length, 0, 0, 0, ...rest)
+
 describe('readMessage', () => {
   test('reads JSON exactly: 64-bit integers, nested data, lower-case datatypes', () => {
     const { inputs, id, isBinary } = read(
@@ -123,7 +125,6 @@ describe('readMessage', () => {
   const sized = (datatype: string, shape: number[], size: number): object => ({
     inputs: [input(datatype, shape, undefined, { binary_data_size: size })],
   })
-  const element = (length: number, ...rest: number[]): Uint8Array => Uint8Array.of(length, 0, 0, 0, ...rest)
   test.each([
     ['too few bytes', sized('FP32', [2], 4), new Uint8Array(4), 'invalid_value'],
     ['bytes of no input', sized('FP32', [1], 4), new Uint8Array(5), 'invalid_value'],
@@ -227,12 +228,12 @@ describe('writeMessage', () => {
   })
 })
 
-describe('readBareTensor', () => {
-  const declared = (
-    datatype: string,
-    shape: number[],
-  ): { name: string; datatype: string; shape: number[] }[] => [{ name: 'X', datatype, shape }]
+const declared = (
+  datatype: string,
+  shape: number[],
+): { name: string; datatype: string; shape: number[] }[] => [{ name: 'X', datatype, shape }]
 
+describe('readBareTensor', () => {
   test.each([
     ['FP32', [-1, 2], 16, [2, 2]],
     ['FP32', [2, 2], 16, [2, 2]],

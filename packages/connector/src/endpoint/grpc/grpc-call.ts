@@ -25,7 +25,7 @@ export interface GrpcCallOptions {
   readonly frame: Frame | undefined
   readonly responseBytesMax: number
   readonly deadline: Deadline
-  /** Whether the server is told the deadline. Not for a stream, whose deadline changes. */
+  /** Whether the deadline is sent. Not for a stream, whose deadline changes. */
   readonly sendsTimeout: boolean
   /** Method and URL, for the operator's log. */
   readonly address: string
@@ -165,7 +165,7 @@ class GrpcExchange implements OpenCall {
 
   #broken(): Problem {
     const { address } = this.#options
-    const { rstCode = 0 } = this.#stream!
+    const { rstCode } = this.#stream!
     const error = this.#link.error ?? causeOf(this.#error)
     if (!this.#link.isReady)
       return unreachable(error ?? new Error(`RST_STREAM ${rstCode}`), address, 'unsent')

@@ -6,7 +6,7 @@ import protobuf from 'protobufjs'
  * Triton's `grpc_service.proto` for `ModelStreamInferResponse`. Field 6 of ModelMetadataResponse is omitted, because
  * servers disagree about its type.
  */
-export const INFERENCE_PROTO = `
+const INFERENCE_PROTO = `
 syntax = "proto3";
 package inference;
 

@@ -150,7 +150,7 @@ test('a cancel in the middle of a stream reaches the server, and no more parts a
   expect(parts).toHaveLength(1)
 })
 
-test('the server is not told a deadline, because a living stream may outlast it', async () => {
+test('no deadline is sent, because a stream may continue beyond it', async () => {
   let timeout: unknown = 'none'
   const endpoint = await serving((call) => {
     timeout = call.headers['grpc-timeout']

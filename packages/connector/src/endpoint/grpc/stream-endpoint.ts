@@ -89,7 +89,7 @@ export class StreamEndpoint implements Endpoint {
   }
 }
 
-// The parts cannot be taken back, so that the call is not retried, but the client may send the request again.
+// The call is not retried, because parts were already published; the client may repeat the request.
 function interrupted(cause: Problem): Problem {
   return new Problem('stream_interrupted', 'The stream of the model server broke.', {
     detail: cause.detail ?? cause.message,

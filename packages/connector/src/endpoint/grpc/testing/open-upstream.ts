@@ -1,5 +1,5 @@
 // Opens a gRPC upstream for tests, and builds its requests.
-import { Problem } from '@inferwire/protocol'
+import { Problem, protocolOf } from '@inferwire/protocol'
 import type { Deadline, EndpointRequest, Upstream } from '../../../step.ts'
 import { openUpstream } from '../../open-upstream.ts'
 import type { UpstreamOptions } from '../../upstream-options.ts'
@@ -8,12 +8,11 @@ import type { UpstreamOptions } from '../../upstream-options.ts'
 export function openTestUpstream(url: string, options: Partial<UpstreamOptions> = {}): Upstream {
   return openUpstream({
     url,
-    transport: 'grpc',
+    ...protocolOf('grpc-v2'),
     host: undefined,
     tls: {},
     credential: { headers: () => [] },
     model: 'iris',
-    dialects: ['v2'],
     versions: [],
     callsMax: 10,
     responseBytesMax: 1_000_000,
