@@ -62,7 +62,7 @@ test('sends the deadline, the host, the credential and passed headers, but no he
     credential: { headers: () => ['Authorization', 'Bearer t'] },
   })
   await call(upstream, {
-    deadline: deadlineIn(5_000),
+    deadline: deadlineIn(50_000),
     headers: ['x-tenant', 'a', 'grpc-timeout', '1n', 'trace-bin', Buffer.from('ab').toString('base64')],
   })
   const { headers } = server.calls[0]!
@@ -74,7 +74,7 @@ test('sends the deadline, the host, the credential and passed headers, but no he
     te: 'trailers',
   })
   expect(Buffer.from(String(headers['trace-bin']), 'base64').toString()).toBe('ab')
-  expect(headers['grpc-timeout']).toMatch(/^(?:4\d{3}|5000)m$/)
+  expect(headers['grpc-timeout']).toMatch(/^[3-5]\d{4}m$/)
 })
 
 test('rereads the credential after UNAUTHENTICATED, and calls again only if it has changed', async () => {
