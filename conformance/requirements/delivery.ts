@@ -47,7 +47,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${PROMISE}; MQTT 5 §4.6`,
     'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which the PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
     ON_THE_WIRE,
-    `${ACK_ORDER} > acknowledges in the order of arrival, whatever the order of settling`,
+    `${ACK_ORDER} > acknowledges in the order of arrival, in whatever order deliveries are settled`,
     `${ACK_ORDER} > lets PUBACKs overtake the oldest open delivery only if that delivery is older than the bound`,
     `${ACK_ORDER} > holds back all PUBACKs before the identifier of a delivery without a keeper is reused`,
     `${SIMULATION} > meet every requirement, and become idle`,
@@ -169,7 +169,7 @@ export const DELIVERY: readonly Requirement[] = [
     'S-RESEND-1',
     'MQTT 5 §4.4',
     'A resumed session sends unacknowledged replies again with DUP and the same identifier, before anything new.',
-    `${OUTBOX} > resends with DUP and the same identifier on a resumed session, before new messages`,
+    `${OUTBOX} > on a resumed session, resends with DUP and the same identifier, before new messages`,
   ),
   met(
     'S-RECONNECT-1',
@@ -183,7 +183,7 @@ export const DELIVERY: readonly Requirement[] = [
     'MQTT 5 §4.13',
     'A property that extends past its packet is malformed, never null. Any bytes are either decoded or rejected.',
     `${CODEC} > rejects a Response Topic that runs past the packet`,
-    `${CODEC} > decodes truncated and corrupted packets or rejects them as malformed, with no other error`,
+    `${CODEC} > either decodes a truncated or corrupted packet, or rejects it as malformed`,
   ),
   met(
     'S-BYTES-1',

@@ -67,9 +67,9 @@ export const SECURITY: readonly Requirement[] = [
     'X-CREDENTIAL-1',
     SECURITY_PAGE,
     'Credentials are reread when they rotate, retried once when rejected, and sent only to their origin.',
-    `${ENDPOINT} > rereads a rejected token, and retries once if it changed`,
+    `${ENDPOINT} > rereads the token after a rejection, and retries once if it changed`,
     `${ENDPOINT} > rereads the token only once if it is rejected repeatedly`,
-    `${CREDENTIAL} > rereads the file at once on refresh, and returns whether the secret has changed`,
+    `${CREDENTIAL} > refresh rereads the file at once, and returns whether the secret has changed`,
     `${CREDENTIAL} > never returns a secret for another origin`,
   ),
   met(
@@ -111,8 +111,8 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The admin endpoint checks Host, so that a web page cannot read it by DNS rebinding.',
     'packages/connector/src/admin/admin-server.test.ts > on loopback, rejects the Host "%s"',
-    'packages/connector/src/admin/admin-server.test.ts > on addresses other than loopback, accepts any Host, because kubelet and Prometheus use the address of the pod',
-    'packages/connector/src/admin/admin-server.test.ts > rejects a request with %s (400)',
+    "packages/connector/src/admin/admin-server.test.ts > on addresses other than loopback, accepts any Host, because kubelet and Prometheus use the pod's address",
+    'packages/connector/src/admin/admin-server.test.ts > answers 400 to a request with %s',
   ),
   met(
     'X-DEV-1',

@@ -180,7 +180,7 @@ const PROPERTIES: readonly Requirement[] = [
     "The smallest of Message Expiry Interval, `timeout-ms` and the model's timeout ends the upstream call.",
     `${BAD_INPUT} > a deadline > from the Message Expiry Interval`,
     `${BAD_INPUT} > a deadline > from timeout-ms`,
-    'packages/connector/src/admission/deadline.test.ts > uses the smallest of the Message Expiry Interval, `timeout-ms` and the timeout of the model',
+    "packages/connector/src/admission/deadline.test.ts > uses the smallest of the Message Expiry Interval, `timeout-ms` and the model's timeout",
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
   ),
   met(

@@ -22,7 +22,10 @@ export class Cancels {
     this.#parts = parts
   }
 
-  /** Topic filter. It is not shared, because a cancel message must reach the connector that runs the request. */
+  /**
+   * Topic filter of cancel messages. The subscription is not shared, because a cancel message must reach the connector
+   * that runs the request.
+   */
   get filter(): string {
     return this.#parts.topics.cancelFilter
   }

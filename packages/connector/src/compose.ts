@@ -1,4 +1,4 @@
-// Creates and connects the rooms, for the connector and for the simulation.
+// Creates the rooms and links them to each other, for the connector and for the simulation.
 import { TopicSpace, type ModelCard } from '@inferwire/protocol'
 import { Admission, ByteBudget, Clients, Policy } from './admission/index.ts'
 import { Cancels } from './cancels.ts'
@@ -30,7 +30,7 @@ export interface ComposeParts {
   readonly keeper: Keeper
   /** Called each time the session is connected and subscribed. */
   readonly ready: () => void
-  /** Routers for other topics; they take precedence over the standard router. */
+  /** Routers for topics other than the standard topics; they take precedence over the standard router. */
   readonly routers?: readonly Router[]
   readonly seams?: Seams
 }

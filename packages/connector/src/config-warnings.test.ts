@@ -29,7 +29,7 @@ test('does not warn about names and patterns that match a model or one of its ve
   expect(warnings()).toEqual([])
 })
 
-test('a warning lists at most ten models, and the number of the others', () => {
+test('a warning lists at most ten models, and states how many others there are', () => {
   const many = Object.fromEntries(
     Array.from({ length: 12 }, (_, index) => [`m${index}`, { url: 'http://h' }]),
   )

@@ -131,7 +131,7 @@ test('a reload logs the options that need a restart', async () => {
   expect(JSON.parse(line!)).toMatchObject({ keys: ['root'] })
 })
 
-test('warns at the start and after a reload about names in the policy that match no model', async () => {
+test('warns, at the start and after a reload, about names in the policy that match no model', async () => {
   const policy = { allow: [{ clients: ['*'], models: ['iriss'] }] }
   const { reload } = bound(await start(configOf(['iris'], { policy })))
   reload(configOf(['iris'], { policy: { allow: [] } }))
@@ -169,7 +169,7 @@ test('stop answers the request in flight, and publishes draining and offline', a
   connector = undefined
 })
 
-test('a request in flight after drain.timeoutMs is redelivered to the next process', async () => {
+test('a request that is still in flight after drain.timeoutMs is redelivered to the next process', async () => {
   const { stop } = bound(await start(configOf(['slow'], { drain: { timeoutMs: 50 } })))
   await request('slow', '1')
   await expect.poll(() => openCalls.length).toBe(1)
@@ -187,7 +187,7 @@ function bound(running: Connector): Pick<Connector, 'reload' | 'stop'> {
 }
 
 test.each([true, false])(
-  'does not start a second connector with the same client identifier on one machine, with poison.enabled: %s',
+  'with poison.enabled: %s, does not start a second connector with the same client identifier on one machine',
   async (enabled) => {
     const stateFolder = mkdtempSync(join(tmpdir(), 'inferwire-connector-'))
     const config = configOf(['iris'], { poison: { enabled, stateFolder } })

@@ -42,7 +42,7 @@ export interface Connector {
 
 // Maximum time that the first connection waits for model servers.
 const MODELS_TIMEOUT_MS = 3_000
-// Maximum time that the main session waits for lanes: without a lane, it receives the lane's requests itself.
+// Maximum time that the main session waits for lanes; until a lane is connected, the main session serves its model.
 const LANES_TIMEOUT_MS = 3_000
 // Maximum time that a status message may delay the drain.
 const ANNOUNCE_TIMEOUT_MS = 1_000

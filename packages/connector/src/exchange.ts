@@ -82,7 +82,10 @@ export class Exchange implements Requester {
     return Math.max(1, Math.ceil(messageExpiryInterval - (nowMs - receivedAtMs) / 1000))
   }
 
-  /** The contents of a reply except its outcome. Computed once, before the release of the delivery, for all replies. */
+  /**
+   * The contents of a reply except its outcome. Computed once, before the delivery is released, and used for all
+   * replies.
+   */
   get context(): ReplyContext {
     this.#context ??= this.#takeContext()
     return this.#context

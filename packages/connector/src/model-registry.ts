@@ -1,4 +1,4 @@
-// Manages the exposed models: opens clients of their servers, queries metadata, and publishes and clears cards.
+// Manages the exposed models: opens clients for their servers, queries metadata, and publishes and clears cards.
 import { protocolOf, type ModelCard, type Problem, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'

@@ -473,7 +473,7 @@ describe('a request whose connection was lost during its call', () => {
     expect([calls, outcomes()]).toEqual([101, { ok: 101, overloaded: 1 }])
   })
 
-  test('counts only once against the limit of the client after the redelivery', async () => {
+  test("counts only once against the client's limit after the redelivery", async () => {
     const answers: ((response: EndpointResponse) => void)[] = []
     expose({}, true, 200)
     call = () => new Promise((resolve) => answers.push(resolve))

@@ -298,7 +298,7 @@ export class Pipeline {
     this.#ended()
   }
 
-  // This is the only problem that is never answered, because no reply topic can be derived from the topic.
+  // This is the only problem that is never answered, because no reply topic can be derived from the request topic.
   #dropUnaddressable(delivery: Delivery): void {
     const { telemetry, problemLog } = this.#rooms
     telemetry.countUnanswered('unaddressable')

@@ -9,7 +9,9 @@ import type {
 } from '@inferwire/protocol'
 import type { OperationFigures } from './telemetry/index.ts'
 
-/** A received PUBLISH that must be settled. Created by the session; the steps depend on no other part of MQTT. */
+/**
+ * A received PUBLISH that must be settled. Created by the session; the steps do not depend on any other part of MQTT.
+ */
 export interface Delivery {
   readonly topic: string
   /** Empty after `release`. */
@@ -26,7 +28,7 @@ export interface Delivery {
   readonly dup: boolean
   readonly packetId: number
   readonly properties: MessageProperties
-  /** Monotonic clock, milliseconds (`performance.now()`). */
+  /** Time of receipt on the monotonic clock, in milliseconds (`performance.now()`). */
   readonly receivedAtMs: number
   /** Whether the payload and properties were released. */
   readonly isReleased: boolean
@@ -34,7 +36,7 @@ export interface Delivery {
   readonly connection: object
   /** Whether the connection has ended, so that the delivery cannot be acknowledged, and may be redelivered. */
   readonly isLost: boolean
-  /** Resolves when the time for the redelivery of a lost delivery is over; undefined = no redelivery is expected. */
+  /** Resolves when a lost delivery can no longer be redelivered; undefined = no redelivery is expected. */
   readonly redelivery: Promise<void> | undefined
   /** Replaces the payload with an equal payload, so that a repeated request that waits for an answer holds no copy. */
   sharePayload(payload: Buffer): void
@@ -76,7 +78,7 @@ export interface Routed {
   readonly target: ReplyTarget
 }
 
-/** A request for an unknown model or operation, with the target of the error. */
+/** A request for an unknown model or operation, with the target of the error reply. */
 export interface Misrouted {
   readonly problem: Problem
   /** The client in the topic; undefined if the topic does not follow the grammar. */
@@ -230,7 +232,7 @@ export interface TokenUsage {
  * an `AbortSignal`.
  */
 export interface Deadline {
-  /** Monotonic clock, milliseconds. */
+  /** Time of the deadline on the monotonic clock, in milliseconds. */
   readonly atMs: number
   /** Set when the deadline has passed or the request was cancelled. */
   readonly problem: Problem | undefined

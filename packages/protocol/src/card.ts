@@ -25,7 +25,7 @@ export interface ModelCard {
   readonly versions?: readonly string[]
   readonly inputs?: readonly TensorMetadata[]
   readonly outputs?: readonly TensorMetadata[]
-  /** Request and reply topics; replace `{client}`. */
+  /** Request topic and reply topic, in which `{client}` must be replaced. */
   readonly request_topic: string
   readonly reply_topic: string
   readonly limits: {

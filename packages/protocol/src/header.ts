@@ -50,8 +50,8 @@ export function isAllowableHeader(name: string): boolean {
 }
 
 /**
- * The headers that a request's user properties add to the upstream call, as a flat name/value list.
- * Names are compared exactly. Headers that are not listed, malformed or repeated are omitted.
+ * Returns the headers that a request's user properties add to the upstream call, as a flat name/value list. Names are
+ * compared exactly. Headers that are not listed, malformed or repeated are omitted.
  */
 export function passedHeaders(properties: readonly string[], allowed: ReadonlySet<string>): string[] {
   const headers: string[] = []

@@ -42,7 +42,7 @@ export const PROPERTY = {
   tracestate: 'tracestate',
 } as const
 
-/** The first value of a user property, or undefined. `properties` is a flat name/value list. */
+/** Returns the first value of a user property, or undefined. `properties` is a flat name/value list. */
 export function userProperty(properties: readonly string[] | undefined, name: string): string | undefined {
   if (properties === undefined) return undefined
   for (let index = 0; index < properties.length; index += 2) {

@@ -25,7 +25,7 @@ test('the requester sees neither detail nor cause', () => {
   expect(JSON.stringify(problem.toBody())).not.toMatch(/10\.0\.0\.7|secret/)
 })
 
-test('the status and retry time of the model server override the values in the problem table', () => {
+test("the model server's status and retry time override the values in the problem table", () => {
   const problem = new Problem('upstream_error', 'x', { status: 429, retryAfterMs: 2000 })
   expect(problem.toBody()).toMatchObject({ status: 429, retryable: true, retry_after_ms: 2000 })
   expect(new Problem('upstream_error', 'x', { status: 400 }).retryable).toBe(false)

@@ -56,14 +56,14 @@ export const PROBLEMS = {
     413,
     false,
     'info',
-    'The body is larger than the limit of the model, or the properties are larger than 64 KiB.',
-    'Send a smaller request, or raise `limits.requestBytesMax` of the model.',
+    "The body is larger than the model's limit, or the properties are larger than 64 KiB.",
+    "Send a smaller request, or raise the model's `limits.requestBytesMax`.",
   ),
   model_not_found: kind(
     404,
     false,
     'info',
-    'This connector exposes no model of that name, or its policy hides the model from this client.',
+    'This connector exposes no model with that name, or its policy hides the model from this client.',
     'List the models with `inferwire models ls`, or subscribe to {root}/models/#.',
   ),
   operation_not_supported: kind(
@@ -105,7 +105,7 @@ export const PROBLEMS = {
     504,
     true,
     'info',
-    'The deadline passed (Message Expiry Interval, timeout-ms, the timeout of the model, or a limit in the queue of the model server).',
+    "The deadline passed (Message Expiry Interval, timeout-ms, the model's timeout, or a time limit in the model server's queue).",
     'Give the request more time, or find out why the model is slow.',
   ),
   maybe_executed: kind(
@@ -113,7 +113,7 @@ export const PROBLEMS = {
     true,
     'warn',
     'The request was redelivered and may have been executed already; the model has `repeatable: false`.',
-    'Check the effect, then decide whether to send it again.',
+    'Check whether the request had an effect, then decide whether to send it again.',
   ),
   cancelled: kind(499, false, 'debug', 'The client cancelled the request.', 'Nothing to do.'),
   upstream_unreachable: kind(
@@ -142,13 +142,13 @@ export const PROBLEMS = {
     false,
     'warn',
     'The response is not from a model server (a web page, a redirect, or a malformed response).',
-    'The operator can check the URL of the model, the Host and the gateway in front of it.',
+    "The operator can check the model's URL, its Host and the gateway in front of the model.",
   ),
   response_too_large: kind(
     502,
     false,
     'warn',
-    'The answer is larger than the limit of the model or of the broker.',
+    'The answer exceeds the size limit of the model or of the broker.',
     "Request fewer outputs, or raise `limits.responseBytesMax` and the broker's max_packet_size.",
   ),
   unauthorized_upstream: kind(
@@ -170,7 +170,7 @@ export const PROBLEMS = {
     true,
     'error',
     'A fault in the connector, or (`poison: true`) a request that was set aside because it crashed the connector each time.',
-    "Try again unless it is poison, and report the connector's log line.",
+    "Try again unless the reply has `poison: true`, and report the connector's log line.",
   ),
 } as const satisfies Record<string, ProblemKind>
 

@@ -144,12 +144,15 @@ export class TopicSpace {
     )
   }
 
-  /** The filter for all clients' requests to a model. `model` is its name in topics, with the version if it has one. */
+  /**
+   * Returns the filter for all clients' requests to a model. `model` is its name in topics, with the version if it has
+   * one.
+   */
   modelFilter(model: string): string {
     return `${this.#requestPrefix}+/${model}/#`
   }
 
-  /** The model level of a request topic, unchecked; undefined if there is none. */
+  /** Returns the model level of a request topic, unchecked; undefined if there is none. */
   requestedModel(topic: string): string | undefined {
     if (!topic.startsWith(this.#requestPrefix)) return undefined
     const clientEnd = topic.indexOf('/', this.#requestPrefix.length)
@@ -163,32 +166,36 @@ export class TopicSpace {
     return topic.startsWith(this.#requestPrefix) && levelsOf(topic.slice(this.#requestPrefix.length)) > 3
   }
 
-  /** The topic to which a client publishes a request. */
+  /** Returns the topic to which a client publishes a request. */
   request(client: string, model: string, operation?: string, id?: string): string {
     return this.#requestPrefix + path(client, model, operation, id)
   }
 
-  /** The topic to which a client publishes to cancel a request, identified by its id or its Correlation Data. */
+  /**
+   * Returns the topic to which a client publishes to cancel a request, identified by its id or its Correlation Data.
+   */
   cancel(client: string, model: string, operation?: string, id?: string): string {
     return this.#cancelPrefix + path(client, model, operation, id)
   }
 
-  /** The filter for all topics from which a client may receive messages. */
+  /** Returns the filter for all topics from which a client may receive messages. */
   replyFilter(client: string): string {
     return `${this.#replyPrefix}${client}/#`
   }
 
-  /** The topic of the retained model card. */
+  /** Returns the topic of the retained model card. */
   card(model: string): string {
     return `${this.root}/models/${model}`
   }
 
-  /** The topic of a connector's retained status. */
+  /** Returns the topic of a connector's retained status. */
   status(connector: string): string {
     return this.#statusPrefix + connector
   }
 
-  /** The connector to which a status topic belongs; undefined if the topic is not a connector's status topic. */
+  /**
+   * Returns the connector to which a status topic belongs; undefined if the topic is not a connector's status topic.
+   */
   statusOwner(topic: string): string | undefined {
     if (!topic.startsWith(this.#statusPrefix)) return undefined
     const connector = topic.slice(this.#statusPrefix.length)

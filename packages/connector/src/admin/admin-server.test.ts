@@ -108,7 +108,7 @@ test('the description of every metric lists the labels of its samples', async ()
   }
 })
 
-test('exports the counters of unanswered requests from the start as 0, so that the first case triggers an alert', async () => {
+test('exports the counters of unanswered requests as 0 from the start, so that the first unanswered request triggers an alert', async () => {
   const text = await new Exposition(new Telemetry(), () => STATE).text()
   expect(text).toContain('inferwire_unanswered_requests_total{reason="unaddressable"} 0')
   expect(text).toContain('inferwire_unanswered_requests_total{reason="reply_refused"} 0')
@@ -174,13 +174,13 @@ test.each([
     ['Host: 127.0.0.1', ...Array.from({ length: 1_100 }, () => 'a:'), 'Host: rebound.example'],
   ],
   ['no Host', []],
-])('rejects a request with %s (400)', async (_, hosts) => {
+])('answers 400 to a request with %s', async (_, hosts) => {
   const answer = await exchange(['GET /metrics HTTP/1.1', ...hosts, 'Connection: close', '', ''].join('\r\n'))
   expect(answer).toMatch(/^HTTP\/1\.1 400 /)
   expect(answer).not.toContain('inferwire_')
 })
 
-test('on addresses other than loopback, accepts any Host, because kubelet and Prometheus use the address of the pod', async () => {
+test("on addresses other than loopback, accepts any Host, because kubelet and Prometheus use the pod's address", async () => {
   const open = await startAdminServer('0.0.0.0', 0, { missing: () => missing, metrics: () => metrics() })
   try {
     const { port } = new URL(open.url)
@@ -202,7 +202,7 @@ test('fails at once if the port is in use', async () => {
   })
 })
 
-test('close ends persistent connections', async () => {
+test('close() ends persistent connections', async () => {
   await get('/livez')
   await admin.close()
   await expect(get('/livez')).rejects.toThrow()

@@ -11,7 +11,7 @@ export interface AdminViews {
 
 // Protects against DNS rebinding: if a web page's host name resolves to a loopback address, the browser allows the page
 // to read from this server, but sends that host name as Host. On other addresses any Host is allowed, because probes
-// and scrapers use the address of the pod.
+// and scrapers use the pod's address.
 const LOOPBACK_ADDRESS = /^(?:(?:::ffff:)?127\.|::1$)/
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i
 
@@ -38,8 +38,8 @@ export async function startAdminServer(host: string, port: number, views: AdminV
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 5_000
-  // The only limit is Node.js' 16 KiB for the whole head. With a maximum count, Node.js would silently drop further
-  // fields, possibly a second Host.
+  // The only limit is that of Node.js, 16 KiB for the whole head. If the number of fields were limited, Node.js would
+  // silently drop further fields, possibly a second Host.
   server.maxHeadersCount = 0
   await listen(server, host, port)
   const address = server.address() as AddressInfo

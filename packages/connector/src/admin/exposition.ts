@@ -2,7 +2,7 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Histogram, OperationFigures, Telemetry, UpstreamFigures } from '../telemetry/index.ts'
 
-/** The state of the rooms at the time of the scrape. */
+/** The connector's state at the time of the scrape. */
 export interface LiveState {
   readonly version: string
   /** Number of requests received and not yet settled. */
@@ -229,7 +229,7 @@ export class Exposition {
     this.#one(
       'inferwire_mqtt_lost_sessions_total',
       'counter',
-      'Number of times the broker lost a session, including those of lanes, with its queued requests.',
+      'Number of times the broker lost a session and its queued requests; the sessions of lanes are counted too.',
       () => telemetry.lostSessions,
     )
     this.#one(
@@ -274,7 +274,7 @@ export class Exposition {
     )
   }
 
-  // prom-client accepts any object with these members, so the counters are plain numbers between scrapes.
+  // prom-client accepts any object with these members. Until a scrape asks for samples, the counters are plain numbers.
   #add(description: MetricDescription, samples: () => Sample[]): void {
     this.descriptions.push(description)
     const { name, type, help } = description

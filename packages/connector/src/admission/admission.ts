@@ -1,4 +1,4 @@
-// Decides whether a request is admitted: checks the policy, the payload, the deadline and the limits of the client.
+// Decides whether a request is admitted: checks the policy, the payload, the deadline and the client's limits.
 import { passedHeaders } from '@inferwire/protocol'
 import type { Delivery, ExposedModel, Routed } from '../step.ts'
 import { AdmittedRequest } from './admitted-request.ts'

@@ -1,10 +1,10 @@
-// An admitted request: the entry in its client's list, and the request to the model server, in one object.
+// An admitted request: one object that is both the entry in its client's list and the request to the model server.
 import type { Delivery, EndpointRequest, ReplyPart, RequestContentType, Routed } from '../step.ts'
 import { RunningRequest } from './clients.ts'
 import type { RequestDeadline } from './deadline.ts'
 import type { JudgedBody } from './payload.ts'
 
-/** Created by `Admission.admit`. A single object, because it is created for every request. */
+/** Created by `Admission.admit`. A single object, because two for every request would cost more. */
 export class AdmittedRequest extends RunningRequest implements EndpointRequest {
   /** Replaced by an equal buffer if the request joins a running request. */
   body: Buffer

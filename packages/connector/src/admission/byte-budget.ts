@@ -1,4 +1,4 @@
-// Limits the bytes of requests and replies that this process holds, over all models.
+// Limits the total bytes of all models' requests and replies that this process holds.
 
 /** A counter of bytes with an upper limit. */
 export class ByteBudget {

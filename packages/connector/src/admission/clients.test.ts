@@ -102,7 +102,7 @@ test('limits the requests in flight of a client without affecting other clients'
   add('', {})
 })
 
-test('admits a burst of one second, then requests at the configured rate, and suggests when to retry', () => {
+test("admits a burst of one second's requests, then requests at the configured rate, and suggests when to retry", () => {
   const clients = new Clients({ inFlightMax: 100, requestsPerSecond: 10 })
   const ask = (nowMs: number): string => {
     const running = request({})
@@ -119,7 +119,7 @@ test('admits a burst of one second, then requests at the configured rate, and su
   expect(Array.from({ length: 11 }, () => ask(60_000)).filter((answer) => answer === 'ok')).toHaveLength(10)
 })
 
-test('admits single requests if the configured rate is below one per second', () => {
+test('still admits requests if the configured rate is below one per second', () => {
   const clients = new Clients({ inFlightMax: 100, requestsPerSecond: 0.5 })
   clients.enter(request({}), 0)
   expect(() => clients.enter(request({}), 1_000)).toThrow('limit of 0.5 requests per second')

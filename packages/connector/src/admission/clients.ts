@@ -3,7 +3,7 @@ import { Problem } from '@inferwire/protocol'
 import type { RequestName } from '../step.ts'
 import type { RequestDeadline } from './deadline.ts'
 
-/** The limits of every client. */
+/** The limits that apply to each client. */
 export interface ClientBounds {
   /** Number of requests of one client that may wait or run. */
   readonly inFlightMax: number
@@ -58,7 +58,7 @@ interface Client {
 
 // Suggested wait for a client that has too many requests in flight.
 const RETRY_AFTER_MS = 500
-// Idle clients are also kept, up to this number in total, because their rate is still needed, and because removing and
+// Limit on the number of clients that are kept, including idle clients: their rate is still needed, and removing and
 // re-adding them would cost more than keeping them.
 const CLIENTS_KEPT_MAX = 10_000
 
@@ -113,7 +113,8 @@ export class Clients {
     if (previous === undefined) client.newest = next
     else previous.next = next
     if (next !== undefined) next.previous = previous
-    // An ended request that still referenced newer ones would keep them all in memory until a full collection.
+    // An ended request that still referenced newer requests would keep all of them in memory until a full garbage
+    // collection.
     request.previous = request.next = undefined
     request.uncount()
   }
@@ -141,7 +142,7 @@ export class Clients {
   }
 }
 
-// A token bucket, which holds at most the tokens of one second.
+// Takes a token from the client's bucket, which holds at most one second's tokens.
 function takeToken(name: string, client: Client, perSecond: number, nowMs: number): void {
   const refill = ((nowMs - client.refilledAtMs) / 1000) * perSecond
   client.tokens = Math.min(Math.max(1, perSecond), client.tokens + refill)

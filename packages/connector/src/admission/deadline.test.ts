@@ -5,7 +5,7 @@ import { budgetMs, RequestDeadline } from './deadline.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-test('calls the waiting callback at the deadline, counted from the arrival', () => {
+test('calls the waiting callback at the deadline, which is counted from the arrival of the request', () => {
   const deadline = new RequestDeadline(1_000, 500, 1_200)
   const reported: Problem[] = []
   deadline.waiting = (problem) => reported.push(problem)
@@ -53,7 +53,7 @@ test('ends a request that has expired on arrival with deadline_exceeded, without
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('uses the smallest of the Message Expiry Interval, `timeout-ms` and the timeout of the model', () => {
+test("uses the smallest of the Message Expiry Interval, `timeout-ms` and the model's timeout", () => {
   expect(budgetMs({}, 30_000)).toBe(30_000)
   expect(budgetMs({ messageExpiryInterval: 5 }, 30_000)).toBe(5_000)
   expect(budgetMs({ messageExpiryInterval: 0 }, 30_000)).toBe(0)

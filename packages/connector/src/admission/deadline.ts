@@ -1,4 +1,4 @@
-// The deadline of a request. A request is also cancelled through its deadline.
+// The deadline of a request, which also stops a cancelled request.
 import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
 
@@ -11,7 +11,7 @@ export class RequestDeadline implements Deadline {
 
   constructor(receivedAtMs: number, budgetMs: number, nowMs: number) {
     this.atMs = receivedAtMs + budgetMs
-    // An expired request is not executed; a timer would fire too late to prevent it.
+    // An expired request is not executed; a timer would fire too late to prevent the execution.
     if (this.atMs <= nowMs) expire(this, budgetMs)
     // The delay is rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it
     // clears the timer.

@@ -154,7 +154,7 @@ describe('one model', () => {
     )
   })
 
-  test('keeps correct counts when a deadline passes after the turn was given', async () => {
+  test('keeps correct counts when a deadline passes after the request got its turn', async () => {
     const { gate, budget } = arrange()
     enter(gate, 10)
     const second = enter(gate, 5)
@@ -218,7 +218,7 @@ describe('clients', () => {
     expect([states(loud)['runs'], states(quiet)['runs']]).toEqual([3, 3])
   })
 
-  test('share the bytes, not the requests: a client with large bodies gets fewer turns', async () => {
+  test('share the model by bytes, not by requests: a client with large bodies gets fewer turns', async () => {
     const { gate } = arrange({ queueDepthMax: 200 })
     enter(gate, 1)
     const large = all(gate, 'large', 20, 40_000)
@@ -242,7 +242,7 @@ describe('clients', () => {
     expect([gate.waiting, budget.bytes]).toEqual([10, 11])
   })
 
-  test('get their share of the bytes of a full queue', async () => {
+  test("get their share of a full queue's bytes", async () => {
     const { gate } = arrange({ queueDepthMax: 100, queueBytesMax: 100 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 5, 20)

@@ -100,8 +100,8 @@ export class ModelGate implements Gate {
     while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.newestOfLargest('bytes')!)
   }
 
-  // The byte budget of all models is used up. The client with the most bytes waiting here makes room, if it has more
-  // than this client and if its bytes are enough.
+  // The byte budget of all models is used up. The client with the most bytes waiting at this gate makes room, if it has
+  // more of them than the new request's client, and if they are enough.
   #judgeBytes(client: string, bytes: number): void {
     const largest = this.#queue.newestOfLargest('bytes')
     const spare = largest === undefined ? 0 : this.#queue.shareOf(largest.client).bytes

@@ -1,4 +1,4 @@
-// Tests the checks of a body that depend on its properties.
+// Tests the payload checks that depend on the message's MQTT properties.
 import type { Dialect, OperationName } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { BoundOperation, ExposedModel } from '../step.ts'

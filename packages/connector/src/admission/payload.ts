@@ -14,7 +14,7 @@ export interface JudgedBody {
   readonly inferenceHeaderContentLength: string | undefined
 }
 
-// Correlation Data alone can have 64 KiB, and a request waits with all of its properties.
+// Correlation Data alone can have 64 KiB, and all properties of a request stay in memory while it waits.
 const PROPERTY_BYTES_MAX = 64 * 1024
 
 const JSON_BODY: JudgedBody = { contentType: 'application/json', inferenceHeaderContentLength: undefined }
@@ -53,7 +53,7 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
   const { contentType } = properties
   const length = userProperty(properties.userProperties, PROPERTY.inferenceHeaderContentLength)
   if (contentType === undefined && length !== undefined && DIALECTS[operation.protocol].hasBinaryTensors) {
-    // The user property shows that the body is binary, because KServe's and Triton's clients omit the Content Type.
+    // The user property alone marks the body as binary, because KServe's and Triton's clients omit the Content Type.
     return binaryBody(length, payloadBytes)
   }
   if (contentType === undefined || contentType === 'application/json' || isJsonWithParameters(contentType)) {

@@ -1,5 +1,5 @@
-// Tests URLs of model servers: the origin, the form with TLS, and paths that contain segments that the connector adds.
-// load.test.ts tests other mistakes in addresses.
+// Tests the URLs of model servers: their origin, their TLS form, and paths with segments that the connector adds
+// itself. load.test.ts tests other mistakes in addresses.
 import { expect, test } from 'vitest'
 import { modelUrlMistake, originOf, withTls } from './address.ts'
 

@@ -1,7 +1,7 @@
 // Validates the addresses in a configuration: URLs of the broker and of model servers, and Host headers.
 import { DIALECTS, type DialectKind } from '@inferwire/protocol'
 
-// The schemes of model servers, each with the scheme for the same transport over TLS.
+// The URL schemes of model servers, each with the scheme for the same transport over TLS.
 const MODEL_SCHEMES: ReadonlyMap<string, string> = new Map([
   ['http:', 'https:'],
   ['https:', 'https:'],
@@ -22,7 +22,7 @@ export function brokerUrlMistake(value: string): string | undefined {
   }
   const isWebSocket = url.protocol === 'ws:' || url.protocol === 'wss:'
   if (!isWebSocket && url.pathname !== '' && url.pathname !== '/')
-    return 'a URL without a path: only ws and wss have one'
+    return 'a URL without a path: only ws and wss URLs have one'
   return hasTail(value) ? 'a URL without a query or fragment' : undefined
 }
 
@@ -63,7 +63,7 @@ export function originOf(modelUrl: string): string {
   return `${protocol}//${host}`
 }
 
-/** Returns the path of the models in each dialect, which ends in `/models`. */
+/** Returns, for each dialect, the path that precedes the model's name; it ends in `/models`. */
 export function modelPaths(): string[] {
   const paths = Object.values<DialectKind>(DIALECTS).flatMap(({ routes }) => routes.metadata?.path ?? [])
   // Two dialects may share a path.
@@ -82,7 +82,7 @@ function parse(value: string): URL | undefined {
     : new URL(value)
 }
 
-// The parsed URL does not show an empty query or fragment.
+// A parsed URL does not show whether it has an empty query or fragment.
 function hasTail(value: string): boolean {
   return /[?#]/.test(value)
 }

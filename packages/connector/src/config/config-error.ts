@@ -10,7 +10,7 @@ export interface ConfigMistake {
   readonly message: string
 }
 
-// A file that is not a configuration may have a mistake on every line.
+// Limit on the mistakes that are shown: a file that is not a configuration may have one on every line.
 const SHOWN_MAX = 50
 
 /** Contains all mistakes in a configuration. The command line exits with 78 (EX_CONFIG). */

@@ -18,9 +18,9 @@ import { shownKey } from './shown.ts'
 import { offsetOfTooDeep } from './yaml-depth.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
-// Options are at most six levels deep; a model's example may be deeper.
+// Limit on the nesting: options are at most six levels deep; a model's example may be deeper.
 const DEPTH_MAX = 64
-// Aliases that contain other aliases can expand a small file to a huge value.
+// Limit on aliases, because aliases that contain other aliases can expand a small file to a huge value.
 const ALIASES_MAX = 50
 
 /** A file that contains a map. Its options have not been validated. */

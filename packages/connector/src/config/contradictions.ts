@@ -21,7 +21,7 @@ export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistak
   if (deadLetterTopic !== undefined && `${deadLetterTopic}/`.startsWith(`${config.root}/`)) {
     add(
       ['poison', 'deadLetterTopic'],
-      `"${deadLetterTopic}" is below the root, "${config.root}", where requests and replies are; use a topic outside of it`,
+      `"${deadLetterTopic}" is below the root, "${config.root}", which is for requests and replies; use a topic outside of it`,
     )
   }
   for (const [name, model] of Object.entries(config.models)) {
@@ -34,7 +34,7 @@ function checkBroker(broker: Parsed['broker'], add: Add): void {
   if (broker.password !== undefined && broker.passwordFile !== undefined) {
     add(
       ['broker', 'passwordFile'],
-      'the password is set twice, by this file and by INFERWIRE_BROKER_PASSWORD; remove one of the two',
+      'the password is set twice, by passwordFile and by INFERWIRE_BROKER_PASSWORD; remove one of the two',
     )
   }
   if ((broker.password ?? broker.passwordFile) !== undefined && broker.username === undefined) {
@@ -75,7 +75,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   if (model.limits.requestBytesMax > bytesMax) {
     add(
       [...path, 'limits', 'requestBytesMax'],
-      `${model.limits.requestBytesMax} is above limits.bytesInFlightMax, ${bytesMax}: the largest requests could never run; lower this value or raise the other`,
+      `${model.limits.requestBytesMax} is above limits.bytesInFlightMax, ${bytesMax}: the largest requests could never run; lower this value or raise limits.bytesInFlightMax`,
     )
   }
 }

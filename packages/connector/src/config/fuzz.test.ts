@@ -1,4 +1,5 @@
-// Tests that loading any file, variables and flags either returns a configuration or throws a ConfigError.
+// Tests that loading any combination of file, environment variables and flags returns a configuration or throws a
+// ConfigError.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -101,7 +102,7 @@ const modelArbitrary = fc.record(
     protocolVersion: fc.constantFrom('v1' as const, 'v2' as const),
     modelName: fc.constantFrom('up.stream', '1', 'true', 'null', 'na+me', '@'),
     description: fc.string({ minLength: 1 }),
-    // The copy through JSON removes -0.
+    // The round trip through JSON turns -0 into 0.
     example: fc.record({
       body: fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown),
     }),

@@ -34,7 +34,7 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
   // The schema's messages that begin with "must" are complete; no "expected …" is added.
   if (issue.message.startsWith('must ')) return [{ ...place, message: issue.message }]
   const value = valueAt(values, path)
-  // The option's former name has already been reported.
+  // The option was set under its former name, which has already been reported.
   if (value === undefined && hasFormerName(values, path)) return []
   const found =
     value === undefined
@@ -68,7 +68,7 @@ export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: 'a list',
   boolean: 'true or false',
-  // zod expects this type if the body of an example is missing.
+  // zod names this type as the expected one if the body of an example is missing.
   nonoptional: 'a JSON value',
   object: 'a map',
   record: 'a map',
@@ -87,7 +87,7 @@ function expectedBy(issue: z.core.$ZodIssue): string {
 }
 
 function meant(issue: z.core.$ZodIssue, value: unknown): string {
-  // Very short words are all similar to each other.
+  // Very short words are all similar, so a suggestion would be arbitrary.
   if (issue.code !== 'invalid_value' || typeof value !== 'string' || value.length < 4) return ''
   const nearest = nearestName(value, issue.values.map(String))
   return nearest === undefined ? '' : `; did you mean "${nearest}"?`

@@ -21,7 +21,7 @@ function toPublicSchema(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(toPublicSchema)
   if (typeof schema !== 'object' || schema === null) return schema
   const { description, details, isAdvanced } = schema as Record<string, unknown>
-  // A default in words depends on the machine or on other options.
+  // A default that is given in words depends on the machine or on other options, so it is not a constant.
   const hasOpenDefault = 'defaultText' in schema
   const entries = Object.entries(schema)
     .filter(([key]) => !(hasOpenDefault && key === 'default'))

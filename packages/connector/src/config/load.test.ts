@@ -1,4 +1,4 @@
-// Loads real files: every kind of mistake is reported with its place and remedy.
+// Tests with real files that every kind of mistake is reported with its place and remedy.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,7 +36,7 @@ function mebibytesOf({ limits, models }: ConnectorConfig): number[] {
   return all.map((bytes) => bytes / 1024 / 1024)
 }
 
-test('has lower default limits in a container with little memory', () => {
+test('sets lower default limits in a container with little memory', () => {
   const limited = vi.spyOn(process, 'constrainedMemory').mockReturnValue(96 * 1024 * 1024)
   const small = loadConfig({ env: {}, flags: { models: { iris: { url: 'http://iris' } } } })
   limited.mockReturnValue(2 ** 64)
@@ -69,7 +69,7 @@ test('fills in every default', () => {
   expect(loadConfig({ env: {} }).name).not.toBe('')
 })
 
-test('overrides the file with the environment, and both with flags', () => {
+test('overrides the file with environment variables, and both with flags', () => {
   const text = 'root: from-file\nbroker: {keepAliveSeconds: 11, share: from-file}\nlog: {level: warn}\n'
   const env = {
     INFERWIRE_ROOT: 'from-env',
@@ -81,7 +81,7 @@ test('overrides the file with the environment, and both with flags', () => {
   expect(config.broker).toMatchObject({ keepAliveSeconds: 12, share: 'from-file', clientId: 'c' })
 })
 
-test('replaces a model of the file with the command-line model of the same name, and keeps other models', () => {
+test("replaces a model in the file with the command line's model of the same name, and keeps the other models", () => {
   const text = 'models: {a: {url: http://old, protocolVersion: v1}, b: {url: http://b}}'
   const { models } = load(text, {}, { models: { a: { url: 'http://new' } } })
   expect(models['a']).toMatchObject({ url: 'http://new' })
@@ -89,7 +89,7 @@ test('replaces a model of the file with the command-line model of the same name,
   expect(models['b']!.url).toBe('http://b')
 })
 
-test('accepts versions without quotes, both MQTT versions, JSON, aliases and model names like constructor', () => {
+test('accepts unquoted versions, both MQTT versions, JSON, aliases and model names such as constructor', () => {
   expect(load('models: {a: {url: http://h, versions: [1, v2]}}').models['a']!.versions).toEqual(['1', 'v2'])
   expect(load('broker: {mqttVersion: 3.1.1}').broker.mqttVersion).toBe('3.1.1')
   expect(load('{}', { INFERWIRE_BROKER_MQTT_VERSION: '5' }).broker.mqttVersion).toBe(5)
@@ -311,7 +311,7 @@ function bomb(): string {
   return `a0: &a0 [x]\n${lines.join('\n')}\n`
 }
 
-test('reports all mistakes of all sources at once', () => {
+test('reports all mistakes in all sources at once', () => {
   const text =
     'brocker: {}\nmodels:\n  a: {url: ftp://h}\n  b: {url: http://h, tls: {caFile: /does/not/exist}}\n'
   const env = { INFERWIRE_LOG_LEVEL: 'loud', INFERWIRE_ADMIN_PRT: '1' }

@@ -30,23 +30,27 @@ const limits = z.strictObject({
   concurrency: integer(
     { min: 1, max: 10_000, default: 64 },
     'requests',
-    'Calls to the model server that run at the same time.',
+    'Maximum number of calls to the model server that run at the same time.',
   ),
   queueDepthMax: advanced(
     integer(
       { min: 0, max: 65_535, default: 4096 },
       'requests',
-      'Requests that wait for a call; any further request is answered `overloaded`.',
+      'Maximum number of requests that wait for a call; any further request is answered `overloaded`.',
     ),
   ),
   queueBytesMax: advanced(
-    bytesOfMemory({ min: 0, max: 1024 * MIB, default: 64 * MIB }, 16, 'Total size of the waiting requests.'),
+    bytesOfMemory(
+      { min: 0, max: 1024 * MIB, default: 64 * MIB },
+      16,
+      'Maximum total size of the waiting requests.',
+    ),
   ),
   queueWaitMaxMs: advanced(
     integer(
       { min: 1, max: 3_600_000, default: 5_000 },
       'ms',
-      'Longest wait; a request that would wait longer is answered `overloaded` at once.',
+      'Longest wait for a call; a request that would wait longer is answered `overloaded` at once.',
       "The wait is estimated from the rate of the most recent calls. Up to twice `concurrency` requests may wait regardless of the estimate, but never beyond a request's deadline.",
     ),
   ),
@@ -59,7 +63,7 @@ const limits = z.strictObject({
     bytesOfMemory(
       { min: 1, max: 256 * MIB, default: 16 * MIB },
       32,
-      'Largest response body of the model server.',
+      'Largest response body that the model server may send.',
     ),
   ),
 })
@@ -102,7 +106,7 @@ const versionText = text(
   VERSION_EXPECTED,
 )
 
-/** One exposed model: its server, its limits and how calls authenticate. */
+/** The options of one exposed model: its server, its limits and how calls authenticate. */
 export const model = z.strictObject({
   url: option(address(modelUrlMistake), {
     description: `URL of the model server, without ${modelPaths()
@@ -144,11 +148,13 @@ export const model = z.strictObject({
   ),
   defaultOperation: advanced(
     option(text(isOperationName, `an operation: ${OPERATION_NAMES.join(', ')}`).optional(), {
-      description: 'Operation of a request whose topic names none.',
+      description: 'Operation for requests whose topic names no operation.',
       defaultText: DEFAULT_OPERATIONS,
     }),
   ),
-  description: advanced(option(shortText.optional(), { description: 'A sentence for the model card.' })),
+  description: advanced(
+    option(shortText.optional(), { description: 'Description for the model card, in one sentence.' }),
+  ),
   example: advanced(
     option(
       z
@@ -160,19 +166,20 @@ export const model = z.strictObject({
           body: z.unknown().refine(isJson, { error: 'a JSON value: no .inf, .nan and special tags' }),
         })
         .optional(),
-      { description: 'A request that works, for the model card: `operation` and `body`.' },
+      { description: 'Example of a working request, for the model card: `operation` and `body`.' },
     ),
   ),
   timeoutMs: integer(
     { min: 1, max: 3_600_000, default: 30_000 },
     'ms',
-    'Deadline of a request that sets none, and the longest one that a request may set.',
+    'Default deadline of a request, and the longest deadline that a request may set.',
   ),
   lane: advanced(
     option(z.boolean().optional(), {
-      description: 'Gives the model an MQTT session of its own, so that its long calls delay no other model.',
+      description:
+        'Gives the model an MQTT session of its own, so that its long calls do not delay other models.',
       details:
-        'Meant for calls that take minutes. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request of the model twice.',
+        'Meant for calls that take minutes. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request for the model twice, once on each session.',
       defaultText: `\`true\` if \`timeoutMs\` is above ${LANE_TIMEOUT_MS}`,
     }),
   ),
@@ -207,11 +214,11 @@ export const model = z.strictObject({
         )
         .max(16)
         .default([]),
-      { description: 'User properties of a request that become HTTP headers, by exact lower-case name.' },
+      { description: 'Exact lower-case names of the user properties that become HTTP headers.' },
     ),
   ),
   credential: option(credential.default({ kind: 'none' }), {
-    description: 'How calls authenticate at the model server.',
+    description: 'How calls authenticate to the model server.',
     details:
       '`token-file` sends `Authorization: Bearer` with the content of `tokenFile`. `static-header` sends the header `name` with the content of `valueFile`. Both files are read again when they change.',
   }),

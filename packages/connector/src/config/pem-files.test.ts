@@ -44,7 +44,7 @@ test.each([
   expect(others).toEqual([])
 })
 
-test('also checks the CA file of a model', () => {
+test("checks the CA files of models, not only the broker's", () => {
   const caFile = fileOf('nothing')
   const models = { iris: { url: 'https://h', tls: { caFile } } }
   expect(() => loadConfig({ env: {}, flags: { models } })).toThrow(
@@ -76,7 +76,12 @@ test.each([
     /keyFile .* contains no readable private key/,
   ],
   ['a key with a passphrase', LOCALHOST.cert, ENCRYPTED_KEY, /keyFile .* with a passphrase/],
-  ['the key of another certificate', OTHER_NAME.cert, LOCALHOST.key, /keyFile .* is not the key of certFile/],
+  [
+    'the key of another certificate',
+    OTHER_NAME.cert,
+    LOCALHOST.key,
+    /keyFile .* does not belong to the certificate in certFile/,
+  ],
 ])('rejects %s', (_what, cert, key, expected) => {
   const mistakes = mistakesOf({ certFile: fileOf(cert), keyFile: fileOf(key) })
   expect(mistakes).toEqual([expect.stringMatching(expected)])

@@ -33,12 +33,15 @@ export function pemMistake(option: PemOption, file: string): string | undefined 
     : 'contains no readable private key; expected PEM (-----BEGIN PRIVATE KEY-----)'
 }
 
-/** Returns the mistake if the key does not belong to the certificate; undefined also if one of the files is not PEM. */
+/**
+ * Returns the mistake if the key does not belong to the certificate; undefined if it does, or if one of the files is
+ * not PEM.
+ */
 export function keyMismatch(certFile: string, keyFile: string): string | undefined {
   const isKeyOf = attempt(() =>
     new X509Certificate(readFileSync(certFile)).checkPrivateKey(createPrivateKey(readFileSync(keyFile))),
   )
-  return isKeyOf === false ? 'is not the key of certFile; the two belong together' : undefined
+  return isKeyOf === false ? 'does not belong to the certificate in certFile' : undefined
 }
 
 function attempt<Result>(read: () => Result): Result | undefined {

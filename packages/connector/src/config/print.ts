@@ -39,7 +39,7 @@ interface Defaults {
 function defaultsOf({ name }: ConnectorConfig): Defaults {
   const models = { any: { url: 'http://127.0.0.1' } }
   const { name: hostName } = loadConfig({ env: {} })
-  // The default of broker.clientId contains the name.
+  // The name is set, because the default of broker.clientId contains it.
   const { models: modelsByName, ...config } = loadConfig({ env: {}, flags: { name, models } })
   const { any } = modelsByName
   if (any === undefined) throw new Error('The defaults have no model.')
@@ -63,8 +63,8 @@ function differencesText(config: ConnectorConfig, defaults: Defaults, options: r
   }
   const { policy } = config
   if (policy?.showForbidden === false) different['policy'] = { allow: policy.allow }
-  // The copy through JSON prevents anchors and aliases for shared values. `compat` quotes text such as `yes`, which
-  // YAML 1.1 reads as a boolean.
+  // The round trip through JSON prevents anchors and aliases for shared values. `compat` quotes text such as `yes`,
+  // which YAML 1.1 reads as a boolean.
   const document = new Document(JSON.parse(JSON.stringify(different)), { compat: 'yaml-1.1' })
   const broker = document.get('broker')
   if (config.broker.password !== undefined && isMap(broker)) {

@@ -1,4 +1,4 @@
-// A former name of an option is rejected in every source, and the message contains the new name.
+// Tests that a former name of an option is rejected in every source, with a message that contains the new name.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -8,7 +8,7 @@ export interface RenamedOption {
   readonly now: string
   /** The value of `kind` in the section, if the new name depends on it. */
   readonly kind?: string
-  /** The end of the message if the values have changed too. */
+  /** Appended to the message if the option's values have changed too. */
   readonly remark?: string
 }
 

@@ -1,4 +1,5 @@
-// The options of a model for failures of its server: when a call is retried, and when the circuit opens.
+// The options that determine how failures of a model's server are handled: when a call is retried, and when the circuit
+// opens.
 import { z } from 'zod'
 import { advanced, integer, option } from './option.ts'
 
@@ -10,7 +11,7 @@ export const retry = z.strictObject({
     integer(
       { min: 1, max: 10, default: 3 },
       undefined,
-      'Calls per request, including the first; 1 = no retry.',
+      'Maximum number of calls per request, including the first; 1 = no retry.',
       'A call is retried after a connection failure, a 502, 503 or 504, a 400 or 404 whose text reports that the model is loading or not loaded, and a 429 with Retry-After. A server that reports a full queue is not called again.',
     ),
   ),
@@ -64,7 +65,7 @@ export const circuit = z.strictObject({
       {
         description: 'A timeout is a failure only if the server answered no request for at least this long.',
         details:
-          'Clients may set shorter deadlines; exceeding one of these is not a sign of a failed server.',
+          'Clients may set shorter deadlines; exceeding such a deadline is not a sign of a failed server.',
         unit: 'ms',
         defaultText: '90 % of `timeoutMs`',
       },

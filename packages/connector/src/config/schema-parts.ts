@@ -1,4 +1,4 @@
-// The kinds of value that several sections of the configuration share.
+// Schemas for the kinds of values that occur in several sections of the configuration.
 import { isCleanLevel } from '@inferwire/protocol'
 import { z } from 'zod'
 import { advanced, option, optionalFile, text } from './option.ts'
@@ -34,12 +34,12 @@ export const glob = text(
 
 /** The `tls` section: trusted authorities and the client certificate. */
 export const tls = z.strictObject({
-  caFile: optionalFile('PEM file with the certificate authorities to trust, instead of those of Node.js.'),
+  caFile: optionalFile('PEM file with the trusted certificate authorities, which replace those of Node.js.'),
   certFile: optionalFile('PEM file with the client certificate, together with `keyFile`.'),
   keyFile: optionalFile('PEM file with the private key of the client certificate.'),
   serverName: advanced(
     option(shortText.optional(), {
-      description: 'Server name for SNI and for the verification of the certificate.',
+      description: 'Server name that is sent as SNI and that the certificate must contain.',
       defaultText: 'the host of the URL',
     }),
   ),

@@ -62,7 +62,10 @@ export interface Leaf {
   readonly text: OptionText
 }
 
-/** Returns all options in a schema, in its order. Descends into sections, but not into maps such as `models`. */
+/**
+ * Returns all options in a schema, in the order of the schema. Descends into sections, but not into maps such as
+ * `models`.
+ */
 export function leavesOf(schema: z.ZodType, path: readonly string[] = []): Leaf[] {
   const { shape } = definitionOf(unwrap(schema))
   if (shape !== undefined && textOf(schema) === undefined) {

@@ -40,7 +40,7 @@ const broker = z.strictObject({
       {
         description: "Client identifier; must differ from those of the broker's other clients.",
         details:
-          'It must stay the same across restarts, because the broker stores the queued requests under it.',
+          'It must stay the same across restarts, because the broker stores the queued requests under this identifier.',
         defaultText: '`inferwire-{name}`',
       },
     ),
@@ -48,7 +48,8 @@ const broker = z.strictObject({
   username: option(shortText.optional(), { description: 'User name for the broker.' }),
   passwordFile: optionalFile('File with the password; read again for every connection.'),
   password: option(z.custom<Secret>(isFullSecret, { error: passwordMistake }).optional(), {
-    description: 'Password; only as `INFERWIRE_BROKER_PASSWORD`, never in the file. Prefer `passwordFile`.',
+    description:
+      'Password; set only with `INFERWIRE_BROKER_PASSWORD`, never in the file. Prefer `passwordFile`.',
     isSecret: true,
   }),
   tls: tls.prefault({}),
@@ -56,14 +57,14 @@ const broker = z.strictObject({
     integer(
       { min: 1, max: 65_535, default: 30 },
       's',
-      'MQTT Keep Alive; a broker that sends nothing for 1.5 times as long is disconnected.',
+      'MQTT Keep Alive; the connection is closed if the broker sends nothing for 1.5 times as long.',
     ),
   ),
   connectTimeoutMs: advanced(
     integer(
       { min: 100, max: 600_000, default: 10_000 },
       'ms',
-      'Time limit for a connection attempt, up to the acknowledged subscription.',
+      'Time limit for a connection attempt, until the broker has acknowledged the subscription.',
     ),
   ),
   sessionExpirySeconds: advanced(
@@ -78,8 +79,8 @@ const broker = z.strictObject({
     integer(
       { min: 1, max: 65_535, default: 32_767 },
       'requests',
-      'MQTT Receive Maximum: requests that may be unacknowledged at the same time.',
-      "The default is large because further requests fill the broker's queue, and the broker discards requests without notice when its queue is full. A value above 32767 has an effect only with `ackOrder: strict`.",
+      'MQTT Receive Maximum: number of requests that may be unacknowledged at the same time.',
+      "The default is large, because requests above the limit stay in the broker's queue, and the broker silently discards requests when its queue is full. A value above 32767 has an effect only with `ackOrder: strict`.",
     ),
   ),
   share: advanced(
@@ -132,7 +133,7 @@ const limits = z.strictObject({
     bytesOfMemory(
       { min: 1, max: 64 * 1024 * MIB, default: 128 * MIB },
       8,
-      'Total size of the running and waiting requests of all models.',
+      'Maximum total size of the running and waiting requests of all models.',
     ),
   ),
   duplicates: z
@@ -141,7 +142,7 @@ const limits = z.strictObject({
         bytesOfMemory(
           { min: 0, max: 4096 * MIB, default: 16 * MIB },
           24,
-          'Memory for answers to repeated requests, which then need no second call; 0 = none.',
+          'Memory for answers that are kept for repeated requests, which then need no second call; 0 = none.',
         ),
       ),
       windowMs: advanced(
@@ -159,7 +160,7 @@ const limits = z.strictObject({
         integer(
           { min: 1, max: 65_535, default: 8192 },
           'requests',
-          'Requests of one client that may be in flight.',
+          "Maximum number of one client's requests in flight.",
         ),
       ),
       requestsPerSecond: option(
@@ -169,7 +170,8 @@ const limits = z.strictObject({
           .max(1_000_000, { error: 'at most 1000000' })
           .optional(),
         {
-          description: "Requests per second from one client; a burst may contain one second's worth.",
+          description:
+            "Maximum number of requests per second from one client; a burst may contain one second's worth.",
           defaultText: 'no limit',
         },
       ),
@@ -187,7 +189,7 @@ const poison = z.strictObject({
   ),
   stateFolder: advanced(
     option(shortText.optional(), {
-      description: 'Folder for the state that must survive the process; one folder for each connector.',
+      description: 'Folder for the state that must outlive the process; each connector needs its own folder.',
       details:
         'It contains the journal that identifies a request that crashes the process, and requests that were acknowledged before they were answered.',
       defaultText: 'a folder below `$XDG_STATE_HOME/inferwire` or `~/.local/state/inferwire`',
@@ -266,7 +268,7 @@ export const configSchema = z.strictObject({
         integer(
           { min: 0, max: 3_600_000, default: 25_000 },
           'ms',
-          'Time to finish the requests in flight after SIGTERM.',
+          'Time limit for finishing the requests in flight after SIGTERM.',
         ),
       ),
     })
@@ -286,7 +288,7 @@ export type TlsConfig = Partial<Parsed['broker']['tls']>
 export type BrokerConfig = ConnectorConfig['broker']
 /** One exposed model. */
 export type ModelConfig = Parsed['models'][string]
-/** The credential of calls to a model server. */
+/** The credential for calls to a model server. */
 export type CredentialConfig = ModelConfig['credential']
 /** A configuration as it is written, in which an option with a default may be omitted. */
 export type ConfigInput = z.input<typeof configSchema>

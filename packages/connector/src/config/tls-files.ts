@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { hasCertificate, NO_CERTIFICATE } from './pem-files.ts'
 import type { TlsConfig } from './schema.ts'
 
-/** The options of Node.js' TLS that a `tls` section sets; the caller adds the server name. */
+/** The Node.js TLS options that a `tls` section sets; the caller adds the server name. */
 export interface TlsTrust {
   readonly ca?: Buffer
   readonly cert?: Buffer

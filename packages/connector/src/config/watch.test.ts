@@ -32,7 +32,7 @@ function swap(version: string, text: string): void {
   renameSync(join(folder, '..data_tmp'), join(folder, '..data'))
 }
 
-test('reports the change of a ConfigMap volume once', () => {
+test('reports a change in a ConfigMap volume once', () => {
   swap('..1', 'root: a')
   symlinkSync('..data/inferwire.yaml', join(folder, 'inferwire.yaml'))
   start(join(folder, 'inferwire.yaml'))

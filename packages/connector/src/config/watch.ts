@@ -1,7 +1,7 @@
-// Detects changes of the configuration file, also in the volume of a Kubernetes ConfigMap.
+// Detects changes of the configuration file, even in a Kubernetes ConfigMap volume.
 import { statSync } from 'node:fs'
 
-/** The interval of the checks. The kubelet takes up to a minute to update a ConfigMap volume. */
+/** Time between two checks. The kubelet takes up to a minute to update a ConfigMap volume. */
 const INTERVAL_MS = 1_000
 
 /**

@@ -69,7 +69,7 @@ test.each([
   },
 )
 
-test('rereads the file at once on refresh, and returns whether the secret has changed', () => {
+test('refresh rereads the file at once, and returns whether the secret has changed', () => {
   rotate('one')
   const credential = tokenFile(file, ORIGIN, now)
   credential.headers(ORIGIN)

@@ -8,6 +8,6 @@ export interface Credential {
    * @throws Error for any origin except the configured one: a secret must not be sent anywhere else.
    */
   headers(origin: string): readonly string[]
-  /** Reads the secret again at once; returns true if it has changed, so that another attempt makes sense. */
+  /** Reads the secret again at once; returns true if it has changed, in which case another attempt may succeed. */
   refresh?(): boolean
 }

@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { Problem } from '@inferwire/protocol'
 
-// The kubelet renews a token at 80 % of its lifetime; a delay of one second is negligible.
+// The kubelet renews a token at 80 % of its lifetime, so reading the new token one second late does no harm.
 const LOOK_AGAIN_AFTER_MS = 1_000
 // By default Node.js rejects header lists above 16 KiB, and so do most gateways.
 const FILE_BYTES_MAX = 16 * 1024
@@ -32,8 +32,8 @@ export class SecretFile {
    * content.
    */
   read(): string {
-    // A failure is remembered for as long as a secret, so that a missing file does not cause a file access for every
-    // request.
+    // A failure is remembered for the same time as a secret, so that a missing file does not cause a file access for
+    // every request.
     if (this.#now() - this.#lookedAtMs >= LOOK_AGAIN_AFTER_MS) this.#look()
     if (this.#value === undefined) throw this.#problem!
     return this.#value

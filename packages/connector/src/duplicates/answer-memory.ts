@@ -1,4 +1,5 @@
-// Remembers answers for repeats in one block of memory, without objects that would need garbage collection (decision 0009).
+// Remembers answers for repeated requests in one block of memory, without objects that would need garbage collection
+// (decision 0009).
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { EndpointResponse, Outcome } from '../step.ts'
 
@@ -20,7 +21,7 @@ const META_BYTES = 10
 const HEADER_BYTES = 48
 // Stored as the status of an entry with a problem.
 const PROBLEM = 0x10000
-// A larger answer would displace too many others.
+// Largest share of the memory for one answer; a larger answer would displace too many others.
 const SHARE_OF_ONE = 1 / 8
 const JSON_TYPE = 'application/json'
 // The meta of a plain JSON response.
@@ -39,8 +40,8 @@ export class AnswerMemory {
   readonly #key = new Int32Array(DIGEST_WORDS)
   #oldest = 0
   #end = 0
-  // While the newest entries are stored at lower offsets than the oldest entry: the offset at which the older entries
-  // end. Otherwise 0.
+  // The offset at which the older entries end, while the newest entries are stored at lower offsets than the oldest
+  // entry. Otherwise 0.
   #wrapAt = 0
   #count = 0
   #used = 0

@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Delivery, RequestName } from '../step.ts'
 
-// For larger bodies a cryptographic hash would cost as much as the rest of the request.
+// For larger bodies, a cryptographic hash would cost as much as all other work for the request.
 const DIGESTED_BYTES_MAX = 16 * 1024
 // Large enough for name, Correlation Data and body of nearly every request.
 const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
@@ -18,9 +18,9 @@ export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Deli
 
 /**
  * Returns the key of a request: 32 characters, one for each byte of a SHA-256 digest. The key covers the client, so
- * that no client can read another client's answer by guessing a counter. It covers the body, because devices restart
- * their counters after a reboot, and a different request may then have the same Correlation Data. A request without id
- * and Correlation Data is identified by its Packet Identifier, which the broker keeps when it redelivers.
+ * that no client can read another client's answer by guessing its Correlation Data. It covers the body, because devices
+ * restart their counters after a reboot, and a different request may then have the same Correlation Data. A request
+ * without id and Correlation Data is identified by its Packet Identifier, which the broker keeps when it redelivers.
  */
 export function duplicateKey(
   name: RequestName,
@@ -28,7 +28,7 @@ export function duplicateKey(
 ): string {
   const { client, model, operation, id, correlationData } = name
   const isNameless = id === undefined && correlationData === undefined
-  // No part contains a NUL, and only the last level can contain a "/".
+  // No part contains a NUL, and only the last level can contain a "/", so the text is unambiguous.
   const text = `${client}/${model}/${operation}${isNameless ? `\0${packetId}` : id === undefined ? '' : `/${id}`}\0${correlationData?.length ?? '-'}\0`
   const body = bytesToDigest(payload)
   const bytesMax = 3 * text.length + (correlationData?.length ?? 0) + body.length

@@ -46,7 +46,7 @@ function ran(duplicates: Duplicates, key: string, outcome: Outcome, nowMs = 0, e
 const text = (found: Execution | Outcome | undefined): string =>
   found === undefined || found instanceof Execution ? 'none' : Buffer.from(found.body!).toString()
 
-test('lets repeats of a running request wait for it, and gives later repeats the same answer', async () => {
+test('lets repeats of a running request wait for its answer, and gives later repeats the same answer', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = [1, 2].map(() =>
@@ -82,7 +82,7 @@ test('ends only the wait of the repeat whose deadline has passed', async () => {
   ).rejects.toMatchObject({ code: 'cancelled' })
 })
 
-test("remembers an answer for the rest of the request's expiry, or for the configured window", () => {
+test('remembers an answer until its request expires, or for the configured window if the request has no expiry', () => {
   const duplicates = arrange()
   ran(duplicates, keyOf('short'), answer('a'))
   ran(duplicates, keyOf('long'), answer('a'), 0, 60)
@@ -91,7 +91,7 @@ test("remembers an answer for the rest of the request's expiry, or for the confi
   expect([isKnown('long', 59_999), isKnown('long', 60_000)]).toEqual([true, false])
 })
 
-test('remembers the answer to a call that took longer than the window, which begins at the end of the call', () => {
+test('remembers an answer even if the call took longer than the window, because the window begins at the end of the call', () => {
   const duplicates = arrange(100_000, 1_000)
   duplicates.ended(duplicates.begin(keyOf('slow'), 0, delivery, true), answer('a'), false, 180_000)
   expect(text(duplicates.find(keyOf('slow'), 180_999))).toBe('a')

@@ -18,7 +18,8 @@ const BUCKETS = 4096
 // Limit on the keys of non-repeatable requests that are kept after their answers; the oldest are removed first.
 const FACTS_MAX = 65_536
 
-// These problems are not retryable, but a repeat may have another outcome after the client or the operator has acted.
+// These problems are not retryable, but a repeat may have a different outcome after the client or the operator has
+// acted.
 const PASSING: ReadonlySet<ProblemCode> = new Set([
   'cancelled',
   'unauthorized_upstream',
@@ -90,7 +91,7 @@ export class Duplicates {
    */
   ended(execution: Execution, outcome: Outcome, asksForState: boolean, nowMs: number): void {
     this.#remove(execution)
-    // Without this, the answer to a call that took longer than the window would already have expired.
+    // Otherwise, the answer to a call that took longer than the window would already have expired.
     if (!execution.hasExpiry) execution.untilMs = nowMs + this.#windowMs
     if (!asksForState && execution.partsSent === 0 && isFinal(outcome)) {
       this.#memory.put(execution.key, execution.untilMs, outcome)
@@ -133,9 +134,9 @@ export class Duplicates {
   }
 }
 
-// A retryable problem is worth another call, and a client that repeats a cancelled request intends to run it. A failure
-// on the way to the model is temporary, and so is a 404 from the server, because the model, version or route may exist
-// later.
+// Not final: retryable problems, because another call may succeed; cancelled requests, because a client that repeats
+// one wants it executed; failures on the way to the model, because they are temporary; and a 404 from the server,
+// because the model, version or route may exist later.
 function isFinal(outcome: Outcome): boolean {
   if (!isProblem(outcome)) return true
   return !outcome.retryable && outcome.status !== 404 && !PASSING.has(outcome.code)

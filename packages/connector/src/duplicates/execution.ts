@@ -5,7 +5,7 @@ import type { Deadline, Delivery, Outcome } from '../step.ts'
 export interface Requester {
   readonly delivery: Pick<Delivery, 'qos' | 'dup' | 'connection' | 'isLost' | 'redelivery'>
   readonly target: { readonly topic: string }
-  /** Whether another requester replies and settles in its place. */
+  /** Whether another requester replies and settles in place of this one. */
   readonly isSuperseded: boolean
   /** Takes over from an earlier requester with the same reply topic. */
   takeOver(earlier: Requester): void
@@ -109,7 +109,8 @@ export class Execution {
 }
 
 // If the broker redelivered the request, on a new connection or on the connection of a lane, one reply is enough. Two
-// redeliveries on the same connection need two replies: they are a request and its repeat by the client.
+// redeliveries on the same connection need two replies: one is the original request, the other the client's own repeat
+// of it.
 function isReplaced({ delivery, target, isSuperseded }: Requester, by: Requester): boolean {
   if (isSuperseded || by.delivery.qos === 0 || target.topic !== by.target.topic) return false
   return delivery.isLost || (by.delivery.dup && delivery.connection !== by.delivery.connection)

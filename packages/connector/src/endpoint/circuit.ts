@@ -27,7 +27,7 @@ export interface CircuitOptions {
 // Knative removes the last pod only after 60 s without requests (its stable window). A server that answered more
 // recently is running, and not in a cold start.
 const WARM_MS = 60_000
-// A longer gap between calls is idle time, not silence.
+// Longest gap between calls that counts as silence of the server; a longer gap is idle time.
 const PAUSE_MS = 1_000
 
 // Problems that prove that the server responded.
@@ -43,7 +43,7 @@ type Sign = 'alive' | 'down' | 'nothing'
 
 /**
  * Tracks the state of one model server without timers: the clock is read when a request arrives, and every probe is a
- * client's request. Therefore a server that is scaled to zero is not started, and a removed model leaves no timer.
+ * client's request. Therefore no probe starts a server that is scaled to zero, and a removed model leaves no timer.
  */
 export class Circuit {
   /**
@@ -142,7 +142,8 @@ export class Circuit {
     this.#calls -= 1
     this.#calledUntilMs = nowMs
     this.attemptFailed(error)
-    // A replaced model may reject requests that its predecessor accepted; such an error is also an answer.
+    // A model that replaced another may reject requests that its predecessor accepted; such an error proves that the
+    // server answers.
     if (isModelsOwnError(error)) this.#noteAnswer(nowMs)
     // A call of an earlier epoch does not affect the circuit, nor does any call once the model has been removed.
     if (epoch !== this.#epoch || this.#hasEnded || this.#options.failuresMax === 0) return
@@ -211,11 +212,11 @@ export class Circuit {
     if (!(error instanceof Problem)) return 'nothing'
     if (error instanceof UpstreamFailure) {
       if (error.sign === 'unreachable') return 'down'
-      // During a cold start, gateways (Knative, KEDA) send such an answer too.
+      // During a cold start, gateways (Knative, KEDA) send such an answer too, so it counts only for a warm server.
       if (error.sign === 'no-answer') return isWarm ? 'down' : 'nothing'
       return 'alive'
     }
-    // Knative holds requests during a cold start.
+    // Knative holds requests during a cold start, so a timeout counts only for a warm server.
     if (error.code === 'deadline_exceeded') {
       return isWarm && silentMs >= this.#options.timeoutMinMs ? 'down' : 'nothing'
     }

@@ -51,7 +51,7 @@ test('truncates the strings in a JSON body that begins with a byte order mark', 
   expect(shown('\ufeff{"error":"boom\\nAt: /a.py"}')).toBe('\ufeff{"error":"boom"}')
 })
 
-test('does not copy a body that needs no change, in any encoding', () => {
+test('does not copy a body that needs no change, whatever its encoding', () => {
   for (const body of [Buffer.from('{"error":"boom"}'), Buffer.from([0x66, 0xfc, 0x72])]) {
     expect(shownBody(body, 'first-line')).toBe(body)
   }

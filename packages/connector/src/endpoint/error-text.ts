@@ -8,7 +8,8 @@ export type ErrorText = ModelConfig['errorText']
 // Larger bodies are not passed on, because they are unlikely to be error messages.
 const BODY_BYTES_MAX = 64 * 1024
 const TEXT_CHARACTERS_MAX = 1_000
-// A traceback ends with its exception. At Python's recursion limit of 1,000 frames, it takes roughly 130 kB.
+// A traceback must be read to its end, where its exception is. At Python's recursion limit of 1,000 frames, a traceback
+// takes roughly 130 kB.
 const TEXT_BYTES_MAX = 256 * 1024
 
 // Matches the error text in a JSON member. KServe, Triton and MLServer call the member `error`, FastAPI calls it
@@ -50,7 +51,7 @@ export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undef
   return Buffer.from(encoding === 'utf8' ? cut : cut.replaceAll(/[^\0-\xff]/g, escaped), encoding)
 }
 
-// Returns the first line of a text. Of a traceback, it returns the line with the exception, because the first line of
+// Returns the first line of a text. For a traceback, returns the line with the exception, because the first line of
 // every traceback is the same. MLServer sends tracebacks by default.
 function firstLine(text: string): string {
   if (!LINE_END.test(text)) return text

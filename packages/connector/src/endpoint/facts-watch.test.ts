@@ -147,7 +147,7 @@ test.each([
   },
 )
 
-test("does not treat a gateway's error as an answer of the server", async () => {
+test("does not treat a gateway's error as an answer from the server", async () => {
   start(undefined, BOTH)
   await pass(DAY_MS)
   request(new Problem('upstream_invalid_response', 'The response is a web page.', {}))

@@ -25,7 +25,7 @@ export interface FactsWatchOptions {
   /** Reports when the server answers again. */
   readonly circuit: Circuit
   readonly learned: (facts: ModelFacts) => void
-  /** `retryInMs` is undefined if the next query waits for an answered request. */
+  /** `retryInMs` is undefined if the next query waits until the server answers a request. */
   readonly failed: (problem: Problem, retryInMs: number | undefined) => void
   /** From 0 to 1. @default Math.random */
   readonly random?: () => number
@@ -37,9 +37,10 @@ const PAUSE_MAX_MS = 30_000
 const INCOMPLETE_ASKS_MAX = 8
 // Spreads the queries of several replicas, which all detect a server's return at the same time.
 const RETURN_JITTER_MS = 1_000
-// Minimum time between two queries triggered by returns; doubles while returns follow each other.
+// Minimum time between two queries triggered by returns of the server; doubles while the returns follow each other
+// quickly.
 const RETURN_PAUSE_MIN_MS = 1_000
-// Older metadata is queried again after the next answered request.
+// How long metadata counts as fresh; older metadata is queried again after the next answered request.
 const FRESH_MS = 60_000
 // Minimum time between two queries triggered by requests.
 const WANTED_PAUSE_MS = 1_000
@@ -54,7 +55,7 @@ export class FactsWatch {
   /** Whether the server returned after the last query was sent, so that the result may describe its predecessor. */
   #hasReturned = false
   #askedAtMs = 0
-  /** 0 before the first return. */
+  /** The current pause after a return of the server; 0 before the first return. */
   #returnPauseMs = 0
   #timer: NodeJS.Timeout | undefined
   #dueAtMs = 0

@@ -10,7 +10,7 @@ function spendAll(budget: RetryBudget, nowMs: number): number {
   return count
 }
 
-test('starts empty, and fills with three retries per second', () => {
+test('starts empty, and fills at a rate of three retries per second', () => {
   const budget = new RetryBudget(BURST_MAX, 1_000)
   expect(budget.spend(1_000)).toBe(false)
   expect(spendAll(budget, 2_000)).toBe(3)

@@ -1,6 +1,6 @@
 // Limits how many calls to a model server are retried: a share of its requests, plus a few per second.
 
-// These amounts are in tenths of a retry, so that sums remain exact: each request earns 1/10 of a retry, and each
+// The amounts are counted in tenths of a retry, so that sums remain exact: each request earns 1/10 of a retry, and each
 // second earns 3 retries.
 const REQUEST_EARNS = 1
 const SECOND_EARNS = 30

@@ -2,7 +2,7 @@
 import { Problem, type ProblemCode, type ProblemOptions } from '@inferwire/protocol'
 
 /**
- * What a failed call implies about the state of the server.
+ * What a failed call implies about the server's state.
  * - `unreachable`: no connection could be made, or the connection broke.
  * - `no-answer`: a gateway answered in place of the model (502, 504, or a 503 of its own).
  * - `starting`: the server, or Knative in front of it, does not accept requests yet (503).
@@ -15,7 +15,9 @@ export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy' | 'r
 /** The only errors that are retried. A model's own error for a request (400, 500, …) is a plain `Problem`. */
 export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
-  /** The client receives this value too, even with the server's own 502 or 504, because the error is temporary. */
+  /**
+   * The reply has this value even if it also has the server's own status 502 or 504, because the error is temporary.
+   */
   override readonly retryable = true
   /** Whether the model may have run, so that a retry may run it twice. */
   readonly maybeExecuted: boolean

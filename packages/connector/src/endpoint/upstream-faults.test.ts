@@ -33,8 +33,8 @@ interface Faulty {
   seen: number
 }
 
-// The server answers once correctly, which warms the circuit, then with the fault the given number of times, and then
-// correctly again.
+// Starts a server that answers correctly once, so that the circuit counts it as warm, then has the fault `times` times,
+// and then answers correctly again.
 async function startServer(bad: Answer, times: number): Promise<Faulty> {
   let left = times
   const server = createServer((request, response) => {
@@ -124,7 +124,7 @@ const cut: Answer = (response) => {
 }
 const below100: Answer = (response) =>
   void response.socket!.write('HTTP/1.1 099 x\r\ncontent-length: 2\r\n\r\n{}')
-// Both dates derive from the same time, because they have a resolution of one second.
+// Both dates derive from the same time: their resolution is one second, so their difference would otherwise vary.
 function inSeconds(seconds: number, day?: string): Record<string, string> {
   const nowMs = day === undefined ? Date.now() : Date.parse(day)
   return { date: dateOf(nowMs), 'retry-after': dateOf(nowMs + seconds * 1000) }
@@ -316,7 +316,7 @@ test('waits for a Retry-After that is a date in the near future', async () => {
   expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(990)
 })
 
-test('does not count an error as a failure of the server if the connector itself closed the pool', async () => {
+test('does not count an error as a server failure if the connector itself closed the pool', async () => {
   const server = await startServer(good, 0)
   const pool = openPool({ url: server.url, tls: {}, callsMax: 100 })
   await pool.destroy()

@@ -9,7 +9,7 @@ interface Count {
 
 /**
  * The main session receives a copy of every request, so the number of handled copies must equal the number that it
- * receives: an additional copy would cause a second reply, and a missing copy would be a lost request. Equal copies
+ * receives: an additional copy would cause a second reply, and a missing copy would be a lost request. Identical copies
  * cannot be told apart, only counted. In case of doubt, a copy is handled. Entries are kept by fingerprint, up to
  * `sizeMax` of each kind.
  */
@@ -21,8 +21,8 @@ export class CopyLedger {
   readonly #ahead = new Map<string, Count>()
   // Copies that the main session handled, and whose counterparts the lane may still receive.
   readonly #handledOnMain = new Map<string, Count>()
-  // Counts copies that the lane dropped. For each, the main session must handle its next equal copy, which may be the
-  // counterpart of the dropped copy.
+  // Counts copies that the lane dropped. For each, the main session must handle its next identical copy, which may be
+  // the counterpart of the dropped copy.
   readonly #owed = new Map<string, Count>()
 
   /** `ageMaxMs`: how long a counterpart may take to arrive, in milliseconds. */
@@ -52,8 +52,8 @@ export class CopyLedger {
   }
 
   /**
-   * Returns whether the lane may drop its copy. If so, the main session must handle an equal copy: either a held copy
-   * now, or the next one after a call of `owe`.
+   * Returns whether the lane may drop its copy. If so, the main session must handle an identical copy: either a held
+   * copy now, or the next one after a call of `owe`.
    */
   takeHandledOnMain(fingerprint: string): boolean {
     if ((this.#ahead.get(fingerprint)?.copies ?? 0) < 0 || this.#owed.size >= this.#sizeMax) return false
@@ -61,7 +61,7 @@ export class CopyLedger {
     return this.#add(this.#handledOnMain, fingerprint, -1)
   }
 
-  /** Records that the main session must handle its next equal copy. */
+  /** Records that the main session must handle its next identical copy. */
   owe(fingerprint: string): void {
     this.#add(this.#owed, fingerprint, 1)
   }

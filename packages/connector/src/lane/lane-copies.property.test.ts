@@ -151,7 +151,7 @@ test('handles every request at least once, in whatever order the sessions delive
   )
 })
 
-test('handles at least as many equal requests as the client published', () => {
+test('handles at least as many identical requests as the client published', () => {
   fc.assert(
     fc.property(actions, (steps) => {
       const sessions = new TwoSessions(() => 'the same')

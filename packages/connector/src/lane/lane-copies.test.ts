@@ -142,7 +142,7 @@ test('handles held copies if the lane disconnects before both sessions have deli
   expect(handled).toEqual(['a'])
 })
 
-test('limits the fingerprints that are kept until both sessions have delivered the same request', () => {
+test('limits the number of fingerprints that are kept until both sessions have delivered the same request', () => {
   copies.laneReady(false)
   for (let number = 0; number < 6_000; number++) lane(`n${number}`)
   main('n0')
@@ -219,7 +219,7 @@ test('handles a redelivered copy, because its request may be older than the lane
   expect([handled, dropped]).toEqual([['old'], ['new']])
 })
 
-test('drops only one of several equal copies for each delivery on the lane', () => {
+test('for each delivery on the lane, drops only one of several identical copies', () => {
   copies.laneReady(false)
   main('a', 'a')
   lane('a')
@@ -307,7 +307,7 @@ test('expects no late copies more than 2 s after the lane has left', () => {
 
 const nameless = (): Delivery => ({ ...copyOf('same'), properties: {} })
 
-test('handles equal requests without id and Correlation Data as different requests', () => {
+test('handles identical requests without id and Correlation Data as different requests', () => {
   copies.laneJoins()
   copies.onMain(nameless())
   copies.laneReady(false)

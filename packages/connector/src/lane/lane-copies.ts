@@ -7,20 +7,23 @@ import { RecentSet } from './recent-set.ts'
 
 /** Actions on the copies. */
 export interface CopyHandler {
-  /** Settles the copy without a call: the other session handles its own copy. */
+  /** Settles the copy without a call to the model, because the other session handles its own copy. */
   readonly drop: (delivery: Delivery) => void
-  /** Handles the copy like any other request: the other session does not have it, or may not have it. */
+  /** Handles the copy like any other request, because the other session might not have it. */
   readonly handle: (delivery: Delivery) => void
   /**
-   * Whether equal copies are the same request, because the client gave it an id or Correlation Data. Undefined if other
-   * connectors share the subscriptions and receive some of the copies.
+   * Whether identical copies are the same request, because the client gave it an id or Correlation Data. Undefined if
+   * other connectors share the subscriptions and receive some of the copies.
    */
   readonly isNamed: ((delivery: Delivery) => boolean) | undefined
   /** The bytes that this process may hold, including copies that wait for the lane. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
 }
 
-/** Equal copies: several if a client repeats a request, or if the broker redelivers on a new connection. */
+/**
+ * The identical copies of a request: more than one if a client repeats a request, or if the broker redelivers on a new
+ * connection.
+ */
 interface Held {
   readonly deliveries: Delivery[]
   bytes: number
@@ -29,8 +32,8 @@ interface Held {
 
 // Both sessions deliver a request within milliseconds of each other, unless one of them has a backlog.
 const GRACE_MS = 2_000
-// After this time the main session serves the model; a lane that returns later answers its copies with remembered
-// answers if possible.
+// How long a lane may be disconnected before the main session serves its model. A lane that returns later answers its
+// copies from memory if possible.
 const AWAY_MAX_MS = 60_000
 // Limit on the fingerprints of requests that only one session has delivered so far.
 const RECENT_MAX = 4_096
@@ -60,7 +63,7 @@ export class LaneCopies {
   // Fingerprints of the named requests that the main session has received.
   readonly #onMain = new RecentSet(RECENT_MAX)
   // Counts copies of named requests. Counting is necessary because the lane may subscribe or unsubscribe between two
-  // equal requests, and the order of deliveries on one connection says nothing about the order on the other.
+  // identical requests, and the order of deliveries on one connection says nothing about the order on the other.
   readonly #ledger = new CopyLedger(RECENT_MAX, GRACE_MS)
   // Fingerprint of the first match since the lane subscribed.
   #firstMatch: string | undefined
@@ -94,7 +97,7 @@ export class LaneCopies {
   /** Handles the end of the lane's connection. */
   laneGone(): void {
     if (this.#state === 'apart') return this.#down()
-    // The lane cannot unsubscribe before it reconnects, and no copy must wait for that.
+    // The lane cannot unsubscribe before it reconnects, and copies must not wait for that.
     if (this.#state === 'leaving') return this.laneLeft()
     if (this.#state !== 'met') return
     this.#state = 'away'
@@ -167,7 +170,7 @@ export class LaneCopies {
     if (this.#state === 'stopped') return
     const isNamed = this.#isNamed(delivery)
     const isHeld = this.#state === 'away' || this.#state === 'apart' || this.#state === 'leaving'
-    // The fingerprint is not needed otherwise.
+    // In all other cases the fingerprint is not needed.
     const fingerprint = isNamed || isHeld ? fingerprintOf(delivery) : ''
     const isRepeat = isNamed && this.#onMain.has(fingerprint)
     if (isNamed) this.#onMain.add(fingerprint)
@@ -183,7 +186,7 @@ export class LaneCopies {
     // A redelivered copy may be older than the lane, and its request may still be running here. The copy then joins
     // that call; if the call has ended, it gets the remembered answer.
     if (delivery.dup) return this.#handler.handle(delivery)
-    // If several requests are equal, the two copies at which the sessions met may belong to different requests.
+    // If several requests are identical, the two copies at which the sessions met may belong to different requests.
     if (isRepeat) return this.#hold(delivery, fingerprint)
     this.#drop(delivery, fingerprint)
   }
@@ -224,13 +227,13 @@ export class LaneCopies {
       if (earlier === fingerprint) break
       this.#end(earlier, 'handle')
     }
-    // The lane has delivered only one of the equal copies.
+    // The lane has delivered only one of the identical copies.
     this.#dropOne(fingerprint)
     this.#end(fingerprint, 'handle')
     if (this.#isProof(fingerprint, isNamed)) this.#meet()
   }
 
-  // Clients repeat only named requests, so a single match of a named request may consist of two equal requests: a
+  // Clients repeat only named requests, so a single match of a named request may consist of two identical requests: a
   // request that is older than the lane, and its repeat. Matches of two different requests are proof.
   #isProof(fingerprint: string, isNamed: boolean): boolean {
     this.#firstMatch ??= fingerprint

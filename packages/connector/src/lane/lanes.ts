@@ -163,7 +163,7 @@ export class Lanes {
     for (const name of names) if (!before.includes(name)) this.#addName(lane, name)
     void lane.session
       .setFilters(this.#filtersOf(names))
-      // The session has reported the refusal.
+      // The session has already reported the refusal.
       .catch(() => {})
       .then(() => {
         if (lane.names === names) this.#subscribed(lane)

@@ -7,7 +7,7 @@ interface Window {
 }
 
 const WINDOW_MS = 60_000
-// A restart of a peer causes three or four lines.
+// Limit on the lines of one name in each window; a restart of a peer causes three or four lines.
 const LINES_MAX = 5
 const NAMES_MAX = 1_000
 // Names above this limit share one window. "#" cannot be a topic level, so no connector has this name.

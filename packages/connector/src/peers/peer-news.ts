@@ -60,7 +60,7 @@ export class PeerNews {
     if (both.length > 0) {
       log.warn(
         { event: 'model_exposed_twice', peer: connector, ...listed(both) },
-        `Connector "${connector}" also exposes ${namesOf(both)}: each request is executed and answered twice. Give both connectors the same broker.share, or rename the models.`,
+        `Connector "${connector}" exposes ${namesOf(both)}, as this connector does: each request is executed and answered twice. Give both connectors the same broker.share, or rename the models.`,
       )
     }
     return true
@@ -104,7 +104,7 @@ export class PeerNews {
     const { log, topics } = this.#parts
     log.warn(
       { event: 'peers_too_many', peersMax },
-      `More than ${peersMax} connectors have a status on "${topics.statusFilter}": this connector ignores the rest, and also answers model_not_found to requests for their models. Delete the statuses of removed connectors.`,
+      `More than ${peersMax} connectors have a status on "${topics.statusFilter}": this connector ignores the rest, and answers requests for their models with model_not_found. Delete the statuses of removed connectors.`,
     )
   }
 
@@ -114,7 +114,7 @@ export class PeerNews {
     const { log, topics } = this.#parts
     log.warn(
       { event: 'peers_unknown', filter: topics.statusFilter },
-      `The connector did not receive its own status from the broker within ${waitedMs} ms. It may not know other connectors under the same root, and may also answer model_not_found to requests for their models. Grant the connector's user read access to "${topics.root}/status/#", and use a broker that supports retained messages.`,
+      `The connector did not receive its own status from the broker within ${waitedMs} ms. It may not know other connectors under the same root, and may answer requests for their models with model_not_found. Grant the connector's user read access to "${topics.root}/status/#", and use a broker that supports retained messages.`,
     )
   }
 

@@ -296,12 +296,12 @@ test('logs a peer that is found, changes or is deleted, and warns about a model 
   receive(peers, 'b', status({ models: ['rose', 'iris'] }))
   receive(peers, 'b', status({ models: ['rose', 'iris'], timestamp: 7 }))
   expect(events()).toEqual(['peer_found', 'model_exposed_twice'])
-  expect(log[1]!.msg).toContain('also exposes iris')
+  expect(log[1]!.msg).toContain('exposes iris, as this connector does')
   receive(peers, 'b', status({ models: ['rose', 'iris'], state: 'offline' }))
   expect(events().at(-1)).toBe('peer_offline')
 })
 
-test('does not log a replica: it exposes the same models on purpose', () => {
+test("does not log a replica, which exposes this connector's models on purpose", () => {
   receive(known('group'), 'b', status({ models: ['iris'], share: 'group' }))
   expect(events()).toEqual([])
 })

@@ -1,4 +1,4 @@
-// Tracks the other connectors under the same root, so that no connector answers for a model of another connector.
+// Tracks the other connectors under the same root, so that no connector answers for another connector's models.
 import { createHash } from 'node:crypto'
 import { Problem, readStatus, type ConnectorStatus, type TopicSpace } from '@inferwire/protocol'
 import type { Delivery, LeftToPeer, Undecided } from '../step.ts'
@@ -36,12 +36,13 @@ interface Peer {
 }
 
 // Limit on the birth time of a predecessor, in milliseconds since the epoch. Up to the limit, this process chooses a
-// later birth time than its predecessor's. Beyond it, such a birth time would make our status unreadable for all
+// later birth time than its predecessor's. Beyond it, a later birth time would make our status unreadable for all
 // connectors. The limit is an absolute time, because our own clock may have been set back by decades.
 const BIRTH_MAX = Date.UTC(2100, 0)
 // Limit on the statuses that are kept; further connectors are ignored.
 const PEERS_MAX = 1_000
-// Enough for roughly 3,000 models. Limited, because the statuses of other connectors are parsed and kept in memory.
+// Limit on the size of a status, enough for roughly 3,000 models. It is needed because the statuses of other connectors
+// are parsed and kept in memory.
 const STATUS_BYTES_MAX = 64 * 1024
 // Timeout for a slow broker. A broker normally sends the retained statuses together with the SUBACK, and our own status
 // after them.

@@ -1,4 +1,4 @@
-// The step around a call after an unclean shutdown: suspected requests run under watch, or are set aside.
+// Guards calls after an unclean shutdown: runs suspected requests under watch, or sets them aside.
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'

@@ -1,4 +1,4 @@
-// The default folder of the journal.
+// Determines a connector's state folder.
 import { hash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ export interface StatePlace {
   readonly broker: { readonly clientId: string; readonly url: string }
 }
 
-/** The configured state folder, or the default one. */
+/** Returns the configured state folder, or the default one. */
 export function stateFolderOf({ poison, broker }: StatePlace): string {
   return poison.stateFolder ?? defaultStateFolder(broker.clientId, broker.url)
 }

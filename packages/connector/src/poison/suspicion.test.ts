@@ -118,7 +118,7 @@ test('chooses at random which request runs alone next', async () => {
   expect(second.running).toEqual(['c'])
 })
 
-test('removes a waiting request when the deadline of the request passes', async () => {
+test('removes a waiting request when its deadline passes', async () => {
   const first = start()
   for (const name of ['a', 'b', 'c']) void first.enter(name)
   await settled()

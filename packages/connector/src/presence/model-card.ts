@@ -27,7 +27,7 @@ export interface CardFacts {
   readonly example?: { readonly operation?: string | undefined; readonly body?: unknown } | undefined
 }
 
-// A longer generated example would not be readable.
+// Limit on the elements of a generated example; a longer example would not be readable.
 const EXAMPLE_ELEMENTS_MAX = 256
 
 /** Builds the card that is published on `{root}/models/{model}`. */

@@ -71,7 +71,7 @@ test('several changed cards result in one status message, or none if the status 
   expect(statuses()).toHaveLength(2)
 })
 
-test('queues only the removal of cards while disconnected', () => {
+test('while disconnected, queues only the removals of cards', () => {
   presence.cardChanged('iris', cards[0])
   presence.cardChanged('gone', undefined)
   expect(cardsSent()).toEqual(['infer/models/gone removed'])

@@ -31,7 +31,7 @@ export interface ReplyContext {
 const JSON_TYPE = 'application/json'
 const encoder = new TextEncoder()
 
-/** Builds the reply with a model's answer, byte for byte. */
+/** Builds the reply that contains a model's answer, byte for byte. */
 export function successReply(target: ReplyTarget, response: EndpointResponse, context: ReplyContext): Reply {
   const user = [PROPERTY.status, String(response.status), PROPERTY.serverTiming, serverTiming(context)]
   if (response.inferenceHeaderContentLength !== undefined) {
@@ -50,7 +50,7 @@ export function partReply(
   return message(target, body, contentType, [PROPERTY.seq, String(seq)], expirySeconds)
 }
 
-/** Builds the reply with a problem: with the model server's own body if it sent a body, otherwise with ours. */
+/** Builds the reply for a problem. Its body is the model server's own if the server sent one, otherwise ours. */
 export function problemReply(target: ReplyTarget, problem: Problem, context: ReplyContext): Reply {
   const user = [
     PROPERTY.status,

@@ -206,7 +206,7 @@ describe('the standard topics', () => {
     expect(problemOf(routed(router, 'cam7', 'rose-away'))).toBe(absent)
   })
 
-  test('log the name of the client, and the name of the model if the model is configured', () => {
+  test("log the client's name, and the model's name if the model is configured", () => {
     expect(logged('cam7', 'secret-late')).toEqual(['cam7', 'secret-late', 'model_not_found'])
     expect(logged('cam7', 'late')).toEqual(['cam7', 'late', 'model_not_ready'])
     expect(logged('cam7', 'rose')).toEqual(['cam7', '_unknown', 'model_not_found'])

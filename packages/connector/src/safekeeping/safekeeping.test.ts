@@ -99,7 +99,7 @@ test('reports a file that is not a stored request, leaves it there, and starts',
   expect(readdirSync(folder).filter((file) => file.endsWith('.new'))).toEqual([])
 })
 
-test('returns nothing and creates nothing without a folder', () => {
+test('returns no requests and creates nothing if the folder does not exist', () => {
   expect(open(join(folder, 'none')).kept()).toEqual([])
   expect(readdirSync(folder)).toEqual([])
 })

@@ -1,4 +1,4 @@
-// Stores requests on disk if their Packet Identifiers must be given up before the answer.
+// Stores requests on disk if their Packet Identifiers must be given up before they are answered.
 import { randomUUID } from 'node:crypto'
 import {
   closeSync,

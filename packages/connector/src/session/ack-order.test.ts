@@ -54,7 +54,7 @@ const shuffled = fc
   .integer({ min: 1, max: 200 })
   .chain((count) => fc.shuffledSubarray([...Array(count).keys()], { minLength: count }))
 
-test('acknowledges in the order of arrival, whatever the order of settling', () => {
+test('acknowledges in the order of arrival, in whatever order deliveries are settled', () => {
   fc.assert(
     fc.property(shuffled, fc.constantFrom(STRICT, HOLD_MS), (settleOrder, holdMaxMs) => {
       const { sent, order, receive } = arrange(holdMaxMs)
@@ -395,7 +395,7 @@ test('treats a redelivery as new if its topic, body or Correlation Data differs 
   expect(holds({})).toBe(true)
 })
 
-test('lets PUBACKs overtake after a connection changes from strict to bounded order', () => {
+test('lets later PUBACKs overtake after the connection changes from strict to bounded order', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(STRICT)
   receive(1)

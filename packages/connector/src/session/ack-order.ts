@@ -37,20 +37,21 @@ export interface AckOrderOptions {
   heldBack?(delivery: ReceivedDelivery): void
   /** @default none: no reply waits for redeliveries */
   redelivery?(): Promise<void> | undefined
-  /** Called once this connection has written its first PUBACK that overtakes another. */
+  /** Called when this connection has written its first PUBACK that overtakes an open delivery. */
   overtook?(): void
 }
 
-// Places run from 1 to 2^30 and wrap around, so that they stay small integers, which need no allocation.
+// The places of deliveries run from 1 to 2^30 and wrap around, so that they stay small integers, which need no
+// allocation.
 const PLACE_MASK = 0x3fff_ffff
 // Acknowledged deliveries are removed in blocks, because removing them one by one would copy the queue each time.
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
-// Limit on the hand-overs in one call, because each waits for the disk. The remaining deliveries can be handed over
-// later, because half of the identifiers are still left.
+// Limit on the deliveries that are handed over in one call, because each hand-over waits for the disk. The others can
+// be handed over later, because half of the identifiers are still left.
 const HAND_OVERS_MAX = 8
 const SAME_ID_MAX = 255
-// When several heads become overdue soon after each other, one timer handles them together.
+// Shortest time of the timer, so that heads that become overdue soon after each other are handled together.
 const TIMER_MIN_MS = 10
 const NO_COUNTS = new Uint8Array(0)
 
@@ -73,8 +74,8 @@ export class AckOrder implements Acknowledgements {
   // Number of settled deliveries in the queue behind an unsettled head.
   #heldBehindHead = 0
   // Overdue deliveries in the order of arrival; each is acknowledged when it is settled, regardless of the others. An
-  // array instead of a Set, for the reason given in in-flight.ts. Acknowledged deliveries (place 0) stay in it until
-  // they are the majority.
+  // array instead of a Set, for the reason given in in-flight.ts. Acknowledged deliveries (place 0) stay in the array
+  // until they are the majority.
   #overdue: ReceivedDelivery[] = []
   #overdueHead = 0
   #overdueLeft = 0
@@ -193,7 +194,7 @@ export class AckOrder implements Acknowledgements {
     if (!this.#ended && this.#heldBy === undefined) this.#advance()
   }
 
-  /** Handles the end of the connection: nothing more is acknowledged, and the broker will redeliver. */
+  /** Handles the end of the connection: no further PUBACK is sent, and the broker will redeliver. */
   end(): void {
     this.#openIfIgnoredAtEnd = this.openIfIgnored
     this.#ended = true
@@ -257,7 +258,7 @@ export class AckOrder implements Acknowledgements {
     this.#timer.unref()
   }
 
-  // Returns false if nothing more may be acknowledged.
+  // Adds the delivery to the overdue deliveries. Returns false if no further PUBACK may be sent.
   #becomesOverdue(delivery: ReceivedDelivery): boolean {
     const untilLeave = this.#identifiers.distanceMax - this.#identifierDistance(delivery)
     this.#untilLeave = this.#overdueLeft === 0 ? untilLeave : Math.min(this.#untilLeave, untilLeave)

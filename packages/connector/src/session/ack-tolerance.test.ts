@@ -87,7 +87,7 @@ test.each([
   expect(tolerance.isStrict).toBe(false)
 })
 
-test('detects a broker that, twice in a row, answers the ping and soon ends the connection', () => {
+test('detects a broker that, twice in a row, answers the ping and soon afterwards ends the connection', () => {
   const { tolerance, connect, warnings } = arrange()
   for (const isStrict of [false, true]) {
     const { receive, answer, end } = connect()
@@ -114,7 +114,7 @@ test('trusts a broker that has accepted out-of-order PUBACKs before', () => {
   expect(warnings).toEqual([])
 })
 
-test('draws no conclusion from the end of a connection without an out-of-order PUBACK', () => {
+test('draws no conclusion when a connection ends on which no PUBACK was out of order', () => {
   const { connect, warnings } = arrange()
   const { answer, end } = connect()
   answer(20)

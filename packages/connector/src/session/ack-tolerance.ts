@@ -1,7 +1,7 @@
 // Detects brokers that do not accept PUBACKs out of order: some end the connection, others ignore such PUBACKs.
 import type { AckOrder } from './ack-order.ts'
 
-/** Actions of the detection on the session. */
+/** The functions of the session that the detection calls. */
 export interface AckToleranceSession {
   /** Ends the connection and opens a new one, on which `redelivered` is called. */
   reconnect(): void
@@ -22,8 +22,8 @@ const IGNORED_MIN = 10
 /**
  * Detects two kinds of broker that do not accept a PUBACK out of order.
  * The first kind ends the connection without answering the ping that follows the first such PUBACK. (A broker that
- * answers may still end it within the next second; two such ends in a row are taken as proof.) A connection that
- * survives proves the opposite.
+ * answers may still close the connection within the next second; two such closures in a row are taken as proof.) A
+ * connection that survives proves the opposite.
  * The second kind (EMQX with durable sessions) ignores such PUBACKs, counts the acknowledged messages as in flight
  * forever, and stops delivering when its window is full. A broker that has no requests to deliver looks the same, so a
  * new connection serves as a probe: every broker redelivers the open messages, and this kind also redelivers the

@@ -1,4 +1,4 @@
-// Malformed packets from the broker end the connection; they cause no exception in the socket's handler.
+// Tests that malformed packets from the broker end the connection, and cause no exception in the socket's handler.
 import { Duplex } from 'node:stream'
 import { expect, test } from 'vitest'
 import type { BrokerLimits } from './broker-limits.ts'

@@ -69,9 +69,9 @@ export class SilentEnd extends Error {
 
 // Above this many unsent bytes we stop reading. The broker keeps reading, so the backlog drains without a deadlock.
 const WRITE_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
-// Only one SUBSCRIBE or UNSUBSCRIBE is in flight at a time; the outbox uses 1 to 65,534.
+// Only one SUBSCRIBE or UNSUBSCRIBE is in flight at a time; the outbox uses the identifiers 1 to 65,534.
 const SUBSCRIBE_PACKET_ID = 0xffff
-// Some brokers, such as AWS IoT Core, accept no more filters in one SUBSCRIBE.
+// Some brokers, such as AWS IoT Core, accept at most this many filters in one SUBSCRIBE.
 const SUBSCRIBE_FILTERS_MAX = 8
 // How long the broker may take to close the connection after DISCONNECT.
 const DISCONNECT_TIMEOUT_MS = 500

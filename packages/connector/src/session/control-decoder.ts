@@ -43,7 +43,7 @@ export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
   // A broker that supports only MQTT 3.1.1 refuses MQTT 5 with its own CONNACK and return code 1 (MQTT 3.1.1 §3.1.2.2).
   const isV311 = protocolVersion === 4 || (body.length === 2 && reasonCode !== 0 && reasonCode < 0x80)
   if (isV311) {
-    if (body.length > 2) throw new MalformedPacket('CONNACK has more bytes after its return code')
+    if (body.length > 2) throw new MalformedPacket('CONNACK has extra bytes after its return code')
     return { sessionPresent, reasonCode, isV311, properties: NO_PROPERTIES }
   }
   if (body.length === 2) {
@@ -63,7 +63,7 @@ export function decodePuback(frame: Frame, protocolVersion: 4 | 5): Acknowledgem
   const packetId = packetIdOf(body, 'PUBACK')
   // MQTT 5 §3.4.2.1: no reason code means success.
   if (body.length === 2) return { packetId, reasonCodes: SUCCESS }
-  if (protocolVersion === 4) throw new MalformedPacket('PUBACK has more bytes after its Packet Identifier')
+  if (protocolVersion === 4) throw new MalformedPacket('PUBACK has extra bytes after its Packet Identifier')
   // §3.4.2.2.1: no Property Length means no properties.
   if (body.length > 3) lastProperties(body, 3, 'PUBACK')
   return { packetId, reasonCodes: [body[2]!] }
@@ -95,11 +95,11 @@ export function decodeUnsuback(frame: Frame, protocolVersion: 4 | 5): Acknowledg
     const { end } = readControlProperties(body, 2, 'UNSUBACK')
     return { packetId, reasonCodes: [...body.subarray(end)] }
   }
-  if (body.length > 2) throw new MalformedPacket('UNSUBACK has more bytes after its Packet Identifier')
+  if (body.length > 2) throw new MalformedPacket('UNSUBACK has extra bytes after its Packet Identifier')
   return { packetId, reasonCodes: [] }
 }
 
-/** Decodes DISCONNECT. @throws MalformedPacket also with MQTT 3.1.1, in which a server never sends it (§3.14). */
+/** Decodes DISCONNECT. @throws MalformedPacket; always with MQTT 3.1.1, in which a server never sends it (§3.14). */
 export function decodeDisconnect(frame: Frame, protocolVersion: 4 | 5): Disconnect {
   if (protocolVersion === 4)
     throw new MalformedPacket('The broker sent DISCONNECT, which an MQTT 3.1.1 server never sends')
@@ -138,6 +138,6 @@ function packetIdOf(body: Buffer, name: string): number {
 // Reads the properties at the end of a packet.
 function lastProperties(body: Buffer, offset: number, packet: PropertyCarrier): ControlProperties {
   const { properties, end } = readControlProperties(body, offset, packet)
-  if (end < body.length) throw new MalformedPacket(`${packet} has more bytes after its properties`)
+  if (end < body.length) throw new MalformedPacket(`${packet} has extra bytes after its properties`)
   return properties
 }

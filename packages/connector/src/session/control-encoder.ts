@@ -1,4 +1,4 @@
-// Encodes our control packets that are not on the hot path, with mqtt-packet.
+// Uses mqtt-packet to encode our control packets that are not on the hot path.
 import mqttPacket, { generate } from 'mqtt-packet'
 
 // Without this setting, mqtt-packet would cache a Buffer for each of the 65,536 two-byte numbers, which would take 8 MB

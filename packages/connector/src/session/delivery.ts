@@ -36,8 +36,8 @@ export class ReceivedDelivery implements Delivery {
   /** Place in the order of arrival, used by the ack order; 0 if no PUBACK is due or the PUBACK has been sent. */
   place = 0
   /**
-   * Number of identifiers that the broker assigned after the identifier of this delivery to messages that did not
-   * arrive on this connection; used by the ack order.
+   * Number of messages that did not arrive on this connection, but whose identifiers the broker assigned after the
+   * identifier of this delivery; used by the ack order.
    */
   lead = 0
   readonly #acknowledgements: Acknowledgements

@@ -52,8 +52,8 @@ export class HangUpSearch {
   }
 
   /**
-   * Handles the end of a connection with these publishes in flight. Returns the publish that must be given up, if it
-   * has been found.
+   * Handles the end of a connection with the publishes `sent` in flight. Returns the publish that must be given up, if
+   * it has been found.
    */
   disconnected<Entry extends Suspect>(sent: readonly Entry[]): Entry | undefined {
     const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS

@@ -16,7 +16,7 @@ interface Answers {
   readonly after?: string
 }
 
-// The broker answers the first connection with the given bytes, and later ones not at all.
+// The broker answers the first connection with the given bytes, and does not answer later connections.
 async function connect(answers: Answers, version: 4 | 5 = 5): Promise<TestSession> {
   const broker = new ScriptedBroker(version, ({ cmd }, connection) => {
     if (connection > 1) return undefined
@@ -43,8 +43,8 @@ async function errorAfter(answers: Answers, version?: 4 | 5): Promise<[Error, Te
 test.each<[string, string, RegExp, (4 | 5)?]>([
   ['a property of PUBLISH', '20 05 00 00 02 01 01', /CONNACK with property 0x1, which is not allowed there/],
   ['a property that does not exist', '20 05 00 00 02 7e 01', /property 0x7e, which is not allowed there/],
-  ['bytes after its properties', '20 04 00 00 00 99', /CONNACK has more bytes after its properties/],
-  ['bytes after its return code', '20 03 00 00 00', /CONNACK has more bytes after its return code/, 4],
+  ['bytes after its properties', '20 04 00 00 00 99', /CONNACK has extra bytes after its properties/],
+  ['bytes after its return code', '20 03 00 00 00', /CONNACK has extra bytes after its return code/, 4],
   [
     'no properties, as from an MQTT 3.1.1 broker',
     '20 02 00 00',
@@ -88,9 +88,9 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
   ['an UNSUBACK that answers no UNSUBSCRIBE', 'b0 04 ff ff 00 00', /does not match/],
   ['a PUBACK with Packet Identifier 0', '40 02 00 00', /Packet Identifier 0/],
   ['a PUBACK with a Server Reference', '40 07 00 01 00 03 1c 00 00', /PUBACK with property 0x1c/],
-  ['a PUBACK with bytes after its properties', '40 05 00 01 00 00 00', /PUBACK has more bytes after/],
+  ['a PUBACK with bytes after its properties', '40 05 00 01 00 00 00', /PUBACK has extra bytes after/],
   ['a PUBACK with reserved flags', '42 02 00 01', /reserved flags/],
-  ['a PUBACK with a reason code in MQTT 3.1.1', '40 03 00 01 00', /PUBACK has more bytes after/, 4],
+  ['a PUBACK with a reason code in MQTT 3.1.1', '40 03 00 01 00', /PUBACK has extra bytes after/, 4],
   ['a PINGRESP with a body', 'd0 01 00', /PINGRESP with a body/],
   ['a PINGRESP with reserved flags', 'd1 00', /reserved flags/],
   [
@@ -98,7 +98,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
     'e0 07 8b 05 11 00 00 00 05',
     /DISCONNECT with property 0x11/,
   ],
-  ['a DISCONNECT with bytes after its properties', 'e0 03 8b 00 00', /DISCONNECT has more bytes after/],
+  ['a DISCONNECT with bytes after its properties', 'e0 03 8b 00 00', /DISCONNECT has extra bytes after/],
   ['a DISCONNECT from an MQTT 3.1.1 broker', 'e0 00', /which an MQTT 3\.1\.1 server never sends/, 4],
   ['an AUTH', 'f0 02 00 00', /packet type 15, which no client expects/],
   ['a PUBREL', '62 02 00 01', /packet type 6, which no client expects/],

@@ -3,7 +3,7 @@
 /**
  * Stores entries by Packet Identifier, in an array instead of a Map: after many insertions and deletions, V8 links a
  * Map's old tables to its new ones, and deleted entries stay reachable until a full collection. Identifiers are
- * assigned in turn, so their order is the order of sending. Figures: decision 0009.
+ * assigned in turn, so the entries are in the order in which they were sent. Figures: decision 0009.
  */
 export class InFlight<Entry> {
   readonly #idMax: number

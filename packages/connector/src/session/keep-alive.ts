@@ -1,6 +1,6 @@
 // Sends PINGREQ and detects a broker that has stopped sending (MQTT 5 §3.1.2.10).
 
-/** Actions of keep-alive on the connection. */
+/** The functions of the connection that keep-alive calls. */
 export interface KeepAliveLink {
   ping(): void
   /** Called when the broker has sent nothing for 1.5 times the Keep Alive interval. */

@@ -52,7 +52,7 @@ test('completes a publish with the reason code of its PUBACK', async () => {
   expect(outbox.acknowledged(first!.messageId!, 0)).toBe(false)
 })
 
-test('resends within a smaller Receive Maximum on a resumed session', async () => {
+test('on a resumed session, resends no more publishes at a time than a smaller Receive Maximum allows', async () => {
   const outbox = new Outbox()
   const before = connection({ receiveMaximum: 10 })
   outbox.connected(before.link, false)
@@ -154,7 +154,7 @@ test("keeps at most as many publishes in flight as the broker's Receive Maximum 
   expect(outbox.pending).toBe(3)
 })
 
-test('resends with DUP and the same identifier on a resumed session, before new messages', async () => {
+test('on a resumed session, resends with DUP and the same identifier, before new messages', async () => {
   const outbox = new Outbox()
   const before = connection()
   outbox.connected(before.link, false)
@@ -172,7 +172,7 @@ test('resends with DUP and the same identifier on a resumed session, before new 
   expect(sent[0]!.messageId).toBe(old!.messageId)
 })
 
-test('sends unacknowledged messages first, as new messages, on a new session', async () => {
+test('on a new session, sends unacknowledged messages first, as new messages', async () => {
   const outbox = new Outbox()
   const before = connection()
   outbox.connected(before.link, false)
@@ -259,7 +259,7 @@ test('does not publish the same reply again after the broker hung up on it', asy
   const outbox = new Outbox()
   const results: PublishResult['kind'][] = []
   let connections = 0
-  // On each new connection the request is redelivered, and its reply published again.
+  // On each new connection the request is redelivered, and its reply is published again.
   for (; connections < 20 && results.length === 0; connections++) {
     outbox.connected(connection().link, connections > 0)
     outbox.publish(message('offending', 900), ({ kind }) => results.push(kind))

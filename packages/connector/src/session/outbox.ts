@@ -34,14 +34,14 @@ const PUBLISH_ID_MAX = 0xfffe
 // The largest Remaining Length. It is used as the limit for the whole packet, although the 5 bytes of the fixed header
 // do not count towards the Remaining Length.
 const MQTT_PACKET_BYTES_MAX = 268_435_455
-// More than the topic and properties of a reply can need.
+// Upper bound for the size of a reply's topic and properties.
 const HEADER_BYTES_MAX = 256 * 1024
 
 const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 
 /**
- * Owns the Packet Identifiers of our publishes. Messages are sent in the order of the calls, across connections as
- * well, because the parts of an answer must not overtake each other. The number of messages is bounded by the callers:
+ * Owns the Packet Identifiers of our publishes. Messages are sent in the order of the calls, even across connections,
+ * because the parts of an answer must not overtake each other. The number of messages is bounded by the callers:
  * `limits.bytesInFlightMax` bounds the answers, and model cards and status messages are few.
  */
 export class Outbox {

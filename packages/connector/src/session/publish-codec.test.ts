@@ -119,7 +119,7 @@ test('rejects a Response Topic that runs past the packet', () => {
   expect(() => decodePublish(frame, 5)).toThrow(MalformedPacket)
 })
 
-test('decodes truncated and corrupted packets or rejects them as malformed, with no other error', () => {
+test('either decodes a truncated or corrupted packet, or rejects it as malformed', () => {
   const message: OutgoingMessage = {
     topic: 'infer/request/cam7/iris',
     payload: Buffer.from('{}'),

@@ -33,7 +33,7 @@ test('expects no redelivery in a session that the broker discarded', async () =>
   await pending
 })
 
-test('starts the wait again when the connection is lost again', () => {
+test('restarts the wait when the connection is lost again', () => {
   redelivery.disconnected()
   redelivery.connected(true)
   vi.advanceTimersByTime(1_500)

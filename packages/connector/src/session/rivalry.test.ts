@@ -3,7 +3,8 @@
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 
-// Returns the number of takeovers if each connector reconnects after its pause (after 100 ms if there is none).
+// Returns the number of takeovers within `limitMs` if each connector reconnects after its pause (after 100 ms if there
+// is none).
 function takeoversWithin(limitMs: number): number {
   const pair = [new Rivalry(), new Rivalry()]
   let takeovers = 0

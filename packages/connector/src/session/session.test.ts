@@ -154,7 +154,7 @@ test('becomes ready if a filter in ownFilters is refused, and names the missing 
   expect(warnings[0]!.message).toContain('ACL: topic read own')
 })
 
-test('unsubscribes from all shared filters in a drain', async () => {
+test('during a drain, unsubscribes from all shared filters', async () => {
   const { broker, session } = await arrange({ share: 'g' })
   expect([...broker.held]).toEqual(['$share/g/a', '$share/g/b', 'own'])
   await session.stopTaking()

@@ -40,7 +40,7 @@ const WILL_DELAY_SECONDS = 5
 // other forever.
 const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
-// A broker that does not confirm UNSUBSCRIBE must not block a drain.
+// Time limit for UNSUBACK: a broker that does not confirm UNSUBSCRIBE must not block a drain.
 const UNSUBSCRIBE_TIMEOUT_MS = 900
 // A connection that lasted this long resets the back-off.
 const STABLE_AFTER_MS = 5_000

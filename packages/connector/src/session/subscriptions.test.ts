@@ -207,7 +207,7 @@ test('subscribes with the share name, and unsubscribes from the unshared filter 
   expect(subscriptions.names).toEqual(['$share/g/a', '$share/g/b'])
 })
 
-test('unsubscribes from shared filters in a drain, and keeps the others for the next start', async () => {
+test('during a drain, unsubscribes from shared filters, and keeps the others for the next start', async () => {
   const alone = arrange()
   await alone.subscriptions.connected(alone.broker, NEW)
   await alone.subscriptions.stop()

@@ -57,7 +57,7 @@ test('outside a terminal, an event is one line of JSON, with the name of its lev
   expect(JSON.parse(lines[0]!)).not.toHaveProperty('pid')
 })
 
-test('does not write events below the level', () => {
+test('does not write events below the configured level', () => {
   const { lines, log } = arrange('json', 'warn')
   log.info('no')
   log.debug('no')

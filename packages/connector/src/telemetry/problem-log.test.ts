@@ -54,7 +54,7 @@ test('logs the beginning of a long client name, with control characters replaced
   expect(lines[1]).not.toHaveProperty('client')
 })
 
-test('neither writes nor counts problems below the level', () => {
+test('neither writes nor counts problems below the configured level', () => {
   const { lines, problems } = arrange('warn')
   problems.report(problemOf('bad_topic'), IRIS, 0)
   expect(lines).toEqual([])

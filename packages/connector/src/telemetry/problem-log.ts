@@ -15,7 +15,7 @@ interface Window {
   suppressed: number
 }
 
-// Shorter than a topic level, which may have 255 characters.
+// Limit on the client's name in a line; a topic level may have 255 characters.
 const CLIENT_LENGTH_MAX = 128
 const WINDOW_MS = 1_000
 // The configuration bounds the names, but a late report can add the name of a removed model again.

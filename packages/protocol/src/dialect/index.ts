@@ -13,12 +13,12 @@ export const DIALECTS = { v2, v1, openai } as const satisfies Record<string, Dia
 /** The name of a dialect: an element of a model card's `protocol_versions`. */
 export type Dialect = keyof typeof DIALECTS
 
-/** All dialects, in order of preference. */
+/** Returns all dialects, in order of preference. */
 export function dialectNames(): Dialect[] {
   return Object.keys(DIALECTS) as Dialect[]
 }
 
-/** The dialects whose paths can contain a model version. */
+/** Returns the dialects whose paths can contain a model version. */
 export function versionedDialects(): Dialect[] {
   return dialectNames().filter((dialect) =>
     Object.values<Route>(DIALECTS[dialect].routes).some(({ path }) => path.includes('{version}')),
@@ -54,7 +54,7 @@ export function offeredOperations(dialect: Dialect, existing: readonly Operation
   })
 }
 
-/** The dialect for an operation of a model that supports these dialects; undefined = no dialect has it. */
+/** Returns the dialect for an operation of a model that supports these dialects; undefined = no dialect has it. */
 export function dialectOf(operation: OperationName, dialects: readonly Dialect[]): Dialect | undefined {
   return dialectNames().find(
     (dialect) => dialects.includes(dialect) && routeOf(operation, dialect) !== undefined,
@@ -73,8 +73,8 @@ export function defaultOperationOf(dialects: readonly Dialect[]): OperationName 
 }
 
 /**
- * The operation that a parsed JSON body is intended for; undefined = no member of the body identifies a dialect. If its
- * members identify several dialects, the preferred dialect takes precedence.
+ * Returns the operation that a parsed JSON body is intended for; undefined = no member of the body identifies a
+ * dialect. If its members identify several dialects, the preferred dialect takes precedence.
  */
 export function operationOfBody(body: unknown): OperationName | undefined {
   if (typeof body !== 'object' || body === null) return undefined
@@ -85,8 +85,8 @@ export function operationOfBody(body: unknown): OperationName | undefined {
 }
 
 /**
- * The method and path of an operation on a model server; undefined = the dialect does not have the operation. Each
- * name is one path segment, with minimal percent-encoding. The version is omitted if the dialect's path has none.
+ * Returns the method and path of an operation on a model server; undefined = the dialect does not have the operation.
+ * Each name is one path segment, with minimal percent-encoding. The version is omitted if the dialect's path has none.
  */
 export function operationRoute(
   operation: OperationName,

@@ -34,7 +34,7 @@ export interface AskedModel {
  * differ in their answers for unknown paths. A dialect counts as unanswered only if a later query may succeed. Finally,
  * the metadata of each configured version is requested, because the model's metadata does not describe versions.
  * @throws Problem: `model_not_ready` if every response was 404, otherwise the reason why no dialect succeeded. Once
- * `signal` is aborted, it may be any Problem.
+ * `signal` is aborted, any Problem may be thrown.
  */
 export async function askFacts(
   target: HttpTarget,

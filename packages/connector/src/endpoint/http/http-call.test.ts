@@ -1,4 +1,5 @@
-// Tests the connections of calls that end early, to a real server and to one that never completes the TLS handshake.
+// Tests what happens to the connections of calls that end early, with a real server and with one that never completes
+// the TLS handshake.
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import {

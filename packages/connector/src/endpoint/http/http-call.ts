@@ -1,4 +1,5 @@
-// Makes one HTTP call to a model server on undici's dispatch layer, with bounded size and support for cancellation.
+// Makes one HTTP call to a model server on undici's dispatch layer. The response has a size limit, and the call can be
+// cancelled.
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '@inferwire/protocol'
 import type { Dispatcher } from 'undici'
@@ -19,7 +20,7 @@ export interface HttpAnswer {
   readonly wwwAuthenticate: string | undefined
   /** Whether Envoy added its header, which means that the response came from behind the first proxy. */
   readonly hasUpstreamServiceTime: boolean
-  /** The remaining coding of the body, such as gzip; undefined = none. */
+  /** The coding that the body still has, such as gzip; undefined = none. */
   readonly coding: string | undefined
   readonly body: Uint8Array
 }
@@ -84,7 +85,7 @@ class CutOffError extends Error {
   }
 }
 
-/** The empty body of a response without a body. */
+/** The value of `body` for a response without a body. */
 export const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: IncomingHttpHeaders = {}
 

@@ -117,7 +117,7 @@ test('sends the configured Host instead of the address', async () => {
   }
 })
 
-test('sends binary tensors with the length of their JSON part', async () => {
+test('forwards binary tensors with the length of the JSON part', async () => {
   const endpoint = new HttpEndpoint(targetOf({ host: 'iris.example' }), { method: 'POST', path: '/x' })
   const contentType = 'application/octet-stream'
   await endpoint.call(
@@ -141,7 +141,7 @@ test('does not follow a redirect', async () => {
   expect(seen.map(({ url }) => url)).toEqual(['/x'])
 })
 
-test('rereads a rejected token, and retries once if it changed', async () => {
+test('rereads the token after a rejection, and retries once if it changed', async () => {
   let token = 'old'
   const credential: CallCredential = {
     headers: () => ['authorization', `Bearer ${token}`],

@@ -208,7 +208,7 @@ describe('retryable errors', () => {
     expect(problem).toMatchObject({ sign, maybeExecuted, retryable: true })
   })
 
-  test.each([400, 401, 403, 404, 408, 413, 422, 500, 501])('do not include %d', (status) => {
+  test.each([400, 401, 403, 404, 408, 413, 422, 500, 501])('do not include the status %d', (status) => {
     const problem = problemOf({ status, body: '{"error":"x"}' })
     expect(problem).not.toBeInstanceOf(UpstreamFailure)
     expect(problem.retryable).toBe(false)

@@ -64,7 +64,8 @@ function modelErrorOf(answer: HttpAnswer, status: number, exchange: string, aske
   })
 }
 
-// Rejections by Kubeflow's gateways, recorded from Envoy with Istio's filters, oauth2-proxy and Dex.
+// Detects rejections by Kubeflow's gateways, by texts that were recorded from Envoy with Istio's filters, oauth2-proxy
+// and Dex.
 function refusedByGuard(answer: HttpAnswer, start: string, address: string): Problem | undefined {
   const { status, contentType, wwwAuthenticate, hasUpstreamServiceTime } = answer
   const refused = (sentence: string, action: string): Problem =>
@@ -81,7 +82,7 @@ function refusedByGuard(answer: HttpAnswer, start: string, address: string): Pro
   if ((status === 403 && isHtml) || (status === 401 && start === '{}' && !hasUpstreamServiceTime)) {
     return refused(
       'The gateway in front of the model requires a login.',
-      'Configure models.*.credential (token-file), or use a URL of the model inside the mesh.',
+      "Configure models.*.credential (token-file), or use the model's in-mesh URL.",
     )
   }
   if (status === 403 && start.startsWith('RBAC: access denied')) {

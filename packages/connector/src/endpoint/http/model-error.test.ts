@@ -117,7 +117,7 @@ interface Trial {
   readonly figures: UpstreamFigures
 }
 
-// Wraps the endpoint as for an exposed model. A single failure would open the circuit.
+// Wraps the endpoint as for an exposed model, except that a single failure opens the circuit.
 async function trial(said: Said): Promise<Trial> {
   const stand = await standIn(said)
   const figures = new UpstreamFigures('late')
@@ -156,7 +156,7 @@ describe('a loading model', () => {
     expect(isRemembered(problem)).toBe(false)
   })
 
-  test('is not assumed for a model unknown to KServe, whose error is passed on and not kept for duplicates', async () => {
+  test('is not assumed if the model is unknown to KServe; that error is passed on, but not remembered for repeated requests', async () => {
     const problem = await answered(UNKNOWN)
     expect(problem).toMatchObject({ code: 'upstream_error', status: 404, retryable: false })
     expect(isRemembered(problem)).toBe(false)
@@ -166,7 +166,7 @@ describe('a loading model', () => {
     expect(await answered({ ...LOADING[2]!, status: 400 })).toMatchObject({ code: 'model_not_ready' })
   })
 
-  test('is reported as not ready for an empty 400 of MLServer, but only for the operation ready', async () => {
+  test("is reported as not ready for MLServer's empty 400, but only in response to the operation ready", async () => {
     const problem = await answered(NOT_READY_EMPTY, {}, 'ready')
     expect(problem).toMatchObject({ code: 'model_not_ready', status: 503, retryable: true })
     // For any other operation an empty 400 means a bad request.
@@ -181,7 +181,7 @@ describe('a loading model', () => {
     [400, "no input named 'Request for unknown model: x'"],
     [422, 'Model version not ready'],
   ])(
-    'is not assumed for %d "%s", which may be an error of the model for one request',
+    'is not assumed for %d "%s", which may be the model\'s error for a single request',
     async (status, text) => {
       const problem = await answered({
         status,
@@ -193,7 +193,7 @@ describe('a loading model', () => {
     },
   )
 
-  test('is not assumed for any other 404, which is not kept for duplicates either', async () => {
+  test('is not assumed for any other 404, which is not remembered for repeated requests either', async () => {
     for (const body of ['{"error":"Not Found"}', '{"detail":"Not Found"}', 'no such thing']) {
       const problem = await answered({ status: 404, contentType: 'application/json', body })
       expect(problem).toMatchObject({ code: 'upstream_error', status: 404 })
@@ -201,7 +201,7 @@ describe('a loading model', () => {
     }
   })
 
-  test("may be hidden by a gateway's error (a login, a missing route, a web page), which is not kept for duplicates", async () => {
+  test("may be hidden by a gateway's error (a login, a missing route, a web page), which is not remembered for repeated requests", async () => {
     for (const said of [
       { status: 403, contentType: 'text/plain', body: 'RBAC: access denied' },
       { status: 404, contentType: undefined, body: '' },
@@ -248,7 +248,7 @@ describe('an overloaded server', () => {
     expect([stand.calls, circuit.state]).toEqual([1, 0])
   })
 
-  test('is detected only by the complete known text: a 503 with more text is model_not_ready', async () => {
+  test('is recognized only by the complete known text: a 503 with additional text means model_not_ready', async () => {
     for (const text of ['Sensor: Exceeds maximum queue size', 'Request timeout expired for line 3']) {
       const said = { ...FULL[0]!, body: JSON.stringify({ error: text }) }
       expect((await problemOf((await trial(said)).endpoint)).code).toBe('model_not_ready')

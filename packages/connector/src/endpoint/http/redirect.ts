@@ -27,7 +27,7 @@ export function redirected({ status, location = '', address, host }: Redirect): 
   const detail = `${address}: ${status} to ${shownLocation(location, askedUrl)}; redirects are never followed`
   if (isLogin(location, askedUrl, host)) {
     return new Problem('unauthorized_upstream', 'The gateway in front of the model requires a login.', {
-      detail: `${detail}. Configure models.*.credential (token-file), or use a URL of the model inside the mesh.`,
+      detail: `${detail}. Configure models.*.credential (token-file), or use the model's in-mesh URL.`,
     })
   }
   return new Problem('upstream_invalid_response', 'The model server answered with a redirect.', {

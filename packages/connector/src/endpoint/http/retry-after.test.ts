@@ -8,7 +8,7 @@ test.each([
   ['3', 3_000],
   ['0', 0],
   ['00', 0],
-  // These two waits are reduced to a day: 31 years, and a number above the range of a double.
+  // These two waits are capped at a day: 31 years, and a number above the range of a double.
   ['1000000000', DAY_MS],
   ['9'.repeat(400), DAY_MS],
   ['Wed, 21 Oct 2026 07:28:09 GMT', 9_000],

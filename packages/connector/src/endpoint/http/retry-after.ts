@@ -1,6 +1,6 @@
 // Reads Retry-After (RFC 9110 §10.2.3): a number of seconds, or a date.
 
-// Longer waits are reduced to a day: timers cannot wait longer than 24.8 days.
+// Longer waits are capped at a day, because timers cannot wait longer than 24.8 days.
 const RETRY_AFTER_MAX_MS = 24 * 60 * 60 * 1000
 // RFC 9110 §5.6.7: IMF-fixdate, and the two obsolete formats that recipients must accept. The last format
 // has no time zone.

@@ -12,7 +12,7 @@ const TO_CLOSE = 2
 const SCALAR = /^(?:null|true|false|NaN|-?Infinity|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/
 // Longer scalars are rejected; no model computes such a number.
 const SCALAR_BYTES_MAX = 1024
-/** In longer arrays and objects only both ends are checked, because a full scan costs too much (decision 0008). */
+/** In longer arrays and objects only the two ends are checked, because a full scan costs too much (decision 0008). */
 export const SCANNED_BYTES_MAX = 64 * 1024
 
 /** Returns true for one JSON value of any kind, with optional white space around it (RFC 8259 §2). */
