@@ -5,13 +5,35 @@ import { startKserveServer } from './fixtures/kserve-server.ts'
 import { startMlserver } from './fixtures/mlserver.ts'
 import type { PythonServer } from './fixtures/python-server.ts'
 import { startTriton } from './fixtures/triton-server.ts'
-import { bytesTensor, callGrpc, fieldsOf, inferRequest, namedModel } from './rig/grpc-call.ts'
+import { callGrpc } from './rig/grpc-call.ts'
+import { bytesTensor, fieldsOf, inferRequest, namedModel } from './rig/grpc-wire.ts'
 
 interface Answer {
   readonly status: number
   readonly type: string | null
   readonly text: string
 }
+
+let servers: {
+  readonly kserve: PythonServer
+  readonly triton: PythonServer
+  readonly mlserver: PythonServer
+  readonly openai: Omit<PythonServer, 'grpcUrl'>
+}
+
+beforeAll(async () => {
+  const [kserve, triton, mlserver, openai] = await Promise.all([
+    startKserveServer(),
+    startTriton(),
+    startMlserver(),
+    startKserveOpenai(),
+  ])
+  servers = { kserve, triton, mlserver, openai }
+})
+
+afterAll(async () => {
+  await Promise.all(Object.values(servers).map((server) => server.stop()))
+})
 
 const FLOATS = (...values: number[]): Buffer => Buffer.from(Float32Array.from(values).buffer)
 const IRIS = [5.1, 3.5, 1.4, 0.2, 6.7, 3, 5.2, 2.3]
@@ -66,10 +88,9 @@ async function readUntil(url: string, body: unknown, pattern: RegExp): Promise<v
 
 describe('KServe', () => {
   let server: PythonServer
-  beforeAll(async () => {
-    server = await startKserveServer()
+  beforeAll(() => {
+    server = servers.kserve
   })
-  afterAll(() => server.stop())
 
   test('answers V1, and passes a body that is not JSON to the model', async () => {
     const { url } = server
@@ -133,11 +154,10 @@ describe('KServe', () => {
 describe('Triton', () => {
   let server: PythonServer
   let models: string
-  beforeAll(async () => {
-    server = await startTriton()
+  beforeAll(() => {
+    server = servers.triton
     models = `${server.url}/v2/models`
   })
-  afterAll(() => server.stop())
 
   test('answers V2 JSON, with NaN as a bare token', async () => {
     const echo = await post(`${models}/echo/infer`, {
@@ -239,11 +259,10 @@ describe('Triton', () => {
 describe('MLServer', () => {
   let server: PythonServer
   let models: string
-  beforeAll(async () => {
-    server = await startMlserver()
+  beforeAll(() => {
+    server = servers.mlserver
     models = `${server.url}/v2/models`
   })
-  afterAll(() => server.stop())
 
   test('answers V2 JSON, also for a version', async () => {
     const inputs = [fp32('predict', [2, 4], IRIS)]
@@ -313,11 +332,10 @@ describe('MLServer', () => {
 describe('KServe with OpenAI routes', () => {
   let server: Omit<PythonServer, 'grpcUrl'>
   let v1: string
-  beforeAll(async () => {
-    server = await startKserveOpenai()
+  beforeAll(() => {
+    server = servers.openai
     v1 = `${server.url}/openai/v1`
   })
-  afterAll(() => server.stop())
 
   const messages = [{ role: 'user', content: 'one two' }]
   const chat = (more: object): Promise<Answer> =>

@@ -1,5 +1,6 @@
 // Runs a case, and compares its reply with the result of its situation.
 import { randomBytes } from 'node:crypto'
+import { tmpdir } from 'node:os'
 import { expect } from 'vitest'
 import type { Received } from '../fixtures/mqtt-client.ts'
 import { exposedName, type BodyCheck, type ProtocolCase } from './case.ts'
@@ -38,7 +39,7 @@ async function ask(each: ProtocolCase, { client, openCalls }: ProtocolWorld): Pr
 // The addresses of servers and the paths of their files are in the log only.
 function checkSecrets({ model }: ProtocolCase, { payload }: Received, { urls }: ProtocolWorld): void {
   const text = payload.toString('latin1')
-  for (const secret of [new URL(urls[model.server]).host, process.cwd(), 'site-packages']) {
+  for (const secret of [new URL(urls[model.server]).host, tmpdir(), process.cwd(), 'site-packages']) {
     expect(text).not.toContain(secret)
   }
 }
