@@ -280,11 +280,38 @@ test('a cancelled stream is cancelled in the models of Triton and MLServer', asy
       topic === `infer/models/${model}` && payload.includes('"infer_stream"')
     await client.wait(hasStreams, `card of ${model}`, 20_000)
     const correlationData = Buffer.from(`cancel-${model}`)
-    const reply = ask(model, body, { correlationData }, 'infer_stream')
+    const isFinal = ({ properties, user }: Received): boolean =>
+      properties.correlationData?.equals(correlationData) === true && user['final'] === 'true'
+    const reply = client.wait(isFinal, `end of ${model}`, 20_000)
+    await client.publish(`infer/request/cam7/${model}/infer_stream`, JSON.stringify(body), {
+      correlationData,
+    })
     // The stream lasts ten seconds.
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    const isPart = ({ properties, user }: Received): boolean =>
+      properties.correlationData?.equals(correlationData) === true && user['seq'] === '1'
+    await client.wait(isPart, `second part of ${model}`)
     await client.publish(`infer/cancel/cam7/${model}/infer_stream`, '', { correlationData })
     expect(statusOf(await reply), model).toBe('499 cancelled')
     await expect.poll(isCancelled, { timeout: 5_000 }).toBe(true)
   }
+})
+
+test.each([
+  [
+    'triton-text',
+    { inputs: [input('text_input', 'BYTES', [1], ['to be']), input('max_tokens', 'INT32', [1], [3])] },
+    ['to ', 'be ', 'to '],
+  ],
+  ['mlserver-echo', { inputs: [input('x', 'FP32', [2], [1.5, 2])] }, [1.5, 2]],
+] as const)('each answer of a stream of %s is a part', async (model, body, values) => {
+  const correlationData = Buffer.from(`stream-${model}`)
+  const isOurs = ({ properties }: Received): boolean =>
+    properties.correlationData?.equals(correlationData) === true
+  await client.publish(`infer/request/cam7/${model}/infer_stream`, JSON.stringify(body), { correlationData })
+  const last = await client.wait((message) => isOurs(message) && message.user['final'] === 'true', 'end')
+  expect(last.payload.toString()).toBe('[DONE]')
+  const parts = client.received.filter((message) => isOurs(message) && message !== last)
+  expect(parts.map(({ user }) => user['seq'])).toEqual(values.map((_, index) => String(index)))
+  const outputs = parts.map((part) => (part.json() as { outputs: { data: unknown[] }[] }).outputs[0]!.data[0])
+  expect(outputs).toEqual(values)
 })

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { configJsonSchema, configMarkdown, describeMetrics } from '@inferwire/connector'
-import { DIALECTS, OPERATIONS, PROBLEMS } from '@inferwire/protocol'
+import { dialectNames, DIALECTS, OPERATIONS, optionalOperations, PROBLEMS } from '@inferwire/protocol'
 
 const FOLDER = new URL('../docs/reference/', import.meta.url).pathname
 const LINE_LENGTH_MAX = 120
@@ -47,6 +47,7 @@ ${table(['code', 'status', 'retry', 'when', 'what to do'], rows)}
 
 function operationsPage() {
   const dialects = Object.values(DIALECTS)
+  const optional = dialectNames().flatMap(optionalOperations)
   const rows = Object.entries(OPERATIONS).map(([name, { meaning }]) => [
     `\`${name}\``,
     meaning,
@@ -58,7 +59,9 @@ function operationsPage() {
 
 ${NOTE('packages/protocol/src/operation.ts and packages/protocol/src/dialect/')}
 
-${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The columns V2 and V1 show the call to the model server; the part in brackets applies only to `{model}@{version}`. If a server supports both versions, V2 is used if it has the operation.")}
+${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The other columns show the call to the model server; the part in brackets applies only to `{model}@{version}`. If a server supports several of them for a model, the first that has the operation is used.")}
+
+${wrapped(`Only some servers have ${optional.map((name) => `\`${name}\``).join(', ')}; the connector queries each server for them, and the card lists those that it found. OpenAI paths have the prefix \`/openai\` on KServe\'s own server. With \`"stream": true\` in the body, \`generate\` calls \`generate_stream\` instead. See [Streams](../concepts/wire-contract.md#streams).`)}
 
 ${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows)}
 `

@@ -7,6 +7,7 @@ const RELOAD = 'conformance/reload.test.ts'
 const BAD_INPUT = 'conformance/bad-input.test.ts'
 const KSERVE = 'conformance/kserve.test.ts'
 const GRPC = 'conformance/grpc.test.ts'
+const OPENAI = 'conformance/openai.test.ts'
 const TOPIC = 'packages/protocol/src/topic.test.ts'
 const REPLY = 'packages/connector/src/reply/reply.test.ts'
 const CLIENT = 'packages/client/src/client.test.ts'
@@ -136,17 +137,20 @@ const OPERATIONS: readonly Requirement[] = [
     `${CONTRACT} > infer, metadata, ready, explain and the default operation are executed`,
     `${KSERVE} > the KServe Python server gives the same answers through the connector as directly`,
   ),
-  open(
+  met(
     'C-OPERATION-2',
     'wire contract, Topics',
     '`chat`, `completions` and `embeddings` call OpenAI-compatible servers.',
-    'There is no OpenAI-compatible endpoint yet.',
+    `${OPENAI} > on KServe > whole answers and errors are the same as over HTTP`,
+    `${OPENAI} > on KServe > the parts of a stream of %s are the events over HTTP, in order`,
+    'packages/connector/src/endpoint/http/ask-model-list.test.ts > a model in the list under %s has the operations whose paths exist there',
   ),
-  open(
+  met(
     'C-OPERATION-3',
     'wire contract, Topics',
     "`generate` uses Triton's and KServe's generate protocol.",
-    'There is no generate endpoint yet.',
+    `${OPENAI} > on Triton > generate gives the same answers and errors as over HTTP`,
+    `${OPENAI} > on Triton > generate with "stream": true has a part for each event`,
   ),
   met(
     'C-OPERATION-4',
@@ -284,18 +288,29 @@ const BODIES: readonly Requirement[] = [
   ),
 ]
 
-const LATER: readonly Requirement[] = [
-  open(
+const STREAMS_AND_LATER: readonly Requirement[] = [
+  met(
     'C-STREAM-1',
     'wire contract, Streaming',
     'A streaming request gets one reply per event with `seq`, and ends with a message with `final` and `status`.',
-    'Streaming is not built yet.',
+    `${OPENAI} > on KServe > the parts of a stream of %s are the events over HTTP, in order`,
+    `${OPENAI} > on Triton > generate with "stream": true has a part for each event`,
+    `${OPENAI} > on MLServer > infer_stream has a part for each answer`,
   ),
-  open(
+  met(
     'C-STREAM-2',
     'wire contract, Streaming',
-    'A redelivered streaming request ends with `stream_interrupted` instead of starting over.',
-    'Streaming is not built yet.',
+    'A redelivered streaming request joins its running call, or ends with `stream_interrupted` instead of starting over.',
+    `${OPENAI} > on KServe > a repeated request joins the running stream, and receives its end`,
+    `${OPENAI} > a stream that a crash of the connector broke ends with stream_interrupted, not with a second start`,
+  ),
+  met(
+    'C-STREAM-3',
+    'design, Security',
+    'The `model` in a body is the model of the topic or absent, and is sent as the name on the server.',
+    `${OPENAI} > the model in a body > %s: the server receives its own name`,
+    `${OPENAI} > the model in a body > %s: the request is refused`,
+    'packages/connector/src/admission/named-model.test.ts > rejects a body with %s',
   ),
   open(
     'C-BOUND-1',
@@ -311,5 +326,5 @@ export const WIRE_CONTRACT: readonly Requirement[] = [
   ...OPERATIONS,
   ...PROPERTIES,
   ...BODIES,
-  ...LATER,
+  ...STREAMS_AND_LATER,
 ]

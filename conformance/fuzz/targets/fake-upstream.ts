@@ -62,6 +62,7 @@ export class FakeUpstream {
       host: undefined,
       credential: { headers: () => ['authorization', 'Bearer canary'] },
       responseBytesMax,
+      stream: { idleTimeoutMs: 1_000, timeoutMs: 10_000, coalesceMs: 0 },
       errorText: 'first-line',
     }
   }

@@ -1,7 +1,7 @@
 // Target: turns a request's properties into headers, body kind, deadline and reply. Only listed headers pass, and none
 // contains a line break.
 import { passedHeaders, Problem, type MessageProperties } from '@inferwire/protocol'
-import { budgetMs, judgePayload } from '../../../packages/connector/src/admission/index.ts'
+import { clientBudgetMs, judgePayload } from '../../../packages/connector/src/admission/index.ts'
 import { successReply } from '../../../packages/connector/src/reply/index.ts'
 import type { BoundOperation, ExposedModel } from '../../../packages/connector/src/step.ts'
 import { bytesOf, claim, joined, labelOf, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
@@ -114,7 +114,7 @@ function problemLabel(error: unknown): string | undefined {
 
 function budgetLabel(properties: MessageProperties): string {
   return labelOf(() => {
-    const budget = budgetMs(properties, MODEL_TIMEOUT_MS)
+    const budget = Math.min(MODEL_TIMEOUT_MS, clientBudgetMs(properties))
     claim(Number.isFinite(budget) && budget >= 0 && budget <= MODEL_TIMEOUT_MS, `the budget is ${budget} ms`)
     return budget === MODEL_TIMEOUT_MS ? 'whole' : budget === 0 ? 'none' : 'less'
   }, problemLabel)

@@ -5,6 +5,7 @@ import {
   isCleanLevel,
   isModelName,
   isServerModelName,
+  operationRoute,
   operationsOf,
   Problem,
   TopicSpace,
@@ -134,6 +135,11 @@ function checkOwn(topics: TopicSpace, client: string, topic: string): void {
   )
 }
 
+// In other dialects, the body names the model.
+function hasModelInPath(dialect: Dialect): boolean {
+  return operationRoute('metadata', dialect, 'MODEL')?.path.includes('MODEL') === true
+}
+
 // Checks the paths of a model with this name on its server, if a configuration may contain the name.
 function checkPaths(name: string): string {
   if (!isServerModelName(name)) return 'no name'
@@ -149,7 +155,7 @@ function checkPaths(name: string): string {
       paths.set(`${key} ${operation}`, upstream.last!.path)
     }
   }
-  for (const dialect of dialectNames()) collect(dialect, name, undefined, dialect)
+  for (const dialect of dialectNames().filter(hasModelInPath)) collect(dialect, name, undefined, dialect)
   for (const dialect of versionedDialects()) collect(dialect, model, version, 'version')
   for (const [key, path] of paths) {
     const url = new URL(`http://h${path}`)

@@ -51,6 +51,11 @@ export class Exchange implements Requester {
     this.figures.queue.observe((this.#startedAtMs - this.delivery.receivedAtMs) / 1000)
   }
 
+  /** Records the time to the first part of a streamed answer. */
+  streamBegan(): void {
+    this.figures.firstPart.observe((performance.now() - this.delivery.receivedAtMs) / 1000)
+  }
+
   /** Records the end of the call. Does nothing if the request was rejected after the queue, before its call. */
   callEnded(): void {
     if (this.#startedAtMs === undefined) return

@@ -9,6 +9,7 @@ import { afterEach, expect, test } from 'vitest'
 import { ByteBudget, judgePayload } from './admission/index.ts'
 import { loadConfig, type ConfigInput, type ModelConfig } from './config/index.ts'
 import { exposeModel, guardServer, openServer, type Exposure, type ModelServer } from './expose-model.ts'
+import { findOperation } from './route/index.ts'
 import type { BoundOperation, ModelFacts } from './step.ts'
 import { createLog, Telemetry } from './telemetry/index.ts'
 
@@ -84,6 +85,41 @@ test('reports a default operation that the model does not offer; the card contai
   expect([lacking!.missingDefault, lacking!.card.default_operation]).toEqual(['predict', 'infer'])
   const [having] = expose({ config, server, facts: BOTH })
   expect([having!.missingDefault, having!.card.default_operation]).toEqual([undefined, 'predict'])
+})
+
+test('a model has the optional operations of its server, which may stream; chat is the default of a language model', () => {
+  const config = configOf()
+  const server = serverOf(config)
+  const facts: ModelFacts = {
+    protocolVersions: ['v2', 'openai'],
+    unanswered: [],
+    optionalOperations: ['generate', 'chat', 'embeddings'],
+  }
+  const [{ model, card } = undefined!] = expose({ config, server, facts })
+  expect(card.operations).toEqual(['infer', 'generate', 'chat', 'embeddings', 'metadata', 'ready'])
+  expect(card.default_operation).toBe('chat')
+  const streaming = [...model.operations.values()].filter(({ mayEmit }) => mayEmit)
+  expect(streaming.map(({ name }) => name)).toEqual(['generate', 'chat'])
+  const embedding = {
+    ...facts,
+    protocolVersions: ['openai'] as const,
+    optionalOperations: ['embeddings'] as const,
+  }
+  expect(expose({ config, server, facts: embedding })[0]!.card.default_operation).toBe('embeddings')
+})
+
+test('an optional operation of a server that was not queried yet is open, not unsupported', () => {
+  const config = configOf({ protocolVersion: 'v2' })
+  const server = serverOf(config)
+  const known: ModelFacts = { protocolVersions: ['v2'], unanswered: [] }
+  const [assumed] = expose({ config, server, facts: { ...known, isAssumed: true } })
+  expect(() => findOperation(assumed!.model, 'generate')).toThrow('has not answered yet')
+  const [unanswered] = expose({ config, server, facts: { ...known, unanswered: ['v2'] } })
+  expect(() => findOperation(unanswered!.model, 'generate')).toThrow('has not answered yet')
+  const [answered] = expose({ config, server, facts: known })
+  expect(() => findOperation(answered!.model, 'generate')).toThrow('does not offer that operation')
+  expect(() => findOperation(assumed!.model, 'chat')).toThrow('does not offer that operation')
+  expect(assumed!.card).toEqual(answered!.card)
 })
 
 test('new facts change the operations and the card, but keep the gate with its requests', () => {

@@ -4,6 +4,7 @@ import {
   defaultOperationOf,
   dialectOf,
   DIALECTS,
+  operationRoute,
   OPERATIONS,
   operationsOf,
   optionalOperations,
@@ -58,6 +59,7 @@ export function openServer(
     // still be waiting for a connection. Four more calls are allowed for the metadata queries.
     callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
+    stream: config.stream,
     errorText: config.errorText,
   })
   return guardServer(name, config, upstream, { log, telemetry })
@@ -145,9 +147,10 @@ function exposeOne(
   version: string | undefined,
 ): Exposure {
   const { config, server, topics, budget, telemetry } = options
-  const { protocolVersions, optionalOperations = assumedOperations(protocolVersions) } = facts
+  const { protocolVersions } = facts
+  const optional = facts.optionalOperations ?? assumedOperations(protocolVersions)
   const gate = options.gates.get(exposedName) ?? new ModelGate(exposedName, config.limits, budget)
-  const names = operationsOf(protocolVersions, optionalOperations)
+  const names = operationsOf(protocolVersions, optional)
   const operations = bindOperations({
     exposedName,
     protocolVersions,
@@ -170,6 +173,7 @@ function exposeOne(
     requestBytesMax: config.limits.requestBytesMax,
     passHeaders: new Set(config.passHeaders),
     repeatable: config.repeatable,
+    openOperations: openOperations(options.facts, protocolVersions, names),
     gate,
   }
   const card = modelCard(topics, {
@@ -195,6 +199,18 @@ function assumedOperations(dialects: readonly Dialect[]): OperationName[] {
   })
 }
 
+// The optional operations for which the server was not queried yet, or did not answer.
+function openOperations(
+  { isAssumed, unanswered }: ModelFacts,
+  dialects: readonly Dialect[],
+  offered: readonly OperationName[],
+): OperationName[] {
+  return dialects
+    .filter((dialect) => isAssumed === true || unanswered.includes(dialect))
+    .flatMap(optionalOperations)
+    .filter((name) => !offered.includes(name))
+}
+
 interface Binding {
   readonly exposedName: string
   readonly protocolVersions: readonly Dialect[]
@@ -212,11 +228,12 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     const bare = server.upstream.endpoint(name, protocol, version)
     if (bare === undefined) return []
     const { hasBody } = OPERATIONS[name]
+    const route = operationRoute(name, protocol, exposedName)
     // Operations without a body (metadata, ready) report the server's current state, so they need no
     // retries and no circuit.
     const endpoint = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
-    return [{ name, protocol, hasBody, mayEmit: false, endpoint, figures }]
+    return [{ name, protocol, hasBody, mayEmit: route?.stream !== undefined, endpoint, figures }]
   })
   return new Map(bound.map((operation) => [operation.name, operation]))
 }

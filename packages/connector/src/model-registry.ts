@@ -212,7 +212,7 @@ export class ModelRegistry {
     const known: ModelFacts | undefined =
       protocolVersion === undefined
         ? undefined
-        : { protocolVersions: protocolOf(protocolVersion).dialects, unanswered: [] }
+        : { protocolVersions: protocolOf(protocolVersion).dialects, unanswered: [], isAssumed: true }
     const watch = new FactsWatch({
       ask: (signal) => server.upstream.facts(signal),
       known,
@@ -272,9 +272,10 @@ export class ModelRegistry {
     const isFirst = entry.exposures.length === 0
     const known = new Set(entry.exposures.map(({ card }) => JSON.stringify(card)))
     const changed = exposures.filter(({ card }) => !known.has(JSON.stringify(card)))
-    if (changed.length === 0) return
     entry.exposures = exposures
-    for (const { model } of changed) this.#parts.table.set(model)
+    // Even if its card is the same, a model may have other open operations.
+    for (const { model } of exposures) this.#parts.table.set(model)
+    if (changed.length === 0) return
     if (isFirst) this.#becomeServing(entry)
     this.#logExposed(entry, isFirst, changed)
     for (const { card } of changed) this.#parts.cardChanged(card.name, card)

@@ -1,6 +1,6 @@
 // Tests the pipeline with its real rooms, a fake session and a fake endpoint.
 import { Problem, TopicSpace, userProperty, type MessageProperties, type QoS } from '@inferwire/protocol'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { Admission, ByteBudget, Clients, ModelGate, Policy } from './admission/index.ts'
 import { Cancels } from './cancels.ts'
 import { Duplicates } from './duplicates/index.ts'
@@ -574,6 +574,57 @@ describe('a multi-part answer', () => {
     expect(seen()).toEqual([['[DONE]', undefined, undefined]])
   })
 
+  test('without parts is the end of a stream if the endpoint streamed', async () => {
+    call = () => Promise.resolve({ ...ok('[DONE]'), endsStream: true })
+    await handled(new TestDelivery(), new TestDelivery())
+    expect(seen()).toEqual([
+      ['[DONE]', '0', 'true'],
+      ['[DONE]', '0', 'true'],
+    ])
+    await handled(new TestDelivery())
+    expect(calls).toBe(2)
+  })
+
+  test("may take longer than the model's timeout, also for a redelivery that joins it", async () => {
+    vi.useFakeTimers()
+    let end!: () => void
+    call = (request) =>
+      new Promise((resolve, reject) => {
+        request.deadline.extend!(600_000 + performance.now())
+        request.emit!(part('1'))
+        end = () => resolve({ ...ok('[DONE]'), endsStream: true })
+        request.deadline.waiting = reject
+      })
+    pipeline.handle(new TestDelivery())
+    await vi.advanceTimersByTimeAsync(1)
+    pipeline.handle(new TestDelivery())
+    await vi.advanceTimersByTimeAsync(300_000)
+    end()
+    await vi.advanceTimersByTimeAsync(1)
+    vi.useRealTimers()
+    await pipeline.idle()
+    expect(seen().slice(1)).toEqual([
+      ['[DONE]', '1', 'true'],
+      ['[DONE]', '1', 'true'],
+    ])
+    expect(telemetry.figures('iris', 'infer').firstPart.count).toBe(1)
+  })
+
+  test('reports and counts the tokens of its answer', async () => {
+    const usage = { promptTokens: 7, completionTokens: 3 }
+    call = () => Promise.resolve({ ...ok('{}'), usage })
+    await handled(new TestDelivery())
+    await handled(new TestDelivery())
+    expect(
+      replies.map((reply) => [property(reply, 'prompt-tokens'), property(reply, 'completion-tokens')]),
+    ).toEqual([
+      ['7', '3'],
+      ['7', '3'],
+    ])
+    // The second reply is the stored answer.
+    expect([calls, telemetry.figures('iris', 'infer').tokens]).toEqual([1, { prompt: 7, completion: 3 }])
+  })
+
   test('ends with a numbered, final error if the call fails', async () => {
     call = (request) => {
       request.emit!(part('1'))
@@ -640,7 +691,7 @@ describe('a multi-part answer', () => {
     publish = () => Promise.resolve(ACKNOWLEDGED)
     for (const each of acknowledge) each()
     await pipeline.idle()
-    expect(property(replies.at(-1)!, 'code')).toBe('overloaded')
+    expect(property(replies.at(-1)!, 'code')).toBe('stream_interrupted')
     expect(budget.bytes).toBe(0)
   })
 

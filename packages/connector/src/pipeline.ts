@@ -181,9 +181,10 @@ export class Pipeline {
       if (turn !== undefined) await turn
       hasTurn = true
       this.#refuseWhenRepliesPileUp()
-      if (operation.mayEmit) parts = this.#openParts(exchange, request)
+      if (operation.mayEmit) parts = this.#openParts(exchange, request, execution)
       exchange.callStarted()
       const response = await operation.endpoint.call(request)
+      if (response.usage !== undefined) exchange.figures.countTokens(response.usage)
       return parts === undefined ? response : await endParts(parts, execution, response)
     } catch (error) {
       const problem = Problem.from(error)
@@ -260,12 +261,18 @@ export class Pipeline {
     throw new Problem('overloaded', 'Too many replies are waiting for the broker.', { retryAfterMs: 1_000 })
   }
 
-  #openParts(exchange: Exchange, request: AdmittedRequest): ReplyParts {
+  #openParts(exchange: Exchange, request: AdmittedRequest, execution: Execution): ReplyParts {
     const { publish, budget, log } = this.#rooms
     const parts = new ReplyParts(
       {
         publish,
         budget,
+        began: () => {
+          exchange.streamBegan()
+          if (request.deadline.streamBudgetMs !== undefined) {
+            execution.streamBegan(request.deadline.streamBudgetMs)
+          }
+        },
         misused: (what) => log.error({ event: 'fault', model: exchange.modelName }, what),
       },
       exchange.target,

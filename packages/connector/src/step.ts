@@ -110,6 +110,8 @@ export interface ExposedModel {
   readonly name: string
   readonly operations: ReadonlyMap<string, BoundOperation>
   readonly defaultOperation: BoundOperation
+  /** Operations that the server may have, because it was not queried for them yet, or did not answer. */
+  readonly openOperations?: readonly string[]
   /** Default and maximum deadline of a request, in milliseconds. */
   readonly timeoutMs: number
   readonly requestBytesMax: number
@@ -170,6 +172,8 @@ export interface ModelFacts extends ModelDescription {
   readonly unanswered: readonly Dialect[]
   /** The optional operations that the server has; undefined if none was found. */
   readonly optionalOperations?: readonly OperationName[]
+  /** Whether the facts are only assumed from the configuration, because the server was not queried yet. */
+  readonly isAssumed?: true
   /** The configured versions, which may differ in their tensors. */
   readonly ofVersions?: ReadonlyMap<string, VersionFacts>
 }
@@ -200,6 +204,18 @@ export interface EndpointRequest {
    * After the first part, the call is not retried.
    */
   readonly emit: ((part: ReplyPart) => void) | undefined
+  /** How long the deltas of a stream may be collected into one part, in milliseconds; undefined = as configured. */
+  readonly coalesceMs?: number | undefined
+  /** Where the body names the model; undefined if the dialect's bodies do not name it. */
+  readonly modelPlace?: ModelPlace | undefined
+}
+
+/** The position in a JSON body, in bytes, of the model's name, or where it can be inserted (`start` = `end`). */
+export interface ModelPlace {
+  readonly start: number
+  readonly end: number
+  /** Whether the body is an object without members. */
+  readonly isEmpty: boolean
 }
 
 /** One message of a multi-part answer, such as a server-sent event; the last message is the response. */
@@ -239,8 +255,8 @@ export interface Deadline {
   /** Callback of the current wait. It is called at most once, and replaced by the next wait. */
   waiting: ((problem: Problem) => void) | undefined
   /**
-   * Replaces the model's timeout by `budgetMs` from now, because the first part of a stream has arrived. The client's
-   * own deadline remains in force.
+   * Replaces the model's timeout by `budgetMs` from the receipt of the request, because the first part of a stream has
+   * arrived. The client's own deadline remains in force.
    */
   extend?(budgetMs: number): void
 }

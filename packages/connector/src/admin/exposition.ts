@@ -184,6 +184,20 @@ export class Exposition {
       'Duration of a call to the model server, including retries.',
       (f) => f.upstream,
     )
+    this.#histogram(
+      'inferwire_first_part_duration_seconds',
+      'Time from the receipt of a request to the first part of its streamed answer.',
+      (f) => f.firstPart,
+    )
+    this.#add(
+      {
+        name: 'inferwire_tokens_total',
+        type: 'counter',
+        labels: ['model', 'operation', 'kind'],
+        help: 'Tokens that the model server reported: "prompt" or "completion".',
+      },
+      () => [...this.#telemetry.all].flatMap(tokens),
+    )
     this.#perGate(
       'inferwire_upstream_inflight_requests',
       'Requests being processed by the model server, or waiting for a retry.',
@@ -289,6 +303,10 @@ export class Exposition {
 
 function outcomes({ model, operation, outcomes }: OperationFigures): Sample[] {
   return [...outcomes].map(([code, value]) => ({ value, labels: { model, operation, code } }))
+}
+
+function tokens({ model, operation, tokens }: OperationFigures): Sample[] {
+  return Object.entries(tokens ?? {}).map(([kind, value]) => ({ value, labels: { model, operation, kind } }))
 }
 
 function buckets(name: string, histogram: Histogram, labels: Record<string, string>): Sample[] {

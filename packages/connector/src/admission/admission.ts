@@ -2,8 +2,9 @@
 import { passedHeaders } from '@inferwire/protocol'
 import type { Delivery, ExposedModel, Routed } from '../step.ts'
 import { AdmittedRequest } from './admitted-request.ts'
+import { coalesceMsOf } from './coalesce.ts'
 import type { Clients } from './clients.ts'
-import { budgetMs, RequestDeadline } from './deadline.ts'
+import { clientBudgetMs, RequestDeadline } from './deadline.ts'
 import { judgePayload } from './payload.ts'
 import type { Policy } from './policy.ts'
 
@@ -24,17 +25,18 @@ export class Admission {
 
   /**
    * Admits a request; `leave` must then be called exactly once.
-   * @throws Problem `forbidden_model`, `overloaded`, and those of `judgePayload` and `budgetMs`.
+   * @throws Problem `forbidden_model`, `overloaded`, and those of `judgePayload`, `clientBudgetMs` and `coalesceMsOf`.
    */
   admit(delivery: Delivery, routed: Routed): AdmittedRequest {
     const { client, model, operation } = routed
     this.#policy.check(client, model.name)
     const body = judgePayload(delivery, model, operation)
     const nowMs = performance.now()
-    const budget = budgetMs(delivery.properties, model.timeoutMs)
+    const clientBudget = clientBudgetMs(delivery.properties)
     const headers = headersOf(delivery, model)
-    const deadline = new RequestDeadline(delivery.receivedAtMs, budget, nowMs)
-    const request = new AdmittedRequest(delivery, routed, body, headers, deadline)
+    const coalesceMs = operation.mayEmit ? coalesceMsOf(delivery.properties.userProperties) : undefined
+    const deadline = new RequestDeadline(delivery.receivedAtMs, model.timeoutMs, nowMs, clientBudget)
+    const request = new AdmittedRequest(delivery, routed, body, headers, deadline, coalesceMs)
     try {
       // A QoS 0 message is never redelivered; if it has the DUP flag, the broker has forwarded the client's flag.
       this.#clients.enter(request, nowMs, delivery.dup && delivery.qos > 0)

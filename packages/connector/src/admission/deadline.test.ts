@@ -1,6 +1,6 @@
-import { Problem } from '@inferwire/protocol'
+import { Problem, type MessageProperties } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { budgetMs, RequestDeadline } from './deadline.ts'
+import { clientBudgetMs, RequestDeadline } from './deadline.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
@@ -53,19 +53,46 @@ test('ends a request that has expired on arrival with deadline_exceeded, without
   expect(vi.getTimerCount()).toBe(0)
 })
 
+function budgetMs(properties: MessageProperties): number {
+  const deadline = new RequestDeadline(0, 30_000, 0, clientBudgetMs(properties))
+  deadline.end()
+  return deadline.atMs
+}
+
 test("uses the smallest of the Message Expiry Interval, `timeout-ms` and the model's timeout", () => {
-  expect(budgetMs({}, 30_000)).toBe(30_000)
-  expect(budgetMs({ messageExpiryInterval: 5 }, 30_000)).toBe(5_000)
-  expect(budgetMs({ messageExpiryInterval: 0 }, 30_000)).toBe(0)
-  expect(budgetMs({ messageExpiryInterval: 60 }, 30_000)).toBe(30_000)
-  expect(budgetMs({ messageExpiryInterval: 5, userProperties: ['timeout-ms', '250'] }, 30_000)).toBe(250)
-  expect(budgetMs({ userProperties: ['timeout-ms', '999999999'] }, 30_000)).toBe(30_000)
+  expect(budgetMs({})).toBe(30_000)
+  expect(budgetMs({ messageExpiryInterval: 5 })).toBe(5_000)
+  expect(budgetMs({ messageExpiryInterval: 0 })).toBe(0)
+  expect(budgetMs({ messageExpiryInterval: 60 })).toBe(30_000)
+  expect(budgetMs({ messageExpiryInterval: 5, userProperties: ['timeout-ms', '250'] })).toBe(250)
+  expect(budgetMs({ userProperties: ['timeout-ms', '999999999'] })).toBe(30_000)
+})
+
+test("a stream may take longer than the model's timeout, but not longer than the client's own deadline", () => {
+  const long = new RequestDeadline(0, 100, 0)
+  const short = new RequestDeadline(0, 100, 0, 500)
+  for (const deadline of [long, short]) deadline.extend(1_000 + performance.now())
+  vi.advanceTimersByTime(499)
+  expect([long.problem, short.problem]).toEqual([undefined, undefined])
+  vi.advanceTimersByTime(1)
+  expect(short.problem).toMatchObject({ message: 'The request was not answered within 500 ms.' })
+  expect(long.problem).toBeUndefined()
+  vi.advanceTimersByTime(600)
+  expect(long.problem).toMatchObject({ code: 'deadline_exceeded' })
+})
+
+test('a deadline that has passed is not extended', () => {
+  const deadline = new RequestDeadline(0, 100, 0)
+  vi.advanceTimersByTime(100)
+  deadline.extend(10_000)
+  expect(vi.getTimerCount()).toBe(0)
+  expect(deadline.problem).toMatchObject({ code: 'deadline_exceeded' })
 })
 
 test.each(['0', '000', '-1', '1.5', '1e3', ' 1', '', 'soon', '9999999999', '٣'])(
   'rejects a timeout-ms of %j as bad_payload',
   (text) => {
-    expect(() => budgetMs({ userProperties: ['timeout-ms', text] }, 30_000)).toThrow(
+    expect(() => clientBudgetMs({ userProperties: ['timeout-ms', text] })).toThrow(
       expect.objectContaining({ code: 'bad_payload' }) as Error,
     )
   },

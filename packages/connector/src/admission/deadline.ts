@@ -4,18 +4,37 @@ import type { Deadline } from '../step.ts'
 
 /** A running deadline: `end` must be called when the request has ended. */
 export class RequestDeadline implements Deadline {
-  readonly atMs: number
+  atMs: number
   problem: Problem | undefined
   waiting: ((problem: Problem) => void) | undefined
-  readonly #timer: NodeJS.Timeout | undefined
+  /** The budget of the stream that the request has begun; undefined before its first part. */
+  streamBudgetMs: number | undefined
+  readonly #receivedAtMs: number
+  readonly #clientBudgetMs: number
+  #timer: NodeJS.Timeout | undefined
 
-  constructor(receivedAtMs: number, budgetMs: number, nowMs: number) {
+  /**
+   * Ends after the smaller of the two budgets. Both are milliseconds from the receipt; the client's budget is also a
+   * limit for `extend`.
+   */
+  constructor(receivedAtMs: number, timeoutMs: number, nowMs: number, clientBudgetMs = Infinity) {
+    const budgetMs = Math.min(timeoutMs, clientBudgetMs)
     this.atMs = receivedAtMs + budgetMs
+    this.#receivedAtMs = receivedAtMs
+    this.#clientBudgetMs = clientBudgetMs
     // An expired request is not executed; a timer would fire too late to prevent the execution.
     if (this.atMs <= nowMs) expire(this, budgetMs)
-    // The delay is rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it
-    // clears the timer.
-    else this.#timer = setTimeout(() => expire(this, budgetMs), Math.ceil(this.atMs - nowMs))
+    else this.#timer = expireLater(this, budgetMs, nowMs)
+  }
+
+  /** Replaces the model's timeout by another budget, from the receipt of the request. */
+  extend(budgetMs: number): void {
+    if (this.problem !== undefined) return
+    this.streamBudgetMs = budgetMs
+    clearTimeout(this.#timer)
+    const budget = Math.min(budgetMs, this.#clientBudgetMs)
+    this.atMs = this.#receivedAtMs + budget
+    this.#timer = expireLater(this, budget, performance.now())
   }
 
   /** Stops the request: the `waiting` callback is called once. */
@@ -34,6 +53,12 @@ export class RequestDeadline implements Deadline {
   }
 }
 
+function expireLater(deadline: RequestDeadline, budgetMs: number, nowMs: number): NodeJS.Timeout {
+  // The delay is rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it clears
+  // the timer.
+  return setTimeout(() => expire(deadline, budgetMs), Math.max(0, Math.ceil(deadline.atMs - nowMs)))
+}
+
 function expire(deadline: RequestDeadline, budgetMs: number): void {
   deadline.stop(
     new Problem('deadline_exceeded', `The request was not answered within ${Math.round(budgetMs)} ms.`),
@@ -41,12 +66,12 @@ function expire(deadline: RequestDeadline, budgetMs: number): void {
 }
 
 /**
- * Returns the time budget of a request from its arrival, in milliseconds: the smallest of the Message Expiry Interval,
- * `timeout-ms` and the model's timeout.
+ * Returns the client's own time budget from the arrival of its request, in milliseconds: the smaller of the Message
+ * Expiry Interval and `timeout-ms`; `Infinity` if it sets neither.
  * @throws Problem `bad_payload` for a `timeout-ms` that is not a positive integer.
  */
-export function budgetMs(properties: MessageProperties, modelTimeoutMs: number): number {
-  let budget = modelTimeoutMs
+export function clientBudgetMs(properties: MessageProperties): number {
+  let budget = Infinity
   const { messageExpiryInterval, userProperties } = properties
   if (messageExpiryInterval !== undefined) budget = Math.min(budget, messageExpiryInterval * 1000)
   const timeoutMs = userProperty(userProperties, PROPERTY.timeoutMs)

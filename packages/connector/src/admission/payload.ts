@@ -1,6 +1,8 @@
-// Checks a request without parsing its body: Retain flag, size, content type, first byte.
-import { DIALECTS, Problem, PROPERTY, userProperty } from '@inferwire/protocol'
-import type { BoundOperation, Delivery, ExposedModel, RequestContentType } from '../step.ts'
+// Checks a request: Retain flag, size, content type, and the first byte of the body, which is only parsed if it names
+// the model.
+import { DIALECTS, Problem, PROPERTY, userProperty, type DialectKind } from '@inferwire/protocol'
+import type { BoundOperation, Delivery, ExposedModel, ModelPlace, RequestContentType } from '../step.ts'
+import { findNamedModel } from './named-model.ts'
 
 /** The parts of a delivery that are checked. */
 export type Judged = Pick<
@@ -12,16 +14,21 @@ export type Judged = Pick<
 export interface JudgedBody {
   readonly contentType: RequestContentType
   readonly inferenceHeaderContentLength: string | undefined
+  /** Where the body names the model; undefined if the dialect's bodies do not name it. */
+  readonly modelPlace?: ModelPlace
 }
 
 // Correlation Data alone can have 64 KiB, and all properties of a request stay in memory while it waits.
 const PROPERTY_BYTES_MAX = 64 * 1024
 
-const JSON_BODY: JudgedBody = { contentType: 'application/json', inferenceHeaderContentLength: undefined }
+const JSON_BODY: JudgedBody = {
+  contentType: 'application/json',
+  inferenceHeaderContentLength: undefined,
+}
 
 /**
  * Checks the payload and properties. @throws Problem `retained_request`, `payload_too_large`, `bad_payload`,
- * `unsupported_content_type`.
+ * `unsupported_content_type`, `forbidden_model`.
  */
 export function judgePayload(delivery: Judged, model: ExposedModel, operation: BoundOperation): JudgedBody {
   const { payloadBytes, properties, payload } = delivery
@@ -57,13 +64,18 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
     return binaryBody(length, payloadBytes)
   }
   if (contentType === undefined || contentType === 'application/json' || isJsonWithParameters(contentType)) {
-    return jsonBody(payload, operation, length)
+    return jsonBody(payload, model, operation, length)
   }
   checkBinaryType(contentType, operation)
   return binaryBody(length, payloadBytes)
 }
 
-function jsonBody(payload: Buffer, operation: BoundOperation, length: string | undefined): JudgedBody {
+function jsonBody(
+  payload: Buffer,
+  model: ExposedModel,
+  operation: BoundOperation,
+  length: string | undefined,
+): JudgedBody {
   if (length !== undefined) {
     const { hasBinaryTensors } = DIALECTS[operation.protocol]
     throw new Problem(
@@ -74,7 +86,9 @@ function jsonBody(payload: Buffer, operation: BoundOperation, length: string | u
   if (!beginsLikeJsonObject(payload)) {
     throw new Problem('bad_payload', 'The body is not a JSON object: it does not begin with "{".')
   }
-  return JSON_BODY
+  const { modelMember }: DialectKind = DIALECTS[operation.protocol]
+  if (modelMember === undefined) return JSON_BODY
+  return { ...JSON_BODY, modelPlace: findNamedModel(payload, modelMember, model.name) }
 }
 
 function checkBinaryType(contentType: string, { name, protocol }: BoundOperation): void {
@@ -94,7 +108,10 @@ function binaryBody(length: string | undefined, payloadBytes: number): JudgedBod
       `User property "${PROPERTY.inferenceHeaderContentLength}" must specify how many bytes of the body are JSON (0 to ${payloadBytes}).`,
     )
   }
-  return { contentType: 'application/octet-stream', inferenceHeaderContentLength: length }
+  return {
+    contentType: 'application/octet-stream',
+    inferenceHeaderContentLength: length,
+  }
 }
 
 // KServe V1 mistakes "application/json; charset=utf-8" for raw bytes, so parameters are removed.

@@ -68,6 +68,28 @@ const limits = z.strictObject({
   ),
 })
 
+const stream = z.strictObject({
+  idleTimeoutMs: advanced(
+    integer({ min: 1, max: 3_600_000, default: 30_000 }, 'ms', 'Longest time between two parts of a stream.'),
+  ),
+  timeoutMs: advanced(
+    integer(
+      { min: 1, max: 86_400_000, default: 600_000 },
+      'ms',
+      'Longest duration of a stream, from the receipt of its request.',
+      "Replaces the model's `timeoutMs` after the first part. A client's own deadline (Message Expiry Interval or `timeout-ms`) remains in force.",
+    ),
+  ),
+  coalesceMs: advanced(
+    integer(
+      { min: 0, max: 10_000, default: 0 },
+      'ms',
+      'How long the text of a stream is collected into one part; a request can set `coalesce-ms`.',
+      'Applies to the operations `chat` and `completions`. The first part is never delayed. With `0`, each event of the model server is a part.',
+    ),
+  ),
+})
+
 const staticHeaderName = text(
   (value) =>
     /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(value) &&
@@ -173,6 +195,7 @@ export const model = z.strictObject({
     { min: 1, max: 3_600_000, default: 30_000 },
     'ms',
     'Default deadline of a request, and the longest deadline that a request may set.',
+    'If the answer is a stream, this is the longest wait for its first part; see `stream`.',
   ),
   lane: advanced(
     option(z.boolean().optional(), {
@@ -184,6 +207,7 @@ export const model = z.strictObject({
     }),
   ),
   limits: limits.prefault({}),
+  stream: stream.prefault({}),
   retry: retry.prefault({}),
   circuit: circuit.prefault({}),
   repeatable: advanced(

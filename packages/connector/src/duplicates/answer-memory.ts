@@ -174,14 +174,18 @@ export class AnswerMemory {
   }
 }
 
-function responseMeta({ contentType, inferenceHeaderContentLength }: EndpointResponse): string {
+function responseMeta(response: EndpointResponse): string {
+  const { contentType, inferenceHeaderContentLength, usage } = response
+  if (usage !== undefined) return [contentType, '', usage.promptTokens, usage.completionTokens].join('\0')
   if (inferenceHeaderContentLength !== undefined) return `${contentType}\0${inferenceHeaderContentLength}`
   return contentType === JSON_TYPE ? PLAIN : contentType
 }
 
 function readResponse(status: number, meta: string, body: Buffer): EndpointResponse {
-  const [contentType = '', inferenceHeaderContentLength] = meta === PLAIN ? [JSON_TYPE] : meta.split('\0')
-  return { status, body, contentType, inferenceHeaderContentLength }
+  const [contentType = '', length, prompt, completion] = meta === PLAIN ? [JSON_TYPE] : meta.split('\0')
+  const answer = { status, body, contentType, inferenceHeaderContentLength: length || undefined }
+  if (prompt === undefined) return answer
+  return { ...answer, usage: { promptTokens: Number(prompt), completionTokens: Number(completion) } }
 }
 
 function problemMeta({ code, message, status, contentType, detail }: Problem): string {

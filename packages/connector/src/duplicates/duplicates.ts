@@ -93,7 +93,8 @@ export class Duplicates {
     this.#remove(execution)
     // Otherwise, the answer to a call that took longer than the window would already have expired.
     if (!execution.hasExpiry) execution.untilMs = nowMs + this.#windowMs
-    if (!asksForState && execution.partsSent === 0 && isFinal(outcome)) {
+    const isStream = execution.partsSent > 0 || (!isProblem(outcome) && outcome.endsStream === true)
+    if (!asksForState && !isStream && isFinal(outcome)) {
       this.#memory.put(execution.key, execution.untilMs, outcome)
     }
     execution.end(outcome)

@@ -13,6 +13,7 @@ export interface Requester {
 
 interface Joined {
   readonly requester: Requester
+  readonly deadline: Deadline
   readonly resolve: (outcome: Outcome | undefined) => void
 }
 
@@ -33,6 +34,8 @@ export class Execution {
   owner: Requester | undefined
   /** The next execution in the same bucket. */
   next: Execution | undefined
+  /** The time budget of the stream, after its first part. */
+  #streamBudgetMs: number | undefined
   #joined: Joined[] | undefined
   #takenOver: (() => void) | undefined
 
@@ -51,8 +54,10 @@ export class Execution {
     return new Promise((resolve, reject) => {
       if (deadline.problem !== undefined) return reject(deadline.problem)
       this.#takeOver(requester)
+      if (this.#streamBudgetMs !== undefined) deadline.extend?.(this.#streamBudgetMs)
       const joined: Joined = {
         requester,
+        deadline,
         resolve: (outcome) => {
           deadline.waiting = undefined
           resolve(outcome)
@@ -64,6 +69,12 @@ export class Execution {
         reject(problem)
       }
     })
+  }
+
+  /** Gives the waiting requests the time budget of the stream, whose first part has been sent. */
+  streamBegan(budgetMs: number): void {
+    this.#streamBudgetMs = budgetMs
+    for (const { deadline } of this.#joined ?? []) deadline.extend?.(budgetMs)
   }
 
   /** Resolves all calls of `join`. */

@@ -13,6 +13,7 @@ import { RetryBudget } from './retry-budget.ts'
 import { openPool } from './http/open-pool.ts'
 import { withBreaker } from './with-breaker.ts'
 import { withRetry } from './with-retry.ts'
+import { STREAM_LIMITS } from './testing/stream-limits.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -90,6 +91,7 @@ class Trial {
       host: undefined,
       credential: { headers: () => [] },
       responseBytesMax: 10_000,
+      stream: STREAM_LIMITS,
       errorText: 'first-line',
     }
     const http = new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })
@@ -327,6 +329,7 @@ test('does not count an error as a server failure if the connector itself closed
     host: undefined,
     credential: { headers: () => [] },
     responseBytesMax: 1_000,
+    stream: STREAM_LIMITS,
     errorText: 'first-line',
   }
   const endpoint = new HttpEndpoint(target, { method: 'GET', path: '/' })

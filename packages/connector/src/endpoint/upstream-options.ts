@@ -2,6 +2,7 @@
 import type { Dialect, Transport } from '@inferwire/protocol'
 import type { TlsConfig } from '../config/index.ts'
 import type { ErrorText } from './error-text.ts'
+import type { StreamLimits } from './stream-clock.ts'
 
 /** Authenticates the connector to a model server; implemented by the credential room. */
 export interface CallCredential {
@@ -33,6 +34,7 @@ export interface UpstreamOptions {
    */
   readonly callsMax: number
   readonly responseBytesMax: number
+  readonly stream: StreamLimits
   /** How much of the server's error text is sent to clients. */
   readonly errorText: ErrorText
 }

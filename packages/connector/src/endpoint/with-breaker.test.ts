@@ -372,3 +372,37 @@ test('reports that the server is back when the circuit closes, unless the model 
   await ask()
   expect(returns).toBe(1)
 })
+
+test('a stream that ends early after its first part is not a failure, and its first part is an answer', async () => {
+  await ask()
+  const early = (error: Problem): Promise<unknown> => {
+    server = undefined
+    const streaming: Endpoint = {
+      call: (request) => {
+        request.emit!({ body: Buffer.from('{}'), contentType: 'application/json' })
+        return new Promise((_resolve, reject) => {
+          setTimeout(() => reject(error), 30_000)
+        })
+      },
+    }
+    const request = { emit: () => {} } as unknown as EndpointRequest
+    return withBreaker(streaming, circuit)
+      .call(request)
+      .catch((reason: unknown) => reason)
+  }
+  const outcomes = Array.from({ length: 10 }, () => early(TIMED_OUT))
+  await vi.advanceTimersByTimeAsync(30_000)
+  expect(await Promise.all(outcomes)).toEqual(Array.from({ length: 10 }, () => TIMED_OUT))
+  expect(circuit.state).toBe(0)
+})
+
+test('a stream that fails before its first part counts as a failure', async () => {
+  const failing: Endpoint = { call: () => Promise.reject(REFUSED) }
+  const request = { emit: () => {} } as unknown as EndpointRequest
+  for (let count = 0; count < 5; count++) {
+    await withBreaker(failing, circuit)
+      .call(request)
+      .catch(() => undefined)
+  }
+  expect(circuit.state).toBe(2)
+})

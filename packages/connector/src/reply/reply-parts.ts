@@ -9,6 +9,8 @@ export interface PartsOutlet {
   readonly publish: (reply: Reply) => Promise<PublishResult>
   /** The bytes that this process may hold, including unacknowledged parts. */
   readonly budget: { hasRoom(bytes: number): boolean; take(bytes: number): void; give(bytes: number): void }
+  /** Called before the first part is published. */
+  readonly began: () => void
   /** Called when an endpoint violates its contract, which is a defect in the connector. */
   readonly misused: (what: string) => void
 }
@@ -69,12 +71,11 @@ export class ReplyParts {
     const bytes = part.body.length + PART_OVERHEAD_BYTES
     const { budget } = this.#outlet
     if (!budget.hasRoom(bytes)) {
-      return this.#fail(
-        new Problem('overloaded', 'The broker acknowledges the parts of the answer too slowly.', {
-          retryAfterMs: 1_000,
-        }),
-      )
+      const sentence = 'The broker acknowledges the parts of the answer too slowly.'
+      const code = this.#sent === 0 ? 'overloaded' : 'stream_interrupted'
+      return this.#fail(new Problem(code, sentence, { retryAfterMs: 1_000 }))
     }
+    if (this.#sent === 0) this.#outlet.began()
     budget.take(bytes)
     this.#unacknowledged += 1
     const reply = partReply(this.#target, part, this.#sent, this.#expirySeconds)

@@ -37,7 +37,12 @@ export function successReply(target: ReplyTarget, response: EndpointResponse, co
   if (response.inferenceHeaderContentLength !== undefined) {
     user.push(PROPERTY.inferenceHeaderContentLength, response.inferenceHeaderContentLength)
   }
-  return reply(target, response.body, response.contentType, user, context)
+  const { usage, endsStream = false } = response
+  if (usage !== undefined) {
+    user.push(PROPERTY.promptTokens, String(usage.promptTokens))
+    user.push(PROPERTY.completionTokens, String(usage.completionTokens))
+  }
+  return reply(target, response.body, response.contentType, user, context, endsStream)
 }
 
 /** Builds one part of a streamed answer; `seq` counts from 0. The final reply contains status and timing. */
@@ -71,9 +76,10 @@ function reply(
   contentType: string,
   userProperties: string[],
   context: ReplyContext,
+  endsStream = false,
 ): Reply {
   // These two properties mark the end of a streamed answer; a single-message answer has neither.
-  if (context.partsSent > 0)
+  if (context.partsSent > 0 || endsStream)
     userProperties.push(PROPERTY.seq, String(context.partsSent), PROPERTY.final, 'true')
   if (context.traceparent !== undefined) userProperties.push(PROPERTY.traceparent, context.traceparent)
   return message(target, payload, contentType, userProperties, context.expirySeconds)

@@ -89,11 +89,20 @@ function everyModel(): boolean {
   return true
 }
 
-/** Returns the operation with this name, or the model's default. @throws Problem `operation_not_supported`. */
+/**
+ * Returns the operation with this name, or the model's default.
+ * @throws Problem `operation_not_supported`, or `model_not_ready` if it is not known yet whether the server has it.
+ */
 export function findOperation(model: ExposedModel, name: string | undefined): BoundOperation {
   if (name === undefined) return model.defaultOperation
   const operation = model.operations.get(name)
   if (operation !== undefined) return operation
+  if (model.openOperations?.includes(name) === true) {
+    throw new Problem(
+      'model_not_ready',
+      `The server of model "${model.name}" has not answered yet whether it has that operation.`,
+    )
+  }
   const offered = [...model.operations.keys()].join(', ')
   throw new Problem(
     'operation_not_supported',

@@ -20,10 +20,20 @@ export class OperationFigures {
   readonly upstream = new Histogram(DURATION_SECONDS)
   /** Seconds from the receipt of a request to the call. */
   readonly queue = new Histogram(DURATION_SECONDS)
+  /** Seconds from the receipt of a request to the first part of its streamed answer. */
+  readonly firstPart = new Histogram(DURATION_SECONDS)
+  /** Tokens that the model server reported; undefined if it has reported none. */
+  tokens: { prompt: number; completion: number } | undefined
 
   constructor(model: string, operation: string) {
     this.model = model
     this.operation = operation
+  }
+
+  countTokens({ promptTokens, completionTokens }: { promptTokens: number; completionTokens: number }): void {
+    this.tokens ??= { prompt: 0, completion: 0 }
+    this.tokens.prompt += promptTokens
+    this.tokens.completion += completionTokens
   }
 
   count(code: string): void {

@@ -2,6 +2,7 @@
 import { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
+import type { StreamLimits } from '../stream-clock.ts'
 import type { CallCredential } from '../upstream-options.ts'
 import { invalidFrames } from './call-problems.ts'
 import { callGrpc } from './grpc-call.ts'
@@ -20,6 +21,8 @@ export interface GrpcTarget {
   readonly responseBytesMax: number
   /** How much of the server's error text is sent to clients. */
   readonly errorText: ErrorText
+  /** Limits of streamed answers. */
+  readonly stream: StreamLimits
 }
 
 /** One call. */

@@ -75,6 +75,7 @@ export function createGrpcUpstream(options: UpstreamOptions, trust: TlsTrust): G
     credential: options.credential,
     responseBytesMax: options.responseBytesMax,
     errorText: options.errorText,
+    stream: options.stream,
   }
   return new GrpcUpstream(target, options.model, options.dialects, options.versions)
 }

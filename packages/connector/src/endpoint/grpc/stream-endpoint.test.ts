@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close()
 })
 
-async function serving(serve: (call: ServedCall) => void): Promise<StreamEndpoint> {
+async function serving(serve: (call: ServedCall) => void, idleTimeoutMs = 60_000): Promise<StreamEndpoint> {
   const server = await startGrpcServer(serve)
   const connection = new GrpcConnection({
     origin: server.url,
@@ -33,6 +33,7 @@ async function serving(serve: (call: ServedCall) => void): Promise<StreamEndpoin
     credential: { headers: () => [] },
     responseBytesMax: 1_000_000,
     errorText: 'first-line',
+    stream: { idleTimeoutMs, timeoutMs: 60_000, coalesceMs: 0 },
   } as const
   return new StreamEndpoint(target, { name: 'llm', version: '' }, () => Promise.resolve([]))
 }
@@ -76,7 +77,7 @@ async function streamed(endpoint: StreamEndpoint, body: object = BODY): Promise<
   return { words, end }
 }
 
-const DONE = { status: 200, contentType: 'text/plain', body: Buffer.from('[DONE]') }
+const DONE = { endsStream: true, status: 200, contentType: 'text/plain', body: Buffer.from('[DONE]') }
 
 test.each<[string, Buffer[]]>([
   ['Triton', [triton(word('a')), triton(word('b', 'r1'))]],
@@ -158,4 +159,16 @@ test('no deadline is sent, because a stream may continue beyond it', async () =>
   })
   await streamed(endpoint)
   expect(timeout).toBeUndefined()
+})
+
+test('a stream that pauses too long is interrupted, and its model receives the cancel', async () => {
+  let stream: ServedCall['stream'] | undefined
+  const endpoint = await serving((call) => {
+    stream = call.stream
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
+    stream.write(framed(triton(word('a'))))
+  }, 50)
+  expect(await streamed(endpoint)).toMatchObject({ words: ['a'], end: { code: 'stream_interrupted' } })
+  if (!stream!.closed) await once(stream!, 'close')
+  expect(stream!.rstCode).toBe(constants.NGHTTP2_CANCEL)
 })

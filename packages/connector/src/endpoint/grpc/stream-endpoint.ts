@@ -1,6 +1,7 @@
 // The operation `infer_stream` over gRPC: ModelStreamInfer, with one request and any number of answers.
 import { Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
+import { StreamClock } from '../stream-clock.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { modelError } from '../http/model-error.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
@@ -18,6 +19,7 @@ const DONE: EndpointResponse = {
   body: Buffer.from('[DONE]'),
   contentType: 'text/plain',
   inferenceHeaderContentLength: undefined,
+  endsStream: true,
 }
 
 /** Calls ModelStreamInfer, and emits a V2 JSON body for each answer. */
@@ -41,11 +43,14 @@ export class StreamEndpoint implements Endpoint {
       outputs: message.outputs.map((output) => ({ ...output, isBinary: false })),
     }
     let emitted = 0
+    const { deadline } = request
+    // Ends the call as the deadline does.
+    const clock = new StreamClock(this.#target.stream, deadline, (problem) => deadline.waiting?.(problem))
     try {
       await callTarget(this.#target, {
         method: METHOD,
         frame: writeRequestFrame(toWireRequest(message, this.#model)),
-        deadline: request.deadline,
+        deadline,
         headers: request.headers,
         sendsTimeout: false,
         onMessage: (encoded) => {
@@ -53,11 +58,14 @@ export class StreamEndpoint implements Endpoint {
           if (response === undefined) return
           const { body, contentType } = writeResponse(response, asJson, this.#target, METHOD)
           emitted += 1
+          clock.part()
           request.emit?.({ body, contentType })
         },
       })
     } catch (error) {
       throw emitted > 0 && error instanceof UpstreamFailure ? interrupted(error) : error
+    } finally {
+      clock.end()
     }
     return DONE
   }

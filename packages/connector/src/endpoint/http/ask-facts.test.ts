@@ -6,6 +6,7 @@ import type { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
 import type { ModelFacts } from '../../step.ts'
 import { openHttpUpstream, type HttpUpstream } from './http-upstream.ts'
+import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -57,6 +58,7 @@ async function upstreamOf(
     versions,
     callsMax: 10,
     responseBytesMax: 1_000,
+    stream: STREAM_LIMITS,
     errorText: 'first-line',
   })
   closing.push(() => upstream.destroy())

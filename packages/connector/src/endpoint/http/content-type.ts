@@ -33,3 +33,8 @@ export function hasForeignCharset(contentType: string): boolean {
   const charset = /;\s*charset\s*=\s*"?([^\s";]*)/i.exec(contentType)?.[1]
   return charset !== undefined && !/^(?:utf-?8|us-ascii)$/i.test(charset)
 }
+
+/** Returns true for server-sent events (WHATWG HTML §9.2.5). */
+export function isEventStream(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^text\/event-stream[ \t]*(?:;|$)/i.test(contentType)
+}

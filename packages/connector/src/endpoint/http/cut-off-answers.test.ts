@@ -9,6 +9,7 @@ import type { EndpointResponse } from '../../step.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpPool } from './http-pool.ts'
 import { openPool } from './open-pool.ts'
+import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -43,6 +44,7 @@ async function ask(pool: HttpPool, origin: string): Promise<EndpointResponse | P
     host: undefined,
     credential,
     responseBytesMax: 100_000,
+    stream: STREAM_LIMITS,
     errorText: 'first-line',
   }
   return new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })

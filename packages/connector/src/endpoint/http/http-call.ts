@@ -35,11 +35,30 @@ export interface HttpCallOptions {
   readonly deadline: Deadline
   /** Method and URL, for the operator's log. */
   readonly address: string
+  /** Called with the head of the response, whose body it may take as it arrives. */
+  readonly open?: OpenBody | undefined
+}
+
+/** Returns an object that takes the body; undefined = the body is collected. `head` is the response without its body. */
+export type OpenBody = (head: HttpAnswer, control: CallControl) => BodySink | undefined
+
+/** Takes the body of a response as it arrives. */
+export interface BodySink {
+  /** An error that it throws ends the call. */
+  data(chunk: Buffer): void
+}
+
+/** Ends a call whose body is taken as it arrives. Has no effect on a call that has ended. */
+export interface CallControl {
+  /** Ends the call with a problem, and closes its connection. */
+  fail(problem: Problem): void
+  /** Ends the call as if the body were complete, and closes its connection. */
+  finish(): void
 }
 
 /**
  * Sends a request, and resolves with the result of `finish`, which runs in the turn of the event loop in which the
- * response ends. An error thrown by `finish` rejects the promise.
+ * response ends. Its body is empty if `options.open` took it. An error thrown by `finish` rejects the promise.
  * @throws Problem `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, or the deadline's problem.
  */
 export function callHttp<Result>(
@@ -75,6 +94,9 @@ function noConnection({ callsHeld, callsHeldMax }: HttpPool, address: string): P
 // Thrown to make undici drop an unsent call and keep the connection.
 const ENDED = new Error('The call ended while it waited for a connection.')
 
+// Closes the connection of a response that continues after the end of its content.
+const FINISHED = new Error('The call ended before the end of its response.')
+
 class CutOffError extends Error {
   readonly code = 'CUT_OFF'
 
@@ -89,7 +111,7 @@ class CutOffError extends Error {
 export const NO_BODY = new Uint8Array(0)
 const NO_HEADERS: IncomingHttpHeaders = {}
 
-class HttpExchange<Result> implements Dispatcher.DispatchHandler {
+class HttpExchange<Result> implements Dispatcher.DispatchHandler, CallControl {
   connection: CallConnection | undefined
   readonly #pool: HttpPool
   readonly #options: HttpCallOptions
@@ -104,6 +126,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
   #first: Buffer | undefined
   #rest: Buffer[] | undefined
   #bytes = 0
+  #sink: BodySink | undefined
 
   constructor(
     pool: HttpPool,
@@ -118,7 +141,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#resolve = resolve
     this.#reject = reject
     pool.callsHeld += 1
-    options.deadline.waiting = (problem) => this.#fail(problem)
+    options.deadline.waiting = (problem) => this.fail(problem)
   }
 
   onRequestStart(): void {
@@ -134,11 +157,14 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     if (status < 200) return
     this.#status = status
     this.#headers = headers
+    this.#sink = this.#options.open?.(answerOf(status, headers, NO_BODY), this)
+    if (this.#sink !== undefined) return
     if (Number(headers['content-length']) > this.#options.responseBytesMax) this.#tooLarge()
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#isOver) return
+    if (this.#sink !== undefined) return this.#pass(chunk, this.#sink)
     this.#bytes += chunk.length
     if (this.#bytes > this.#options.responseBytesMax) this.#tooLarge()
     else if (this.#first === undefined) this.#first = chunk
@@ -153,6 +179,10 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     if (this.connection?.isCutOff === true && isEndedByClose(this.#status, this.#headers)) {
       return this.#reject(unreachable(new CutOffError(), this.#options.address, this.#progress))
     }
+    this.#settle()
+  }
+
+  #settle(): void {
     const body = this.#rest === undefined ? (this.#first ?? NO_BODY) : Buffer.concat(this.#rest, this.#bytes)
     const answer = answerOf(this.#status, this.#headers, body)
     this.#headers = NO_HEADERS
@@ -170,6 +200,14 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#reject(unreachable(error, this.#options.address, this.#progress))
   }
 
+  #pass(chunk: Buffer, sink: BodySink): void {
+    try {
+      sink.data(chunk)
+    } catch (error) {
+      this.fail(Problem.from(error))
+    }
+  }
+
   get #progress(): Progress {
     if (!this.#isSent) return 'unsent'
     return this.#status === 0 ? 'sent' : 'answering'
@@ -177,7 +215,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
 
   // The parser accepts any three digits. RFC 9110 §15: a status below 100 is invalid.
   #badStatus(status: number): void {
-    this.#fail(
+    this.fail(
       new Problem('upstream_invalid_response', NOT_HTTP, {
         detail: `${this.#options.address}: status ${status}`,
       }),
@@ -185,7 +223,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
   }
 
   #tooLarge(): void {
-    this.#fail(
+    this.fail(
       new Problem(
         'response_too_large',
         `The model server's response is larger than ${this.#options.responseBytesMax} bytes.`,
@@ -196,7 +234,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     )
   }
 
-  #fail(problem: Problem): void {
+  fail(problem: Problem): void {
     if (this.#isOver) return
     this.#end()
     // Free the received bytes, because undici may hold this exchange for a while.
@@ -209,6 +247,14 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
     this.#reject(problem)
   }
 
+  finish(): void {
+    if (this.#isOver) return
+    this.#end()
+    this.#release()
+    this.connection?.breakOff(FINISHED)
+    this.#settle()
+  }
+
   #release(): void {
     if (this.#isHeld) this.#pool.callsHeld -= 1
     this.#isHeld = false
@@ -216,6 +262,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler {
 
   #end(): void {
     this.#isOver = true
+    this.#sink = undefined
     this.#options.deadline.waiting = undefined
   }
 }

@@ -8,6 +8,7 @@ import type { CallCredential } from '../upstream-options.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpUpstream } from './http-upstream.ts'
 import { openPool } from './open-pool.ts'
+import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
 interface Seen {
   readonly method: string
@@ -57,6 +58,7 @@ function targetOf(overrides: Partial<HttpTarget> = {}): HttpTarget {
     host: undefined,
     credential: none,
     responseBytesMax: 1_000,
+    stream: STREAM_LIMITS,
     errorText: 'first-line',
     ...overrides,
   }

@@ -1,8 +1,9 @@
 // The HTTP endpoint of one operation in any dialect. Its path is built once, from the configuration.
 import type { Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
-import { callHttp, type HttpAnswer, type HttpCallOptions } from './http-call.ts'
+import { callHttp, type HttpAnswer, type HttpCallOptions, type OpenBody } from './http-call.ts'
 import type { ErrorText } from '../error-text.ts'
+import type { StreamLimits } from '../stream-clock.ts'
 import type { CallCredential } from '../upstream-options.ts'
 import type { HttpPool } from './http-pool.ts'
 import { judgeAnswer, type Asked } from './judge-answer.ts'
@@ -18,6 +19,7 @@ export interface HttpTarget {
   readonly host: string | undefined
   readonly credential: CallCredential
   readonly responseBytesMax: number
+  readonly stream: StreamLimits
   /** How much of the server's error text is sent to clients. */
   readonly errorText: ErrorText
 }
@@ -47,33 +49,60 @@ export class HttpEndpoint implements Endpoint {
     this.#jsonHeaders = method === 'POST' ? [...always, 'content-type', 'application/json'] : always
   }
 
+  /** Method and URL, for the operator's log. */
+  get address(): string {
+    return this.#address
+  }
+
   call(request: EndpointRequest): Promise<EndpointResponse> {
+    return this.exchange(request, this.#judge)
+  }
+
+  /** Interprets a response whose body was collected. @throws Problem for everything except a successful response */
+  judge(answer: HttpAnswer): EndpointResponse {
+    return this.#judge(answer)
+  }
+
+  /** Sends the request, and returns the result of `finish`. With `open`, the body can be taken as it arrives. */
+  exchange<Result>(
+    request: EndpointRequest,
+    finish: (answer: HttpAnswer) => Result,
+    open?: OpenBody,
+  ): Promise<Result> {
     return this.#target.credential.refresh === undefined
-      ? this.#ask(request, this.#judge)
-      : this.#askTwice(request)
+      ? this.#ask(request, finish, open)
+      : this.#askTwice(request, finish, open)
   }
 
   // Rereads the token after a rejection, because it may have been rotated. Retries once if the token changed.
-  async #askTwice(request: EndpointRequest): Promise<EndpointResponse> {
-    const first = await this.#ask(request, (answer) => answer)
+  async #askTwice<Result>(
+    request: EndpointRequest,
+    finish: (answer: HttpAnswer) => Result,
+    open: OpenBody | undefined,
+  ): Promise<Result> {
+    const first = await this.#ask(request, (answer) => answer, open)
     const isRefused = first.status === 401 || first.status === 403
     const mayTryAgain = isRefused && (await this.#target.credential.refresh!())
-    return mayTryAgain ? this.#ask(request, this.#judge) : this.#judge(first)
+    return mayTryAgain ? this.#ask(request, finish, open) : finish(first)
   }
 
-  #ask<Result>(request: EndpointRequest, finish: (answer: HttpAnswer) => Result): Promise<Result> {
+  #ask<Result>(
+    request: EndpointRequest,
+    finish: (answer: HttpAnswer) => Result,
+    open: OpenBody | undefined,
+  ): Promise<Result> {
     const { pool, credential, origin } = this.#target
     try {
       const proof = credential.headers(origin)
       // Most credentials are synchronous; calling at once saves a turn of the event loop.
-      if (!isPromise(proof)) return callHttp(pool, this.#options(request, proof), finish)
-      return proof.then((headers) => callHttp(pool, this.#options(request, headers), finish))
+      if (!isPromise(proof)) return callHttp(pool, this.#options(request, proof, open), finish)
+      return proof.then((headers) => callHttp(pool, this.#options(request, headers, open), finish))
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  #options(request: EndpointRequest, proof: readonly string[]): HttpCallOptions {
+  #options(request: EndpointRequest, proof: readonly string[], open: OpenBody | undefined): HttpCallOptions {
     return {
       method: this.#method,
       path: this.#path,
@@ -82,6 +111,7 @@ export class HttpEndpoint implements Endpoint {
       responseBytesMax: this.#target.responseBytesMax,
       deadline: request.deadline,
       address: this.#address,
+      open,
     }
   }
 

@@ -5,8 +5,9 @@ import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { askFacts, type AskedModel } from './ask-facts.ts'
 import { hasModelList } from './ask-model-list.ts'
-import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
+import type { HttpTarget } from './http-endpoint.ts'
 import { ListEndpoint } from './list-endpoint.ts'
+import { openEndpoint } from './open-endpoint.ts'
 import { openPool } from './open-pool.ts'
 import { PrefixedEndpoint } from './prefixed-endpoint.ts'
 
@@ -34,7 +35,7 @@ export class HttpUpstream implements Upstream {
     const route = operationRoute(operation, dialect, this.#model.name, version)
     if (route === undefined) return undefined
     const isReadiness = operation === 'ready'
-    if (!hasModelList(dialect)) return new HttpEndpoint(this.#target, route, isReadiness)
+    if (!hasModelList(dialect)) return openEndpoint(this.#target, dialect, route, isReadiness)
     return OPERATIONS[operation].hasBody
       ? new PrefixedEndpoint(this.#target, this.#model, dialect, route)
       : new ListEndpoint(this.#target, this.#model, dialect, isReadiness)
@@ -63,6 +64,7 @@ export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
     host: options.host,
     credential: options.credential,
     responseBytesMax: options.responseBytesMax,
+    stream: options.stream,
     errorText: options.errorText,
   }
   return new HttpUpstream(target, options.model, options.dialects, options.versions)

@@ -24,6 +24,7 @@ import type { UpstreamOptions } from '../upstream-options.ts'
 import { withBreaker } from '../with-breaker.ts'
 import { withRetry } from '../with-retry.ts'
 import { openHttpUpstream } from './http-upstream.ts'
+import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -64,6 +65,7 @@ async function standIn(said: Said, options: Partial<UpstreamOptions> = {}): Prom
     versions: [],
     callsMax: 10,
     responseBytesMax: 200_000,
+    stream: STREAM_LIMITS,
     errorText: 'first-line',
     ...options,
   })

@@ -9,6 +9,7 @@ import type { EndpointResponse } from '../../step.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpUpstream } from './http-upstream.ts'
 import { openPool } from './open-pool.ts'
+import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -70,6 +71,7 @@ function targetOf(url: string): HttpTarget {
     host: undefined,
     credential,
     responseBytesMax: 100_000,
+    stream: STREAM_LIMITS,
     errorText: 'first-line',
   }
 }

@@ -1,19 +1,25 @@
-// Calls an operation of a dialect that servers offer under different path prefixes.
-import type { Dialect, Route } from '@inferwire/protocol'
+// Calls an operation of a dialect whose bodies name the model, and which servers offer under different path prefixes.
+import { DIALECTS, type Dialect, type DialectKind, type Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import type { AskedModel } from './ask-facts.ts'
 import { askModelList } from './ask-model-list.ts'
 import { withSignal } from './deadline-signal.ts'
-import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
+import { findUsage } from './find-usage.ts'
+import type { HttpTarget } from './http-endpoint.ts'
+import { nameModel } from './name-model.ts'
+import { openEndpoint } from './open-endpoint.ts'
 
-/** Finds the server's prefix before the first call, if the query for the model's facts has not found it yet. */
+/**
+ * Replaces the model's name in the body by its name on the server, and reads the token counts of a whole answer. Finds
+ * the server's prefix before the first call, if the query for the model's facts has not found it yet.
+ */
 export class PrefixedEndpoint implements Endpoint {
   readonly #target: HttpTarget
   readonly #model: AskedModel
   readonly #dialect: Dialect
   readonly #route: Route
   #prefix: string | undefined
-  #endpoint: HttpEndpoint | undefined
+  #endpoint: Endpoint | undefined
 
   constructor(target: HttpTarget, model: AskedModel, dialect: Dialect, route: Route) {
     this.#target = target
@@ -28,13 +34,26 @@ export class PrefixedEndpoint implements Endpoint {
       this.#prefix = prefix
       this.#endpoint = this.#at(prefix)
     }
-    return this.#endpoint.call(request)
+    const response = await this.#endpoint.call(this.#named(request))
+    if (response.endsStream === true) return response
+    const usage = findUsage(response.body)
+    return usage === undefined ? response : { ...response, usage }
   }
 
-  #at(prefix: string): HttpEndpoint {
-    const { path, stream } = this.#route
-    const streamed = stream?.path === undefined ? {} : { stream: { ...stream, path: prefix + stream.path } }
-    return new HttpEndpoint(this.#target, { ...this.#route, path: prefix + path, ...streamed })
+  #named(request: EndpointRequest): EndpointRequest {
+    const { modelMember }: DialectKind = DIALECTS[this.#dialect]
+    const { body, modelPlace } = request
+    if (modelMember === undefined || modelPlace === undefined) return request
+    const named = nameModel(body, modelMember, modelPlace, this.#model.name)
+    return named === body ? request : { ...request, body: named }
+  }
+
+  #at(prefix: string): Endpoint {
+    const { method, path, stream } = this.#route
+    const route = { method, path: prefix + path }
+    if (stream === undefined) return openEndpoint(this.#target, this.#dialect, route)
+    const streamed = { when: stream.when, path: prefix + (stream.path ?? path) }
+    return openEndpoint(this.#target, this.#dialect, { ...route, stream: streamed })
   }
 
   // A server without a list has no known prefix; the prefix is then not stored.

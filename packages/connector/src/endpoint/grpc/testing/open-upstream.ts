@@ -17,6 +17,7 @@ export function openTestUpstream(url: string, options: Partial<UpstreamOptions> 
     callsMax: 10,
     responseBytesMax: 1_000_000,
     errorText: 'first-line',
+    stream: { idleTimeoutMs: 60_000, timeoutMs: 60_000, coalesceMs: 0 },
     ...options,
   })
 }

@@ -1,0 +1,18 @@
+// Reads the user property `coalesce-ms`, with which a client on a slow link asks for fewer and longer parts.
+import { Problem, PROPERTY, userProperty } from '@inferwire/protocol'
+
+// Longest time for which deltas are collected.
+const COALESCE_MS_MAX = 10_000
+
+/** Returns the client's wish in milliseconds; undefined if it has none. @throws Problem `bad_payload` */
+export function coalesceMsOf(userProperties: readonly string[] | undefined): number | undefined {
+  const text = userProperty(userProperties, PROPERTY.coalesceMs)
+  if (text === undefined) return undefined
+  if (!/^\d{1,9}$/.test(text) || Number(text) > COALESCE_MS_MAX) {
+    throw new Problem(
+      'bad_payload',
+      `User property "${PROPERTY.coalesceMs}" must be a whole number of milliseconds up to ${COALESCE_MS_MAX}.`,
+    )
+  }
+  return Number(text)
+}

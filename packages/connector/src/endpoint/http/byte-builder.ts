@@ -1,0 +1,35 @@
+// Collects bytes from many small chunks in one buffer, because a chunk as an object costs more than its bytes.
+
+const FIRST_BYTES = 1_024
+const NONE = Buffer.alloc(0)
+
+/** A buffer that grows as needed. Its size is bounded by the caller. */
+export class ByteBuilder {
+  #buffer = NONE
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  append(bytes: Uint8Array): void {
+    const length = this.#length + bytes.length
+    if (length > this.#buffer.length) this.#grow(length)
+    this.#buffer.set(bytes, this.#length)
+    this.#length = length
+  }
+
+  /** Returns the collected bytes, and begins again. */
+  take(): Buffer {
+    const taken = this.#buffer.subarray(0, this.#length)
+    this.#buffer = NONE
+    this.#length = 0
+    return taken
+  }
+
+  #grow(length: number): void {
+    const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, 2 * this.#buffer.length, length))
+    grown.set(this.#buffer.subarray(0, this.#length))
+    this.#buffer = grown
+  }
+}

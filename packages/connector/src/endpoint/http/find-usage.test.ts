@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest'
+import { findUsage } from './find-usage.ts'
+
+test.each([
+  ['{"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}', [1, 2]],
+  ['{"data":[],"usage" : {"prompt_tokens": 4,"total_tokens":4}, "model":"m"}', [4, 0]],
+  ['{"usage":{"prompt_tokens":1,"details":{"cached":1,"x":"}"}},"a":"usage"}', [1, 0]],
+  ['{"text":"\\"usage\\":{\\"prompt_tokens\\":9}","usage":{"prompt_tokens":1}}', [1, 0]],
+  ['{"usage":{"prompt_tokens":1},"text":"\\"usage\\":{\\"prompt_tokens\\":9}"}', [1, 0]],
+  ['{"a\\"usage":{"prompt_tokens":9}}', undefined],
+  ['{"usage":null}', undefined],
+  ['{"usage":{"prompt_tokens":-1}}', undefined],
+  ['{"usage":{"prompt_tokens":1e400}}', undefined],
+  ['{"usage":{"prompt_tokens":"1"}}', undefined],
+  ['{"usage":{"prompt_tokens":1', undefined],
+  ['{"usage":{"a":"', undefined],
+  ['"usage"', undefined],
+  ['', undefined],
+])('%s', (body, counts) => {
+  const [promptTokens, completionTokens] = counts ?? []
+  expect(findUsage(Buffer.from(body))).toEqual(counts && { promptTokens, completionTokens })
+})
+
+test('takes a time that grows with the size of the body only linearly', () => {
+  const body = Buffer.from(`{"a":[${'"usage":{,'.repeat(200_000)}`)
+  const startedAtMs = performance.now()
+  expect(findUsage(body)).toBeUndefined()
+  expect(performance.now() - startedAtMs).toBeLessThan(5_000)
+})

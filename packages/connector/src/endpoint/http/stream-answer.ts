@@ -1,0 +1,191 @@
+// The answer of one streaming call: turns its events into parts, and decides how the stream ended.
+import { Problem } from '@inferwire/protocol'
+import type { EndpointRequest, EndpointResponse, TokenUsage } from '../../step.ts'
+import type { ErrorText } from '../error-text.ts'
+import { StreamClock, type StreamLimits } from '../stream-clock.ts'
+import { JSON_TYPE } from './content-type.ts'
+import { EventStreamParser, EventTooLargeError } from './event-stream.ts'
+import type { BodySink, CallControl, HttpAnswer } from './http-call.ts'
+import { ChunkJoiner } from './join-chunks.ts'
+import { modelError } from './model-error.ts'
+import {
+  ChoiceEnds,
+  errorStatusOf,
+  errorStatusOfBytes,
+  isJsonEvent,
+  parseChunk,
+  readUsage,
+} from './stream-events.ts'
+
+/** What the stream depends on. */
+export interface StreamOptions {
+  readonly request: EndpointRequest
+  readonly head: HttpAnswer
+  readonly control: CallControl
+  readonly limits: StreamLimits
+  /** Limit for one event. */
+  readonly eventBytesMax: number
+  /** The data of the event that ends a complete stream of chunks; undefined if the stream ends with its body. */
+  readonly lastEvent: string | undefined
+  readonly errorText: ErrorText
+  /** Method and URL, for the operator's log. */
+  readonly address: string
+}
+
+// The body of the last message of a complete stream.
+const END_OF_STREAM = '[DONE]'
+// How long the server may take to end the body after the last event.
+const END_WAIT_MS = 1_000
+
+/** Emits the events of a response as parts of the answer. `close` must be called when the call has ended. */
+export class StreamAnswer implements BodySink {
+  readonly #options: StreamOptions
+  readonly #clock: StreamClock
+  readonly #joiner: ChunkJoiner
+  readonly #parser: EventStreamParser
+  readonly #ends = new ChoiceEnds()
+  #hasEvents = false
+  #hasLastEvent = false
+  #isEnding = false
+  #endWait: NodeJS.Timeout | undefined
+  #usage: TokenUsage | undefined
+
+  constructor(options: StreamOptions) {
+    const { request, limits, control } = options
+    this.#options = options
+    this.#clock = new StreamClock(limits, request.deadline, (problem) => control.fail(problem))
+    this.#joiner = new ChunkJoiner((part) => request.emit?.(part), request.coalesceMs ?? limits.coalesceMs)
+    this.#parser = new EventStreamParser((data, name) => this.#event(data, name), options.eventBytesMax)
+  }
+
+  data(chunk: Buffer): void {
+    try {
+      this.#parser.push(chunk)
+    } catch (error) {
+      this.#joiner.flush()
+      throw error instanceof EventTooLargeError ? this.#tooLarge() : error
+    }
+  }
+
+  /** Ends the stream after its body. @throws Problem if the stream is incomplete */
+  end(): EndpointResponse {
+    this.#isEnding = true
+    this.#parser.end()
+    this.#joiner.flush()
+    if (this.#isIncomplete) {
+      throw this.#hasEvents
+        ? this.#interrupted("The model server's stream ended before the answer was complete.")
+        : this.#invalid("The model server's stream contains no events.")
+    }
+    const usage = this.#usage === undefined ? {} : { usage: this.#usage }
+    return {
+      status: this.#options.head.status,
+      body: Buffer.from(END_OF_STREAM),
+      contentType: 'text/plain',
+      inferenceHeaderContentLength: undefined,
+      endsStream: true,
+      ...usage,
+    }
+  }
+
+  /** Whether the last event has arrived, so that an error of the connection no longer matters. */
+  get hasLastEvent(): boolean {
+    return this.#hasLastEvent
+  }
+
+  /** Converts the error of the call: after the first part, a broken connection is `stream_interrupted`. */
+  failed(error: unknown): unknown {
+    if (!this.#hasEvents) return error
+    this.#joiner.flush()
+    const problem = Problem.from(error)
+    if (problem.code !== 'upstream_unreachable') return error
+    return this.#interrupted('The connection to the model server broke during its stream.', problem)
+  }
+
+  /** Stops the timers. */
+  close(): void {
+    this.#clock.end()
+    this.#joiner.drop()
+    clearTimeout(this.#endWait)
+  }
+
+  // Without a last event, a server such as Triton ends a complete stream with its body. With one, some servers omit it
+  // after the reason why each choice ended.
+  get #isIncomplete(): boolean {
+    return this.#options.lastEvent !== undefined && !this.#hasLastEvent && !this.#ends.isComplete
+  }
+
+  #event(data: Buffer, name: string): void {
+    if (data.length === 0 || this.#hasLastEvent) return
+    const { lastEvent } = this.#options
+    if (lastEvent === undefined) return this.#plainEvent(data, name)
+    if (data.length === lastEvent.length && data.toString('latin1') === lastEvent) return this.#lastEvent()
+    const chunk = parseChunk(data)
+    if (chunk === undefined) throw this.#notJson()
+    const status = errorStatusOf(name, chunk)
+    if (status !== undefined) throw this.#modelError(data, status)
+    this.#ends.read(chunk)
+    this.#usage = readUsage(chunk['usage']) ?? this.#usage
+    this.#part()
+    this.#joiner.add(data, chunk)
+  }
+
+  #plainEvent(data: Buffer, name: string): void {
+    const status = errorStatusOfBytes(name, data)
+    if (status !== undefined) throw this.#modelError(data, status)
+    if (!isJsonEvent(data)) throw this.#notJson()
+    this.#part()
+    this.#joiner.add(data, undefined)
+  }
+
+  #part(): void {
+    this.#hasEvents = true
+    if (!this.#isEnding) this.#clock.part()
+  }
+
+  #lastEvent(): void {
+    this.#hasEvents = this.#hasLastEvent = true
+    if (this.#isEnding) return
+    this.#clock.end()
+    this.#endWait = setTimeout(() => this.#options.control.finish(), END_WAIT_MS)
+  }
+
+  // An error with a status is like the same error in a response of its own, before or after the first part.
+  #modelError(body: Buffer, status: number): Problem {
+    const { address, head, errorText } = this.#options
+    return modelError({
+      status,
+      body,
+      contentType: JSON_TYPE,
+      retryAfterMs: undefined,
+      exchange: `${address}: ${head.status} with an error in the stream:`,
+      isReadiness: false,
+      errorText,
+    })
+  }
+
+  #notJson(): Problem {
+    return this.#isEnding && this.#hasEvents
+      ? this.#interrupted("The model server's stream ended within an event.")
+      : this.#invalid("An event of the model server's stream is not JSON.")
+  }
+
+  #tooLarge(): Problem {
+    const { eventBytesMax } = this.#options
+    return new Problem(
+      'response_too_large',
+      `An event of the model server's stream is larger than ${eventBytesMax} bytes.`,
+      { detail: `${this.#options.address}. To allow larger events, raise models.*.limits.responseBytesMax.` },
+    )
+  }
+
+  #interrupted(sentence: string, cause?: Problem): Problem {
+    const { address } = this.#options
+    const detail = cause?.detail ?? address
+    return new Problem('stream_interrupted', sentence, cause === undefined ? { detail } : { detail, cause })
+  }
+
+  #invalid(sentence: string): Problem {
+    return new Problem('upstream_invalid_response', sentence, { detail: this.#options.address })
+  }
+}
