@@ -26,7 +26,7 @@ export function versionedDialects(): Dialect[] {
 }
 
 /**
- * The operations of a model that supports these dialects, in the order of the operation table. `optional` contains the
+ * Returns the operations of a model that supports these dialects, in the order of the operation table. `optional` contains the
  * optional operations that its server has; undefined = it is not known which ones, so all are included.
  */
 export function operationsOf(
@@ -62,7 +62,7 @@ export function dialectOf(operation: OperationName, dialects: readonly Dialect[]
 }
 
 /**
- * The operation for a topic that names no operation: the default of a dialect for specific models, otherwise of the
+ * Returns the operation for a topic that names no operation: the default of a dialect for specific models, otherwise of the
  * preferred dialect.
  */
 export function defaultOperationOf(dialects: readonly Dialect[]): OperationName {

@@ -21,9 +21,9 @@ test.each([
   expect(findUsage(Buffer.from(body))).toEqual(counts && { promptTokens, completionTokens })
 })
 
-test('takes a time that grows with the size of the body only linearly', () => {
+test('examines only a few members of that name, so that an answer with many of them takes little time', () => {
   const body = Buffer.from(`{"a":[${'"usage":{,'.repeat(200_000)}`)
   const startedAtMs = performance.now()
   expect(findUsage(body)).toBeUndefined()
-  expect(performance.now() - startedAtMs).toBeLessThan(5_000)
+  expect(performance.now() - startedAtMs).toBeLessThan(1_000)
 })

@@ -11,6 +11,8 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 // Longer objects are not token counts.
 const USAGE_BYTES_MAX = 4_096
+// Bounds the time for an answer with many members of this name.
+const TRIES_MAX = 16
 
 /**
  * Returns the token counts of an OpenAI-compatible answer; undefined if it has none. The last member `usage` with
@@ -18,7 +20,10 @@ const USAGE_BYTES_MAX = 4_096
  */
 export function findUsage(body: Uint8Array): TokenUsage | undefined {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
-  for (let at = bytes.lastIndexOf(NAME); at !== -1; at = at === 0 ? -1 : bytes.lastIndexOf(NAME, at - 1)) {
+  let at = bytes.length
+  for (let tries = 0; tries < TRIES_MAX && at > 0; tries += 1) {
+    at = bytes.lastIndexOf(NAME, at - 1)
+    if (at === -1) return undefined
     const colon = afterSpace(bytes, at + NAME.length)
     if (bytes[colon] !== COLON || bytes[at - 1] === BACKSLASH) continue
     const start = afterSpace(bytes, colon + 1)
