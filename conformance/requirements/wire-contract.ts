@@ -6,6 +6,7 @@ const PEERS = 'conformance/peers.test.ts'
 const RELOAD = 'conformance/reload.test.ts'
 const BAD_INPUT = 'conformance/bad-input.test.ts'
 const KSERVE = 'conformance/kserve.test.ts'
+const GRPC = 'conformance/grpc.test.ts'
 const OPENAI = 'conformance/openai.test.ts'
 const TOPIC = 'packages/protocol/src/topic.test.ts'
 const REPLY = 'packages/connector/src/reply/reply.test.ts'
@@ -151,11 +152,14 @@ const OPERATIONS: readonly Requirement[] = [
     `${OPENAI} > on Triton > generate gives the same answers and errors as over HTTP`,
     `${OPENAI} > on Triton > generate with "stream": true has a part for each event`,
   ),
-  open(
+  met(
     'C-OPERATION-4',
     'design, Layout',
     'A model server with V2 over gRPC is called over gRPC.',
-    'There is no gRPC endpoint yet.',
+    `${GRPC} > %s > the same request has the same outputs over gRPC and over HTTP`,
+    `${GRPC} > %s > %s values are returned exactly`,
+    `${GRPC} > %s > a binary tensor of 600 KB with NaN is returned unchanged`,
+    `${GRPC} > a cancelled stream is cancelled in the models of Triton and MLServer`,
   ),
 ]
 

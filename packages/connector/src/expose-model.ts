@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 import {
   batchRulesOf,
   defaultOperationOf,
-  dialectNames,
   dialectOf,
   DIALECTS,
   operationRoute,
   OPERATIONS,
   operationsOf,
   optionalOperations,
+  protocolOf,
   versionedDialects,
   type Dialect,
   type DialectKind,
@@ -64,7 +64,7 @@ export function openServer(
     tls: config.tls,
     credential: createCredential(config.credential, originOf(config.url)),
     model: config.modelName ?? name,
-    dialects: config.protocolVersion === undefined ? dialectNames() : [config.protocolVersion],
+    ...protocolOf(config.protocolVersion),
     versions: config.versions,
     // This is twice the number of calls that the gates of the model and its versions admit, because cancelled calls may
     // still be waiting for a connection. Four more calls are allowed for the metadata queries.
@@ -143,8 +143,8 @@ interface DescribedFacts extends ModelDescription {
 
 // A configured version is exposed even if the server does not have it yet: requests receive the server's own error.
 function factsOfVersion({ config, facts }: ExposeOptions, version: string): DescribedFacts {
-  const { protocolVersion } = config
-  const protocolVersions = versionedDialects().filter((dialect) => (protocolVersion ?? dialect) === dialect)
+  const { dialects } = protocolOf(config.protocolVersion)
+  const protocolVersions = versionedDialects().filter((dialect) => dialects.includes(dialect))
   const described = facts.ofVersions?.get(version)
   const optional = facts.optionalOperations
   return {

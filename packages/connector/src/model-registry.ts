@@ -1,5 +1,5 @@
 // Manages the exposed models: opens clients for their servers, queries metadata, and publishes and clears cards.
-import type { ModelCard, Problem, TopicSpace } from '@inferwire/protocol'
+import { protocolOf, type ModelCard, type Problem, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
@@ -212,7 +212,7 @@ export class ModelRegistry {
     const known: ModelFacts | undefined =
       protocolVersion === undefined
         ? undefined
-        : { protocolVersions: [protocolVersion], unanswered: [], isAssumed: true }
+        : { protocolVersions: protocolOf(protocolVersion).dialects, unanswered: [], isAssumed: true }
     const watch = new FactsWatch({
       ask: (signal) => server.upstream.facts(signal),
       known,

@@ -1,8 +1,8 @@
 // Splits a topic into its levels and finds its mistakes.
 import {
   defaultOperationOf,
-  dialectNames,
   dialectOf,
+  grpcMethod,
   isModelName,
   isOperationName,
   isPublishable,
@@ -12,8 +12,10 @@ import {
   OPERATIONS,
   operationsOf,
   Problem,
+  protocolOf,
   versionedDialects,
   type Dialect,
+  type ProtocolVersion,
   type TopicSpace,
 } from '@inferwire/protocol'
 import { printable } from '../table.ts'
@@ -21,7 +23,7 @@ import { printable } from '../table.ts'
 /** The options of a configured model on which topics depend. */
 export interface ConfiguredModel {
   readonly url: string
-  readonly protocolVersion?: Dialect | undefined
+  readonly protocolVersion?: ProtocolVersion | undefined
   /** The model's name on its server. */
   readonly modelName?: string | undefined
   readonly versions?: readonly string[]
@@ -176,14 +178,17 @@ function explainUpstream(draft: Draft, models: Readonly<Record<string, Configure
     )
     return
   }
+  if (protocolOf(config.protocolVersion).transport === 'grpc') {
+    draft.upstream = `${grpcMethod(operation, dialect)} at ${config.url} (gRPC)`
+    return
+  }
   const { method, path } = operationRoute(operation, dialect, config.modelName ?? name, version)!
   draft.upstream = `${method} ${config.url.replace(/\/+$/, '')}${path}`
 }
 
 // If no protocol version is configured, the server may use any version.
-function dialectsOf({ protocolVersion }: ConfiguredModel, version: string | undefined): Dialect[] {
-  if (version !== undefined) return versionedDialects()
-  return protocolVersion === undefined ? dialectNames() : [protocolVersion]
+function dialectsOf({ protocolVersion }: ConfiguredModel, version: string | undefined): readonly Dialect[] {
+  return version === undefined ? protocolOf(protocolVersion).dialects : versionedDialects()
 }
 
 function configured(

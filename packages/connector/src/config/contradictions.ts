@@ -1,5 +1,5 @@
 // Finds options that are valid on their own but contradict each other.
-import { DIALECTS, dialectNames, versionedDialects } from '@inferwire/protocol'
+import { DIALECTS, protocolOf, protocolVersions, versionedDialects } from '@inferwire/protocol'
 import type { z } from 'zod'
 import { withTls } from './address.ts'
 import type { ConfigMistake } from './config-error.ts'
@@ -57,12 +57,16 @@ const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent'
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
   checkPassHeaders([...path, 'passHeaders'], model, add)
   checkTls([...path, 'tls'], model.tls, withTls(model.url), add)
-  const { protocolVersion } = model
+  const { dialects, transport } = protocolOf(model.protocolVersion)
   const versioned = versionedDialects()
-  if (model.versions.length > 0 && protocolVersion !== undefined && !versioned.includes(protocolVersion)) {
+  if (model.versions.length > 0 && !dialects.some((dialect) => versioned.includes(dialect))) {
+    const titles = dialects.map((dialect) => DIALECTS[dialect].title).join(', ')
+    const usable = protocolVersions().filter((each) =>
+      protocolOf(each).dialects.every((dialect) => versioned.includes(dialect)),
+    )
     add(
       [...path, 'versions'],
-      `${DIALECTS[protocolVersion].title} has no versions; remove them, or set protocolVersion: ${versioned.join(' or ')}`,
+      `${titles} has no versions; remove them, or set protocolVersion: ${usable.join(' or ')}`,
     )
   }
   if (model.batching !== 'off' && !model.repeatable) {
@@ -71,11 +75,17 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
       'needs repeatable: true, because the requests of a merged call that fails are sent again; set one of the two',
     )
   }
-  if (model.contentTypes.length > 0 && protocolVersion !== undefined && !hasOpaqueBodies(protocolVersion)) {
+  if (model.contentTypes.length > 0 && !dialects.some(hasOpaqueBodies)) {
+    const titles = dialects.map((dialect) => DIALECTS[dialect].title).join(', ')
+    const usable = protocolVersions().filter((each) => protocolOf(each).dialects.every(hasOpaqueBodies))
     add(
       [...path, 'contentTypes'],
-      `${DIALECTS[protocolVersion].title} has no such requests; remove them, or set protocolVersion: ${dialectNames().filter(hasOpaqueBodies).join(' or ')}`,
+      `${titles} has no such requests; remove them, or set protocolVersion: ${usable.join(' or ')}`,
     )
+  }
+  const { pathname } = new URL(model.url)
+  if (transport === 'grpc' && pathname !== '/') {
+    add([...path, 'url'], `has the path "${pathname}", but gRPC has fixed paths; remove it`)
   }
   if (model.limits.requestBytesMax > bytesMax) {
     add(

@@ -259,7 +259,12 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'versions on V1',
     'models: {a: {url: http://h, protocolVersion: v1, versions: [1]}}',
-    [/V1 has no versions/],
+    [/V1 has no versions.*protocolVersion: grpc-v2 or v2/],
+  ],
+  [
+    'a path with gRPC',
+    'models: {a: {url: http://h/p, protocolVersion: grpc-v2}}',
+    [/:1:14: models\.a\.url: has the path "\/p", but gRPC has fixed paths; remove it/],
   ],
   [
     'a request that could never run',

@@ -23,7 +23,7 @@ test.each([
 ])('rejects %j, and shows the expected form', (flag, message) => {
   expect(() => parseModelFlag(flag)).toThrow(message)
   expect(() => parseModelFlag(flag)).toThrow(
-    'NAME=URL[,protocolVersion=openai|v1|v2][,modelName=NAME_ON_SERVER]',
+    'NAME=URL[,protocolVersion=grpc-v2|openai|v1|v2][,modelName=NAME_ON_SERVER]',
   )
 })
 

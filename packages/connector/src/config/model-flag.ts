@@ -1,10 +1,10 @@
 // Parses the value of --model: NAME=URL, followed by optional settings.
-import { dialectNames, isModelName } from '@inferwire/protocol'
+import { isModelName, protocolVersions } from '@inferwire/protocol'
 import { ConfigError } from './config-error.ts'
 import { renamedMessage, renamedOption } from './renamed-options.ts'
 import { shownKey, withoutUserinfo } from './shown.ts'
 
-const FORM = `NAME=URL[,protocolVersion=${dialectNames().sort().join('|')}][,modelName=NAME_ON_SERVER][,host=HOST]`
+const FORM = `NAME=URL[,protocolVersion=${protocolVersions().join('|')}][,modelName=NAME_ON_SERVER][,host=HOST]`
 const KEYS = new Set(['protocolVersion', 'modelName', 'host'])
 
 /** Returns the name of the model and its options. @throws ConfigError with the expected form */

@@ -6,6 +6,7 @@ import {
   isOperationName,
   isServerModelName,
   OPERATIONS,
+  protocolVersions,
   versionedDialects,
   type Dialect,
   type DialectKind,
@@ -145,9 +146,9 @@ export const model = z.strictObject({
     description: 'Host header, for example for an InferenceService behind an Istio gateway.',
     defaultText: 'the host of the URL',
   }),
-  protocolVersion: option(z.enum(dialectNames().sort()).optional(), {
-    description: 'KServe protocol version of the model server.',
-    defaultText: 'every version that the server supports',
+  protocolVersion: option(z.enum(protocolVersions()).optional(), {
+    description: 'KServe protocol version of the model server; `grpc-…` = over gRPC.',
+    defaultText: 'every version that the server supports over HTTP',
   }),
   modelName: option(
     text(

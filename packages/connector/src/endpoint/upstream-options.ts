@@ -1,5 +1,5 @@
 // The options of a client for one model server, for any transport.
-import type { Dialect } from '@inferwire/protocol'
+import type { Dialect, Transport } from '@inferwire/protocol'
 import type { TlsConfig } from '../config/index.ts'
 import type { ErrorText } from './error-text.ts'
 import type { StreamLimits } from './stream-clock.ts'
@@ -14,8 +14,10 @@ export interface CallCredential {
 
 /** Options of `openUpstream`. */
 export interface UpstreamOptions {
-  /** Base URL of the model server; its scheme chooses the transport. */
+  /** Base URL of the model server. */
   readonly url: string
+  /** @default http */
+  readonly transport?: Transport
   /** The Host to send, if it differs from the host of `url` (Istio gateways route by it). */
   readonly host: string | undefined
   readonly tls: TlsConfig

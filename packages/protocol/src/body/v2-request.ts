@@ -1,8 +1,18 @@
 // Reads a V2 inference request: validates it as FastAPI does, and creates the model's tensors.
 import { isBinary, readBinary } from './binary-tensor.ts'
 import { BodyError, type BodyPath } from './body-error.ts'
-import { isJsonObject, JsonSyntaxError, parseJson, type Json, type JsonObject } from './json.ts'
-import { countOf, flatten, printShape, toTensorData, type Datatype, type Tensor } from './tensor.ts'
+import type { Json, JsonObject } from './json.ts'
+import { toTensorData, type Datatype, type Tensor } from './tensor.ts'
+import {
+  readList,
+  readObject,
+  readParameters,
+  readShape,
+  readSize,
+  readString,
+  readValues,
+  V2Body,
+} from './v2-fields.ts'
 
 /** A tensor of a model's interface. */
 interface DeclaredTensor {
@@ -34,8 +44,8 @@ export interface V2Request {
  * code of the violated validation rule.
  */
 export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLength?: number): V2Request {
-  const binary = new Binary(body, jsonLength ?? body.length)
-  const request = readObject(parseBody(binary.json), [])
+  const binary = new V2Body(body, jsonLength ?? body.length)
+  const request = readObject(binary.json(), [])
   const id = request['id'] ?? null
   if (id !== null && typeof id !== 'string') {
     throw new BodyError('string_type', 'Input should be a valid string', ['id'])
@@ -62,46 +72,7 @@ export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLengt
   }
 }
 
-function parseBody(bytes: Uint8Array): Json {
-  if (bytes.length === 0) throw new BodyError('missing', 'Field required')
-  try {
-    return parseJson(bytes, { nonFinite: true })
-  } catch (error) {
-    if (!(error instanceof JsonSyntaxError)) throw error
-    throw new BodyError('json_invalid', `JSON decode error: ${error.message}`, [error.offset])
-  }
-}
-
-/** The bytes after the JSON: the binary data of the inputs, in the order of the inputs. */
-class Binary {
-  readonly json: Uint8Array
-  #rest: Uint8Array
-
-  constructor(body: Uint8Array, jsonLength: number) {
-    if (jsonLength > body.length) {
-      throw new BodyError(
-        'invalid_input',
-        `Header inference-header-content-length is ${jsonLength}, but the body has ${body.length} bytes`,
-      )
-    }
-    this.json = body.subarray(0, jsonLength)
-    this.#rest = body.subarray(jsonLength)
-  }
-
-  take(name: string, size: number): Uint8Array {
-    if (size > this.#rest.length) {
-      throw new BodyError(
-        'invalid_value',
-        `input "${name}" declares ${size} bytes of binary data, but only ${this.#rest.length} remain`,
-      )
-    }
-    const taken = this.#rest.subarray(0, size)
-    this.#rest = this.#rest.subarray(size)
-    return taken
-  }
-}
-
-function readInput(model: ModelSignature, input: JsonObject, path: BodyPath, binary: Binary): Tensor {
+function readInput(model: ModelSignature, input: JsonObject, path: BodyPath, binary: V2Body): Tensor {
   const given = readString(input['name'], [...path, 'name'])
   const shape = readShape(input['shape'], [...path, 'shape'])
   const datatype = readString(input['datatype'], [...path, 'datatype'])
@@ -117,26 +88,9 @@ function readInput(model: ModelSignature, input: JsonObject, path: BodyPath, bin
   const size = parameters['binary_data_size'] ?? null
   const data =
     size === null
-      ? fromJson(given, expected, shape, input['data'], [...path, 'data'])
+      ? toTensorData(given, expected, readValues(shape, input['data'], [...path, 'data']))
       : readBinary(given, expected, shape, binary.take(given, readSize(size, path)))
   return { name, datatype: expected, shape, data }
-}
-
-function fromJson(
-  name: string,
-  datatype: Datatype,
-  shape: readonly number[],
-  data: Json | undefined,
-  path: BodyPath,
-) {
-  const { values } = flatten(readList(data, path))
-  if (values.length !== countOf(shape)) {
-    throw new BodyError(
-      'invalid_value',
-      `cannot reshape array of size ${values.length} into shape ${printShape(shape)}`,
-    )
-  }
-  return toTensorData(name, datatype, values)
 }
 
 /** Accepts `input-0` for a model's only input: KServe's scikit-learn examples use this name for any model. */
@@ -181,52 +135,4 @@ function readOutput(model: ModelSignature, output: Json, path: BodyPath): V2Requ
 
 function listNames(tensors: ModelSignature['outputs']): string {
   return tensors.map(({ name }) => `"${name}"`).join(', ')
-}
-
-function readShape(value: Json | undefined, path: BodyPath): number[] {
-  return readList(value, path).map((dimension, axis) => {
-    if (typeof dimension !== 'number' || !Number.isInteger(dimension)) {
-      throw new BodyError('int_type', 'Input should be a valid integer', [...path, axis])
-    }
-    // The Open Inference Protocol requires concrete shapes; numpy would accept -1. 2^31 is the engine's limit.
-    if (dimension < 0 || dimension >= 2 ** 31) {
-      throw new BodyError('invalid_input', `shape[${axis}] is ${dimension}, not a size from 0 to 2147483647`)
-    }
-    return dimension
-  })
-}
-
-function readSize(size: Json, path: BodyPath): number {
-  if (typeof size === 'number' && Number.isSafeInteger(size) && size >= 0) return size
-  throw new BodyError('invalid_input', `${path.join('.')}: binary_data_size is not a number of bytes`)
-}
-
-function readParameters(value: Json | undefined, path: BodyPath): JsonObject {
-  if (value === undefined || value === null) return {}
-  const parameters = readObject(value, path)
-  for (const [name, parameter] of Object.entries(parameters)) {
-    if (typeof parameter === 'object' && parameter !== null) {
-      throw new BodyError('scalar_type', 'Input should be a string, a number or a boolean', [...path, name])
-    }
-  }
-  return parameters
-}
-
-function readObject(value: Json | undefined, path: BodyPath): JsonObject {
-  if (isJsonObject(value)) return value
-  throw new BodyError('model_attributes_type', 'Input should be a valid dictionary or object', path)
-}
-
-function readList(value: Json | undefined, path: BodyPath): Json[] {
-  if (Array.isArray(value)) return value
-  throw value === undefined
-    ? new BodyError('missing', 'Field required', path)
-    : new BodyError('list_type', 'Input should be a valid list', path)
-}
-
-function readString(value: Json | undefined, path: BodyPath): string {
-  if (typeof value === 'string') return value
-  throw value === undefined
-    ? new BodyError('missing', 'Field required', path)
-    : new BodyError('string_type', 'Input should be a valid string', path)
 }

@@ -57,4 +57,6 @@ export interface DialectKind {
    * its path contains no model, the answer lists the server's models (`{"data":[{"id":"…"}]}`).
    */
   readonly routes: Readonly<Partial<Record<OperationName, RouteKind>>>
+  /** The operations over gRPC, each with its method; absent = servers do not offer the dialect over gRPC. */
+  readonly grpcMethods?: Readonly<Partial<Record<OperationName, string>>>
 }

@@ -11,7 +11,7 @@ export type { DialectKind, Route, RouteKind, StreamKind } from './dialect-kind.t
 /** All dialects, in order of preference. Of a model's dialects, the first that has the operation is used. */
 export const DIALECTS = { v2, v1, openai } as const satisfies Record<string, DialectKind>
 
-/** The name of a dialect: a configuration's `protocolVersion`, and an element of a model card's `protocol_versions`. */
+/** The name of a dialect: an element of a model card's `protocol_versions`. */
 export type Dialect = keyof typeof DIALECTS
 
 /** Returns all dialects, in order of preference. */

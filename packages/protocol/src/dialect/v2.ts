@@ -29,4 +29,11 @@ export const v2 = {
     metadata: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]' },
     ready: { method: 'GET', path: '/v2/models/{model}[/versions/{version}]/ready' },
   },
+  // The methods of the service `inference.GRPCInferenceService`.
+  grpcMethods: {
+    infer: 'ModelInfer',
+    infer_stream: 'ModelStreamInfer',
+    metadata: 'ModelMetadata',
+    ready: 'ModelReady',
+  },
 } as const satisfies DialectKind

@@ -137,7 +137,8 @@ async function askVersion(
   return facts
 }
 
-function readDescription(metadata: Metadata): ModelDescription {
+/** Reads the members of a V2 model description that a card can show. */
+export function readDescription(metadata: Metadata): ModelDescription {
   const { platform } = metadata
   const versions = wholeList(metadata['versions'], toShortText)
   const inputs = wholeList(metadata['inputs'], toTensor)

@@ -1,13 +1,11 @@
 // Sends a query about a model to its server: a GET request with a short deadline.
 import { Problem, type Route } from '@inferwire/protocol'
-import type { Deadline } from '../../step.ts'
-import { UpstreamFailure } from '../upstream-failure.ts'
+import { AskDeadline } from '../ask-deadline.ts'
 import { isWebPage } from './content-type.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import { IDENTITY_ONLY, type HttpTarget } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
 
-const ASK_TIMEOUT_MS = 5_000
 const METADATA_BYTES_MAX = 256 * 1024
 
 /** A JSON object of a server. */
@@ -76,37 +74,6 @@ function readMetadata(body: Uint8Array, address: string): Metadata {
   throw new Problem('upstream_invalid_response', "The model server's metadata is not a JSON object.", {
     detail: address,
   })
-}
-
-// A deadline that passes after the timeout, or when the signal is aborted.
-class AskDeadline implements Deadline {
-  readonly atMs = performance.now() + ASK_TIMEOUT_MS
-  problem: Problem | undefined
-  waiting: ((problem: Problem) => void) | undefined
-  readonly #address: string
-  readonly #signal: AbortSignal
-  readonly #timer: NodeJS.Timeout
-  readonly #stop = (): void => this.#pass('the query was cancelled')
-
-  constructor(address: string, signal: AbortSignal) {
-    this.#address = address
-    this.#signal = signal
-    this.#timer = setTimeout(() => this.#pass(`no response for ${ASK_TIMEOUT_MS} ms`), ASK_TIMEOUT_MS)
-    signal.addEventListener('abort', this.#stop)
-    if (signal.aborted) this.#stop()
-  }
-
-  end(): void {
-    clearTimeout(this.#timer)
-    this.#signal.removeEventListener('abort', this.#stop)
-  }
-
-  #pass(why: string): void {
-    const sentence = 'The model server does not answer.'
-    const detail = `${this.#address}: ${why}`
-    this.problem = new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail })
-    this.waiting?.(this.problem)
-  }
 }
 
 /** Returns true for a JSON object. */

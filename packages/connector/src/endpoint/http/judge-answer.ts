@@ -2,6 +2,7 @@
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
+import { NEVER_SENT, NO_SERVER } from '../gateway-texts.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { isErrorIn200 } from './error-in-200.ts'
 import { isWebPage, passable } from './content-type.ts'
@@ -23,12 +24,6 @@ export interface Asked {
 
 // Only the beginning of a body is searched for known texts.
 const MARK_BYTES = 512
-// Texts of Envoy (Istio) and Traefik for a model without a pod. Envoy's `overflow` means that a pod exists, but
-// is full.
-const NO_SERVER =
-  /^(?:no healthy upstream|upstream connect error(?!.*reset reason: overflow)|no available server)/
-// Envoy's texts that prove that the request reached no pod.
-const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeout)/
 
 /**
  * Returns a successful response of the model, and throws for any other response.

@@ -1,0 +1,8 @@
+// The texts of gateways for a model without a reachable pod, over HTTP and gRPC.
+
+/** Envoy (Istio) and Traefik. Envoy's `overflow` means that a pod exists, but is full. */
+export const NO_SERVER =
+  /^(?:no healthy upstream|upstream connect error(?!.*reset reason: overflow)|no available server)/
+
+/** Envoy's texts that prove that the request reached no pod. */
+export const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeout)/

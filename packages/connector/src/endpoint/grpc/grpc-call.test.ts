@@ -1,0 +1,357 @@
+// Tests a call's metadata, deadline, cancellation, and connections that break.
+import { once } from 'node:events'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
+import { constants } from 'node:http2'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Problem } from '@inferwire/protocol'
+import { afterAll, afterEach, expect, test } from 'vitest'
+import { LOCALHOST, OTHER_NAME } from '../../config/testing/certificates.ts'
+import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
+import type { UpstreamFigures } from '../../telemetry/index.ts'
+import { RetryBudget } from '../retry-budget.ts'
+import type { UpstreamFailure } from '../upstream-failure.ts'
+import type { UpstreamOptions } from '../upstream-options.ts'
+import { withRetry } from '../with-retry.ts'
+import { MESSAGES } from './inference-proto.ts'
+import { answer, refuse, startGrpcServer, type GrpcServer, type ServedCall } from './testing/grpc-server.ts'
+import { deadlineIn, jsonRequest, openTestUpstream } from './testing/open-upstream.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'inferwire-grpc-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+async function serving(
+  serve: (call: ServedCall, index: number) => void,
+  options: Partial<UpstreamOptions> = {},
+  tls?: typeof LOCALHOST,
+): Promise<{ server: GrpcServer; upstream: Upstream }> {
+  const server = await startGrpcServer(serve, tls === undefined ? {} : { tls })
+  const upstream = opened(options.url ?? server.url, options)
+  closing.push(() => server.stop())
+  return { server, upstream }
+}
+
+function opened(url: string, options: Partial<UpstreamOptions> = {}): Upstream {
+  const upstream = openTestUpstream(url, options)
+  closing.push(() => upstream.destroy())
+  return upstream
+}
+
+const ready = (call: ServedCall): void => answer(call, [MESSAGES.ready.encode({ ready: true })])
+const call = (upstream: Upstream, request: Partial<EndpointRequest> = {}): Promise<EndpointResponse> =>
+  upstream.endpoint('ready', 'v2')!.call(jsonRequest('', request))
+const failureOf = (promise: Promise<unknown>): Promise<UpstreamFailure> =>
+  promise.then(
+    () => expect.fail('The call succeeded.'),
+    (error: unknown) => error as UpstreamFailure,
+  )
+const unreachableFailure = (maybeExecuted: boolean): object => ({
+  code: 'upstream_unreachable',
+  sign: 'unreachable',
+  maybeExecuted,
+})
+
+test('sends the deadline, the host, the credential and passed headers, but no header that gRPC reserves', async () => {
+  const { server, upstream } = await serving(ready, {
+    host: 'iris.example.com',
+    credential: { headers: () => ['Authorization', 'Bearer t'] },
+  })
+  await call(upstream, {
+    deadline: deadlineIn(50_000),
+    headers: ['x-tenant', 'a', 'grpc-timeout', '1n', 'trace-bin', Buffer.from('ab').toString('base64')],
+  })
+  const { headers } = server.calls[0]!
+  expect(headers).toMatchObject({
+    ':path': '/inference.GRPCInferenceService/ModelReady',
+    ':authority': 'iris.example.com',
+    authorization: 'Bearer t',
+    'x-tenant': 'a',
+    te: 'trailers',
+  })
+  expect(Buffer.from(String(headers['trace-bin']), 'base64').toString()).toBe('ab')
+  expect(headers['grpc-timeout']).toMatch(/^[3-5]\d{4}m$/)
+})
+
+test('rereads the credential after UNAUTHENTICATED, and calls again only if it has changed', async () => {
+  let token = 'old'
+  let isRotated = true
+  const { server, upstream } = await serving(
+    (served) =>
+      served.headers['authorization'] === 'new' ? ready(served) : refuse(served, 16, 'Jwt is expired'),
+    {
+      credential: {
+        headers: () => ['authorization', token],
+        refresh: () => ((token = isRotated ? 'new' : token), isRotated),
+      },
+    },
+  )
+  expect((await call(upstream)).status).toBe(200)
+  expect(server.calls.map(({ headers }) => headers['authorization'])).toEqual(['old', 'new'])
+  token = 'old'
+  isRotated = false
+  expect(await failureOf(call(upstream))).toMatchObject({ code: 'unauthorized_upstream' })
+  expect(server.calls).toHaveLength(3)
+})
+
+test('a cancelled request reaches the server as RST_STREAM with CANCEL, and leaves the connection open', async () => {
+  let arrived: (served: ServedCall) => void
+  const arrival = new Promise<ServedCall>((resolve) => (arrived = resolve))
+  const { server, upstream } = await serving((served, index) =>
+    index === 0 ? arrived(served) : ready(served),
+  )
+  const deadline = deadlineIn()
+  const failure = failureOf(call(upstream, { deadline }))
+  const { stream } = await arrival
+  const closed = once(stream, 'close')
+  const problem = new Problem('cancelled', 'The client cancelled the request.')
+  deadline.pass(problem)
+  expect(await failure).toBe(problem)
+  await closed
+  expect(stream.rstCode).toBe(constants.NGHTTP2_CANCEL)
+  expect((await call(upstream)).status).toBe(200)
+  expect(server.sessionCount()).toBe(1)
+})
+
+test('a request whose deadline has passed is not sent', async () => {
+  const { server, upstream } = await serving(ready)
+  const deadline = deadlineIn()
+  deadline.pass()
+  expect(await failureOf(call(upstream, { deadline }))).toMatchObject({ code: 'deadline_exceeded' })
+  expect(server.sessionCount()).toBe(0)
+})
+
+test('after a silent deadline, the next call uses a new connection', async () => {
+  const deadline = deadlineIn()
+  const { server, upstream } = await serving((served, index) => {
+    if (index === 1) deadline.pass()
+    else ready(served)
+  })
+  await call(upstream)
+  expect(await failureOf(call(upstream, { deadline }))).toMatchObject({ code: 'deadline_exceeded' })
+  expect((await call(upstream)).status).toBe(200)
+  expect(server.sessionCount()).toBe(2)
+})
+
+test('after a deadline on a connection that answers other calls, the connection is kept', async () => {
+  const deadline = deadlineIn()
+  const { server, upstream } = await serving((served, index) => {
+    if (index > 0) ready(served)
+  })
+  const failure = failureOf(call(upstream, { deadline }))
+  await call(upstream)
+  deadline.pass()
+  expect(await failure).toMatchObject({ code: 'deadline_exceeded' })
+  await call(upstream)
+  expect(server.sessionCount()).toBe(1)
+})
+
+test('a server that refuses connections is unreachable, and is called again as soon as it listens', async () => {
+  const { server } = await serving(ready)
+  const port = Number(new URL(server.url).port)
+  server.stop()
+  const upstream = opened(server.url)
+  const failure = await failureOf(call(upstream))
+  expect(failure).toMatchObject({
+    ...unreachableFailure(false),
+    message: 'The model server refuses connections.',
+  })
+  expect(failure.detail).toContain('ECONNREFUSED')
+  const again = await startGrpcServer(ready, { port })
+  closing.push(() => again.stop())
+  await expect
+    .poll(
+      () =>
+        call(upstream).then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      { timeout: 3_000 },
+    )
+    .toBe(200)
+})
+
+test('a host without an address is unreachable', async () => {
+  const failure = await failureOf(call(opened('http://nowhere.invalid:1')))
+  expect(failure).toMatchObject(unreachableFailure(false))
+  expect(failure.detail).toContain('ENOTFOUND')
+})
+
+test('a server that accepts connections but sends nothing is unreachable after two seconds', async () => {
+  const silent = createTcpServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  closing.push(() => silent.close())
+  const upstream = opened(`http://127.0.0.1:${(silent.address() as AddressInfo).port}`)
+  const failure = await failureOf(call(upstream))
+  expect(failure).toMatchObject(unreachableFailure(false))
+  expect(failure.detail).toContain('no connection after 2000 ms')
+})
+
+test('a port that speaks HTTP/1.1 is unreachable', async () => {
+  const web = createTcpServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(
+    0,
+    '127.0.0.1',
+  )
+  await once(web, 'listening')
+  closing.push(() => web.close())
+  const upstream = opened(`http://127.0.0.1:${(web.address() as AddressInfo).port}`)
+  expect(await failureOf(call(upstream))).toMatchObject(unreachableFailure(false))
+})
+
+test.each<[string, (served: ServedCall) => void, boolean]>([
+  ['a connection that breaks', ({ stream }) => stream.session!.destroy(), true],
+  [
+    'a socket that is reset',
+    ({ stream }) => (stream.session!.socket as unknown as { resetAndDestroy(): void }).resetAndDestroy(),
+    true,
+  ],
+  ['RST_STREAM with INTERNAL_ERROR', ({ stream }) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), true],
+  ['RST_STREAM with CANCEL', ({ stream }) => stream.close(constants.NGHTTP2_CANCEL), true],
+  [
+    'RST_STREAM with ENHANCE_YOUR_CALM',
+    ({ stream }) => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
+    true,
+  ],
+  [
+    'RST_STREAM with REFUSED_STREAM each time',
+    ({ stream }) => stream.close(constants.NGHTTP2_REFUSED_STREAM),
+    false,
+  ],
+  [
+    'a response that breaks off after its headers',
+    ({ stream }) => {
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
+      stream.write(Buffer.from([0, 0, 0, 0, 9, 1]), () => stream.session!.destroy())
+    },
+    true,
+  ],
+])('%s is unreachable', async (_, misbehave, maybeExecuted) => {
+  const { upstream } = await serving(misbehave)
+  expect(await failureOf(call(upstream))).toMatchObject(unreachableFailure(maybeExecuted))
+})
+
+test('GOAWAY under load loses no call: the calls in flight end, and unprocessed calls are retried', async () => {
+  const { server, upstream } = await serving((served, index) => {
+    if (index % 10 === 9) served.stream.session!.close()
+    setImmediate(() => ready(served))
+  })
+  const endpoint = withRetry(upstream.endpoint('ready', 'v2')!, {
+    attemptsMax: 5,
+    minMs: 1,
+    maxMs: 1,
+    // Only calls that the server has not processed are retried.
+    isRepeatable: false,
+    budget: new RetryBudget(1_000, performance.now()),
+    figures: { retries: 0, deniedRetries: 0 } as UpstreamFigures,
+  })
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const statuses: number[] = []
+      for (let count = 0; count < 20; count++) statuses.push((await endpoint.call(jsonRequest(''))).status)
+      return statuses
+    }),
+  )
+  expect(answers.flat()).toEqual(Array(160).fill(200))
+  expect(server.sessionCount()).toBeGreaterThan(5)
+})
+
+test.each<[string, (served: ServedCall) => void, string]>([
+  [
+    'an HTTP error',
+    ({ stream }) => (stream.respond({ ':status': 404, 'content-type': 'text/html' }), stream.end('<html>')),
+    'upstream_invalid_response',
+  ],
+  [
+    'a login page',
+    ({ stream }) => (stream.respond({ ':status': 403, 'content-type': 'text/html' }), stream.end('<html>')),
+    'unauthorized_upstream',
+  ],
+  [
+    'a redirect',
+    ({ stream }) => (stream.respond({ ':status': 302, location: '/dex' }), stream.end()),
+    'unauthorized_upstream',
+  ],
+  [
+    '502 of a gateway',
+    ({ stream }) => (stream.respond({ ':status': 502 }), stream.end()),
+    'upstream_unreachable',
+  ],
+  [
+    'no status',
+    ({ stream }) => (stream.respond({ ':status': 200, 'content-type': 'application/grpc' }), stream.end()),
+    'upstream_invalid_response',
+  ],
+  [
+    'a message whose length is a lie',
+    ({ stream }) => (
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }),
+      stream.end(Buffer.from([0, 0xff, 0xff, 0xff, 0xff, 1]))
+    ),
+    'response_too_large',
+  ],
+])('%s is a problem', async (_, misbehave, code) => {
+  const { upstream } = await serving(misbehave)
+  expect(await failureOf(call(upstream))).toMatchObject({ code })
+})
+
+test('close waits for the call in flight; destroy ends it', async () => {
+  let release: (() => void) | undefined
+  const arrivals: (() => void)[] = []
+  const { upstream } = await serving((served) => {
+    release = () => ready(served)
+    arrivals.shift()?.()
+  })
+  const arrived = new Promise<void>((resolve) => arrivals.push(resolve))
+  const running = call(upstream)
+  await arrived
+  const closed = upstream.close()
+  release!()
+  expect((await running).status).toBe(200)
+  await closed
+
+  const { upstream: other } = await serving(() => arrivals.shift()?.())
+  const otherArrived = new Promise<void>((resolve) => arrivals.push(resolve))
+  const failure = failureOf(call(other))
+  await otherArrived
+  await other.destroy()
+  expect(await failure).toMatchObject({ code: 'upstream_unreachable' })
+})
+
+function caFile(name: string, pem: string): string {
+  const file = join(folder, name)
+  writeFileSync(file, pem)
+  return file
+}
+
+test('connects with TLS to a server whose certificate has the configured name', async () => {
+  const { upstream } = await serving(
+    ready,
+    { tls: { caFile: caFile('own.pem', LOCALHOST.cert), serverName: 'localhost' } },
+    LOCALHOST,
+  )
+  expect((await call(upstream)).status).toBe(200)
+})
+
+test('for an untrusted authority and a wrong name, the detail contains the option to change', async () => {
+  const { upstream } = await serving(ready, { tls: { serverName: 'localhost' } }, LOCALHOST)
+  const untrusted = await failureOf(call(upstream))
+  expect(untrusted.message).toBe("The connector rejected the model server's TLS certificate.")
+  expect(untrusted.detail).toContain('tls.caFile')
+  const other = await serving(
+    ready,
+    { tls: { caFile: caFile('other.pem', OTHER_NAME.cert), serverName: 'localhost' } },
+    OTHER_NAME,
+  )
+  const wrongName = await failureOf(call(other.upstream))
+  expect(wrongName.detail).toContain('tls.serverName')
+})
+
+test('a TLS file that cannot be read is an error of the configuration, before any call', () => {
+  expect(() =>
+    openTestUpstream('https://127.0.0.1:1', { tls: { caFile: join(folder, 'missing.pem') } }),
+  ).toThrow('ENOENT')
+})

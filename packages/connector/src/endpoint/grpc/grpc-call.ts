@@ -1,0 +1,240 @@
+// Makes one gRPC call on a connection, with a deadline and support for cancellation.
+import {
+  constants,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from 'node:http2'
+import { Problem } from '@inferwire/protocol'
+import type { Deadline } from '../../step.ts'
+import { unreachable } from '../http/unreachable.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
+import type { GrpcConnection, Link, OpenCall } from './grpc-connection.ts'
+import { readStatus, type GrpcStatus } from './grpc-status.ts'
+import { brokenCall, gatewayAnswer, invalidFrames, tooLarge } from './call-problems.ts'
+import { FrameError, MessageFrames } from './message-frames.ts'
+import type { Frame } from './write-frame.ts'
+
+/** The request to send. */
+export interface GrpcCallOptions {
+  /** Name of the method. */
+  readonly method: string
+  /** Names and values, as a flat list. */
+  readonly headers: readonly string[]
+  /** Undefined = the request has no message. */
+  readonly frame: Frame | undefined
+  readonly responseBytesMax: number
+  readonly deadline: Deadline
+  /** Whether the deadline is sent. Not for a stream, whose deadline changes. */
+  readonly sendsTimeout: boolean
+  /** Method and URL, for the operator's log. */
+  readonly address: string
+  /** Receives each message of the response. An error that it throws ends the call, and rejects the promise. */
+  readonly onMessage: (message: Buffer) => void
+}
+
+const SERVICE = '/inference.GRPCInferenceService/'
+// The same time as for a connection over HTTP.
+const CONNECT_TIMEOUT_MS = 2_000
+// A response also has names and shapes of tensors; the endpoint checks the exact size of its body.
+const MESSAGE_OVERHEAD_BYTES = 64 * 1024
+// gRPC over HTTP/2: a timeout has at most 8 digits.
+const TIMEOUT_MAX_MS = 99_999_999
+
+/**
+ * Calls a method, and resolves with the status, whether or not it is OK.
+ * @throws Problem if there is no status: `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, the
+ * problem of a gateway's answer, or the deadline's problem
+ */
+export function callGrpc(connection: GrpcConnection, options: GrpcCallOptions): Promise<GrpcStatus> {
+  return new Promise((resolve, reject) => {
+    if (options.deadline.problem !== undefined) return reject(options.deadline.problem)
+    new GrpcExchange(connection, options, resolve, reject).start()
+  })
+}
+
+class GrpcExchange implements OpenCall {
+  readonly #connection: GrpcConnection
+  readonly #options: GrpcCallOptions
+  readonly #resolve: (status: GrpcStatus) => void
+  readonly #reject: (error: unknown) => void
+  readonly #frames: MessageFrames
+  readonly #link: Link
+  readonly #startedAtMs = performance.now()
+  #connectTimer: NodeJS.Timeout | undefined
+  #stream: ClientHttp2Stream | undefined
+  #headers: IncomingHttpHeaders | undefined
+  #status: GrpcStatus | undefined
+  #error: Error | undefined
+  #isOver = false
+
+  constructor(
+    connection: GrpcConnection,
+    options: GrpcCallOptions,
+    resolve: (status: GrpcStatus) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#connection = connection
+    this.#options = options
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#frames = new MessageFrames(options.responseBytesMax + MESSAGE_OVERHEAD_BYTES)
+    this.#link = connection.began(this)
+  }
+
+  start(): void {
+    const { deadline, address, frame } = this.#options
+    deadline.waiting = (problem) => this.#timedOut(problem)
+    if (!this.#link.isReady) {
+      this.#connectTimer = setTimeout(() => this.#checkConnection(), CONNECT_TIMEOUT_MS)
+    }
+    let stream: ClientHttp2Stream
+    try {
+      stream = this.#link.request(this.#requestHeaders())
+    } catch (error) {
+      return this.#fail(unreachable(error as Error, address, 'unsent'))
+    }
+    this.#stream = stream
+    stream.on('error', (error: Error) => (this.#error = error))
+    stream.on('response', (headers) => this.#answered(headers))
+    stream.on('trailers', (headers) => (this.#status = readStatus(headers) ?? this.#status))
+    stream.on('data', (chunk: Buffer) => this.#received(chunk))
+    stream.on('end', () => this.#ended())
+    stream.on('close', () => this.#closed())
+    send(stream, frame)
+  }
+
+  cancel(): void {
+    this.#fail(new Problem('upstream_unreachable', 'The connection to the model server was closed.'))
+  }
+
+  #requestHeaders(): OutgoingHttpHeaders {
+    const { headers, deadline, sendsTimeout } = this.#options
+    const sent: OutgoingHttpHeaders = {
+      ':method': 'POST',
+      ':path': SERVICE + this.#options.method,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    }
+    if (sendsTimeout) {
+      const timeoutMs = Math.ceil(deadline.atMs - this.#startedAtMs)
+      sent['grpc-timeout'] = `${Math.min(Math.max(timeoutMs, 1), TIMEOUT_MAX_MS)}m`
+    }
+    for (let index = 0; index + 1 < headers.length; index += 2) {
+      const name = headers[index]!.toLowerCase()
+      // These names belong to the protocol.
+      if (!name.startsWith('grpc-')) sent[name] = headers[index + 1]
+    }
+    return sent
+  }
+
+  #answered(headers: IncomingHttpHeaders): void {
+    this.#link.answeredAtMs = performance.now()
+    this.#headers = headers
+    // A response without messages has its status in the headers.
+    this.#status = readStatus(headers)
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#isOver || this.#gatewayProblem() !== undefined) return
+    try {
+      for (const message of this.#frames.take(chunk)) {
+        this.#options.onMessage(message)
+        if (this.#isOver) return
+      }
+    } catch (error) {
+      this.#fail(error instanceof FrameError ? this.#frameProblem(error) : error)
+    }
+  }
+
+  #frameProblem(error: FrameError): Problem {
+    const { responseBytesMax, address } = this.#options
+    return error.isTooLarge ? tooLarge(responseBytesMax, address) : invalidFrames(address, error.message)
+  }
+
+  // The trailers precede the end of the stream.
+  #ended(): void {
+    if (this.#status !== undefined) this.#finish(this.#status)
+  }
+
+  #closed(): void {
+    if (this.#isOver) return
+    if (this.#status !== undefined) return this.#finish(this.#status)
+    this.#fail(this.#gatewayProblem() ?? this.#broken())
+  }
+
+  #broken(): Problem {
+    const { address } = this.#options
+    const { rstCode } = this.#stream!
+    const error = this.#link.error ?? causeOf(this.#error)
+    if (!this.#link.isReady)
+      return unreachable(error ?? new Error(`RST_STREAM ${rstCode}`), address, 'unsent')
+    const isOrderly = rstCode === constants.NGHTTP2_NO_ERROR && error === undefined
+    return isOrderly
+      ? invalidFrames(address, 'the response ended without a status')
+      : brokenCall(rstCode, error, this.#headers !== undefined, address)
+  }
+
+  #gatewayProblem(): Problem | undefined {
+    if (this.#headers === undefined || this.#status !== undefined) return undefined
+    return gatewayAnswer(this.#headers, this.#options.address)
+  }
+
+  #finish(status: GrpcStatus): void {
+    if (this.#isOver) return
+    if (status.code === 0 && this.#frames.isPartial) {
+      return this.#fail(invalidFrames(this.#options.address, 'the response ended in the middle of a message'))
+    }
+    this.#end()
+    // The server may answer before it has received the whole request.
+    if (!this.#stream!.writableFinished) this.#stream!.close(constants.NGHTTP2_CANCEL)
+    this.#resolve(status)
+  }
+
+  #timedOut(problem: Problem): void {
+    if (problem.code === 'deadline_exceeded') this.#suspectConnection()
+    this.#fail(problem)
+  }
+
+  // A server that sends nothing until the deadline may be gone without having closed the connection. Over HTTP, the end
+  // of the call closes its connection; here, other calls may share it, so that only further calls avoid it.
+  #suspectConnection(): void {
+    this.#connection.replaceSilent(this.#link, this.#startedAtMs)
+  }
+
+  #checkConnection(): void {
+    if (this.#link.isReady) return
+    this.#suspectConnection()
+    const detail = `${this.#options.address}: no connection after ${CONNECT_TIMEOUT_MS} ms`
+    const sentence = 'The model server cannot be reached.'
+    this.#fail(new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail }))
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return
+    // Sends RST_STREAM.
+    this.#stream?.close(constants.NGHTTP2_CANCEL)
+    this.#end()
+    this.#reject(error)
+  }
+
+  #end(): void {
+    this.#isOver = true
+    clearTimeout(this.#connectTimer)
+    this.#options.deadline.waiting = undefined
+    this.#connection.ended(this)
+  }
+}
+
+// Corked writes reach the socket together. A single write with `end` saves a frame.
+function send(stream: ClientHttp2Stream, frame: Frame = []): void {
+  if (frame.length <= 1) return void stream.end(frame[0])
+  stream.cork()
+  for (const part of frame) stream.write(part)
+  stream.end()
+}
+
+// Node.js ends a stream that waits for its connection with an error whose cause is the error of the connection.
+function causeOf(error: Error | undefined): Error | undefined {
+  return error?.cause instanceof Error ? error.cause : error
+}

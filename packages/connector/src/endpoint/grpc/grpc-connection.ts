@@ -1,0 +1,145 @@
+// The HTTP/2 connection to one model server, on node:http2: options, replacement, and close.
+import {
+  connect,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type OutgoingHttpHeaders,
+  type SecureClientSessionOptions,
+} from 'node:http2'
+import type { TlsTrust } from '../../config/index.ts'
+
+/** Options of `GrpcConnection`. */
+export interface ConnectionTarget {
+  /** Scheme, host and port of the model server. */
+  readonly origin: string
+  /** The `:authority` to send, if it differs from the host of `origin`. */
+  readonly host: string | undefined
+  /** For `https:`. */
+  readonly trust: TlsTrust
+  /** The name in the server's certificate, if it differs from the host of `origin`. */
+  readonly serverName: string | undefined
+}
+
+/** A call that the connection can end. */
+export interface OpenCall {
+  cancel(): void
+}
+
+// The part of a response that can be in flight before its receipt is confirmed. The default of 64 KiB would stop a tensor
+// of 600 KB nine times.
+const STREAM_WINDOW_BYTES = 1024 * 1024
+const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
+// In megabytes. The gates and the byte budget limit the bodies; Node.js' limit of 10 MB would break off large calls.
+const SESSION_MEMORY_MAX_MB = 4096
+
+/**
+ * A connection that all calls share. It is opened by the first call, and again by the next call after it has ended or
+ * the server has announced its end (GOAWAY).
+ */
+export class GrpcConnection {
+  readonly #origin: string
+  readonly #host: string | undefined
+  readonly #options: SecureClientSessionOptions
+  readonly #calls = new Map<OpenCall, Link>()
+  #link: Link | undefined
+  #idle: (() => void) | undefined
+
+  constructor({ origin, host, trust, serverName }: ConnectionTarget) {
+    this.#origin = origin
+    this.#host = host
+    this.#options = {
+      settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+      maxSessionMemory: SESSION_MEMORY_MAX_MB,
+      ...trust,
+      ...(serverName === undefined ? {} : { servername: serverName }),
+    }
+  }
+
+  /** Registers a call until `ended`; returns the connection that it uses. */
+  began(call: OpenCall): Link {
+    if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#host)
+    this.#calls.set(call, this.#link)
+    this.#link.calls += 1
+    return this.#link
+  }
+
+  /** Must be called once for each call that began. */
+  ended(call: OpenCall): void {
+    const link = this.#calls.get(call)!
+    this.#calls.delete(call)
+    link.calls -= 1
+    if (link !== this.#link && link.calls === 0) link.close()
+    if (this.#calls.size === 0) this.#idle?.()
+  }
+
+  /**
+   * Connects anew for all further calls if the server has sent nothing on this connection since `sinceMs` (monotonic
+   * clock): the connection may be dead although TCP has not detected it yet. Calls in flight keep it until they end.
+   */
+  replaceSilent(link: Link, sinceMs: number): void {
+    if (link === this.#link && link.answeredAtMs < sinceMs) this.#link = undefined
+  }
+
+  /** Closes the connection after the calls in flight. */
+  async close(): Promise<void> {
+    if (this.#calls.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+    this.#link?.close()
+  }
+
+  /** Ends all calls, and closes the connection. */
+  destroy(): Promise<void> {
+    for (const call of this.#calls.keys()) call.cancel()
+    this.#link?.close()
+    return Promise.resolve()
+  }
+}
+
+/** One HTTP/2 session, from its connection to its end. */
+export class Link {
+  /** Number of calls in flight. */
+  calls = 0
+  /** When the server last answered a call (monotonic clock). */
+  answeredAtMs = -Infinity
+  readonly #session: ClientHttp2Session
+  readonly #host: string | undefined
+  #isReady = false
+  #isEnding = false
+  #error: Error | undefined
+
+  constructor(origin: string, options: SecureClientSessionOptions, host: string | undefined) {
+    this.#host = host
+    const session = connect(origin, options)
+    this.#session = session
+    session.on('error', (error) => (this.#error ??= error))
+    session.once('connect', () => session.setLocalWindowSize(SESSION_WINDOW_BYTES))
+    session.once('remoteSettings', () => (this.#isReady = true))
+    // Streams in flight continue; Node.js closes the session after them.
+    session.once('goaway', () => (this.#isEnding = true))
+  }
+
+  /** Whether a call can begin; it waits for the connection if necessary. */
+  get isUsable(): boolean {
+    return !this.#isEnding && !this.#session.closed && !this.#session.destroyed
+  }
+
+  /** Whether the server has sent its SETTINGS, its first frame: it speaks HTTP/2, and may have executed calls. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  /** The error that ended the session. */
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  /** Opens a stream; the `:authority` is added. @throws if the session ended at this moment */
+  request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
+    if (this.#host !== undefined) headers[':authority'] = this.#host
+    return this.#session.request(headers)
+  }
+
+  /** Closes the session at once. */
+  close(): void {
+    this.#session.destroy()
+  }
+}

@@ -1,0 +1,120 @@
+// The data that all operations of one model on one gRPC server share, and calls with its credential.
+import { Problem } from '@inferwire/protocol'
+import type { Deadline } from '../../step.ts'
+import type { ErrorText } from '../error-text.ts'
+import type { StreamLimits } from '../stream-clock.ts'
+import type { CallCredential } from '../upstream-options.ts'
+import { invalidFrames } from './call-problems.ts'
+import { callGrpc } from './grpc-call.ts'
+import type { GrpcConnection } from './grpc-connection.ts'
+import { STATUS } from './grpc-status.ts'
+import type { Codec } from './inference-proto.ts'
+import { judgeStatus } from './judge-status.ts'
+import type { Frame } from './write-frame.ts'
+
+/** One model server. */
+export interface GrpcTarget {
+  readonly connection: GrpcConnection
+  /** Scheme, host and port. */
+  readonly origin: string
+  readonly credential: CallCredential
+  readonly responseBytesMax: number
+  /** How much of the server's error text is sent to clients. */
+  readonly errorText: ErrorText
+  /** Limits of streamed answers. */
+  readonly stream: StreamLimits
+}
+
+/** One call. */
+export interface TargetCall {
+  readonly method: string
+  /** Undefined = the request has no message. */
+  readonly frame: Frame | undefined
+  readonly deadline: Deadline
+  /** Additional headers: a flat name/value list. */
+  readonly headers: readonly string[]
+  /** @default false */
+  readonly isReadiness?: boolean
+  /** @default true */
+  readonly sendsTimeout?: boolean
+  /** Receives each message. @throws to end the call with an error */
+  readonly onMessage: (message: Buffer) => void
+}
+
+/** Returns method and URL, for the operator's log. */
+export function addressOf(target: GrpcTarget, method: string): string {
+  return `${method} ${target.origin}`
+}
+
+/** Makes a call; resolves after the status OK. @throws Problem */
+export function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> {
+  return target.credential.refresh === undefined ? callOnce(target, call) : callTwice(target, call)
+}
+
+// Rereads the token after a rejection, because it may have been rotated. Calls once more if the token changed.
+async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
+  try {
+    await callOnce(target, call)
+  } catch (error) {
+    const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream'
+    if (!isRefused || !(await target.credential.refresh!())) throw error
+    await callOnce(target, call)
+  }
+}
+
+async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
+  const { method, isReadiness = false, sendsTimeout = true, frame, deadline, onMessage } = call
+  const given = target.credential.headers(target.origin)
+  // Most credentials are synchronous.
+  const proof = Array.isArray(given) ? (given as readonly string[]) : await given
+  const address = addressOf(target, method)
+  const status = await callGrpc(target.connection, {
+    method,
+    frame,
+    deadline,
+    headers: proof.length === 0 ? call.headers : [...proof, ...call.headers],
+    responseBytesMax: target.responseBytesMax,
+    sendsTimeout,
+    address,
+    onMessage,
+  })
+  if (status.code !== STATUS.OK)
+    throw judgeStatus(status, { address, isReadiness, errorText: target.errorText })
+}
+
+/** Makes a call with a single response. @throws Problem, also if the response is missing or malformed */
+export async function callForOne<Message>(
+  target: GrpcTarget,
+  call: Omit<TargetCall, 'onMessage'>,
+  codec: Codec<Message>,
+): Promise<Message> {
+  let encoded: Buffer | undefined
+  await callTarget(target, {
+    ...call,
+    onMessage: (message) => {
+      if (encoded !== undefined) throw invalidResponse(target, call.method, 'several messages')
+      encoded = message
+    },
+  })
+  if (encoded === undefined) throw invalidResponse(target, call.method, 'no message')
+  return decoded(target, call.method, codec, encoded)
+}
+
+/** Decodes a message. @throws Problem `upstream_invalid_response` */
+export function decoded<Message>(
+  target: GrpcTarget,
+  method: string,
+  codec: Pick<Codec<Message>, 'decode'>,
+  message: Buffer,
+): Message {
+  try {
+    return codec.decode(message)
+  } catch (error) {
+    throw invalidResponse(target, method, `${message.length} bytes: ${(error as Error).message}`)
+  }
+}
+
+/** The problem of a malformed response; `why` is for the operator's log. */
+export function invalidResponse(target: GrpcTarget, method: string, why: string): Problem {
+  return invalidFrames(addressOf(target, method), why)
+}

@@ -1,0 +1,53 @@
+// Tests what each status of the known servers and gateways means.
+import { expect, test } from 'vitest'
+import { STATUS as codes } from './grpc-status.ts'
+import { judgeStatus } from './judge-status.ts'
+
+const judge = (code: number, details: string, isReadiness = false): ReturnType<typeof judgeStatus> =>
+  judgeStatus({ code, details }, { address: 'ModelInfer http://iris', isReadiness, errorText: 'first-line' })
+
+// Texts as recorded from KServe 0.21.0, Triton 2.51.0, MLServer 1.7.1 and Envoy.
+test.each<[number, string, string, number, string?]>([
+  [codes.NOT_FOUND, 'Model with name nope does not exist.', 'upstream_error', 404],
+  [codes.NOT_FOUND, "Request for unknown model: 'nope' is not found", 'model_not_ready', 503, 'starting'],
+  [codes.NOT_FOUND, 'Model nope with version  not found', 'model_not_ready', 503, 'starting'],
+  [codes.INVALID_ARGUMENT, "unexpected inference input 'z' for model 'echo'", 'upstream_error', 400],
+  [codes.FAILED_PRECONDITION, 'x', 'upstream_error', 400],
+  [codes.INTERNAL, 'Internal server error', 'upstream_error', 500],
+  [codes.UNKNOWN, "'NotImplementedError' object has no attribute 'reason'", 'upstream_error', 500],
+  [codes.UNIMPLEMENTED, 'Method not found!', 'upstream_error', 501],
+  [codes.RESOURCE_EXHAUSTED, 'Received message larger than max (9437216 vs. 8388608)', 'upstream_error', 413],
+  [codes.RESOURCE_EXHAUSTED, 'Too many concurrent requests', 'overloaded', 429, 'rejected'],
+  [codes.UNAVAILABLE, 'Exceeds maximum queue size', 'overloaded', 429, 'rejected'],
+  [codes.UNAVAILABLE, 'Request timeout expired', 'deadline_exceeded', 504, 'rejected'],
+  [codes.UNAVAILABLE, 'Model echo is not ready', 'model_not_ready', 503, 'starting'],
+  [codes.UNAVAILABLE, 'no healthy upstream', 'upstream_unreachable', 502, 'no-answer'],
+  [
+    codes.UNAVAILABLE,
+    'upstream connect error or disconnect/reset before headers. reset reason: connection termination',
+    'upstream_unreachable',
+    502,
+    'no-answer',
+  ],
+  [codes.DEADLINE_EXCEEDED, 'Deadline Exceeded', 'deadline_exceeded', 504],
+  [codes.CANCELLED, 'Cancelled', 'upstream_unreachable', 502, 'unreachable'],
+  [codes.PERMISSION_DENIED, 'RBAC: access denied', 'unauthorized_upstream', 502],
+  [codes.UNAUTHENTICATED, 'Jwt is missing', 'unauthorized_upstream', 502],
+])('%i with "%s" is %s (%i)', (code, details, problem, status, sign) => {
+  expect(judge(code, details)).toMatchObject({
+    code: problem,
+    status,
+    ...(sign === undefined ? {} : { sign }),
+  })
+})
+
+test('an error of the model has the body of an error over HTTP, with its first line only', () => {
+  const { body, contentType } = judge(codes.INTERNAL, 'boom\n  File "/srv/model.py"')
+  expect(Buffer.from(body!).toString()).toBe('{"error":"boom"}')
+  expect(contentType).toBe('application/json')
+})
+
+test("a model that MLServer does not have is not ready, although ModelReady's status is UNKNOWN", () => {
+  const text = "Unexpected <class 'mlserver.errors.ModelNotFound'>: Model nope with version  not found"
+  expect(judge(codes.UNKNOWN, text, true)).toMatchObject({ code: 'model_not_ready', sign: 'starting' })
+})

@@ -1,0 +1,45 @@
+// Opens the client of a model server over gRPC. The libraries are loaded only for such a model: they need 15 MB.
+import { grpcMethod, type Dialect, type OperationName } from '@inferwire/protocol'
+import { readTlsFiles } from '../../config/index.ts'
+import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
+import type { UpstreamOptions } from '../upstream-options.ts'
+
+/** Creates a client; it connects on the first call. @throws if a TLS file cannot be read */
+export function openGrpcUpstream(options: UpstreamOptions): Upstream {
+  const trust = readTlsFiles(options.tls)
+  return new LoadingUpstream(
+    import('./grpc-upstream.ts').then((module) => module.createGrpcUpstream(options, trust)),
+  )
+}
+
+class LoadingUpstream implements Upstream {
+  readonly #loading: Promise<Upstream>
+
+  constructor(loading: Promise<Upstream>) {
+    this.#loading = loading
+    // Each call reports the error.
+    loading.catch(() => {})
+  }
+
+  endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined {
+    if (grpcMethod(operation, dialect) === undefined) return undefined
+    let endpoint: Endpoint | undefined
+    const load = async (): Promise<Endpoint> =>
+      (endpoint = (await this.#loading).endpoint(operation, dialect, version)!)
+    return {
+      call: (request) => endpoint?.call(request) ?? load().then((loaded) => loaded.call(request)),
+    }
+  }
+
+  async facts(signal: AbortSignal): Promise<ModelFacts> {
+    return (await this.#loading).facts(signal)
+  }
+
+  async close(): Promise<void> {
+    await (await this.#loading).close()
+  }
+
+  async destroy(): Promise<void> {
+    await (await this.#loading).destroy()
+  }
+}

@@ -1,0 +1,106 @@
+// The operation `infer_stream` over gRPC: ModelStreamInfer, with one request and any number of answers.
+import { Problem } from '@inferwire/protocol'
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
+import { StreamClock } from '../stream-clock.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
+import { modelError } from '../http/model-error.ts'
+import { JSON_TYPE } from '../http/content-type.ts'
+import { addressOf, callTarget, decoded, type GrpcTarget } from './grpc-target.ts'
+import { fieldNumbers, MESSAGES, type WireResponse } from './inference-proto.ts'
+import { readRequest, writeResponse, type AskInputs } from './message-body.ts'
+import { toWireRequest, type WireModel } from './to-wire.ts'
+import { writeRequestFrame } from './write-frame.ts'
+
+const METHOD = 'ModelStreamInfer'
+
+/** The last message of a complete stream. */
+const DONE: EndpointResponse = {
+  status: 200,
+  body: Buffer.from('[DONE]'),
+  contentType: 'text/plain',
+  inferenceHeaderContentLength: undefined,
+  endsStream: true,
+}
+
+/** Calls ModelStreamInfer, and emits a V2 JSON body for each answer. */
+export class StreamEndpoint implements Endpoint {
+  readonly #target: GrpcTarget
+  readonly #model: WireModel
+  readonly #askInputs: AskInputs
+
+  constructor(target: GrpcTarget, model: WireModel, askInputs: AskInputs) {
+    this.#target = target
+    this.#model = model
+    this.#askInputs = askInputs
+  }
+
+  async call(request: EndpointRequest): Promise<EndpointResponse> {
+    const message = await readRequest(request, this.#askInputs)
+    // A part has no length header, so that it is always JSON.
+    const asJson = {
+      ...message,
+      isBinary: false,
+      outputs: message.outputs.map((output) => ({ ...output, isBinary: false })),
+    }
+    let emitted = 0
+    const { deadline } = request
+    // Ends the call as the deadline does.
+    const clock = new StreamClock(this.#target.stream, deadline, (problem) => deadline.waiting?.(problem))
+    try {
+      await callTarget(this.#target, {
+        method: METHOD,
+        frame: writeRequestFrame(toWireRequest(message, this.#model)),
+        deadline,
+        headers: request.headers,
+        sendsTimeout: false,
+        onMessage: (encoded) => {
+          const response = this.#responseOf(encoded)
+          if (response === undefined) return
+          const { body, contentType } = writeResponse(response, asJson, this.#target, METHOD)
+          emitted += 1
+          clock.part()
+          request.emit?.({ body, contentType })
+        },
+      })
+    } catch (error) {
+      throw emitted > 0 && error instanceof UpstreamFailure ? interrupted(error) : error
+    } finally {
+      clock.end()
+    }
+    return DONE
+  }
+
+  // MLServer sends ModelInferResponse; Triton wraps it in ModelStreamInferResponse. The wrapper has only the fields 1
+  // and 2; an answer of MLServer always has outputs (5) or at least an id (3).
+  #responseOf(encoded: Buffer): WireResponse | undefined {
+    const numbers = decoded(this.#target, METHOD, { decode: fieldNumbers }, encoded)
+    const isWrapped = [...numbers].every((number) => number <= 2)
+    if (!isWrapped) return decoded(this.#target, METHOD, MESSAGES.response, encoded)
+    const wrapper = decoded(this.#target, METHOD, MESSAGES.streamResponse, encoded)
+    if (wrapper.error_message !== '') throw this.#errorOf(wrapper.error_message)
+    const response = wrapper.infer_response ?? undefined
+    // Triton's empty final response only marks the end.
+    return response?.outputs.length === 0 ? undefined : response
+  }
+
+  // Triton sends errors of the model in a message; the status of the call is OK.
+  #errorOf(text: string): Problem {
+    return modelError({
+      status: 500,
+      body: Buffer.from(JSON.stringify({ error: text })),
+      contentType: JSON_TYPE,
+      retryAfterMs: undefined,
+      exchange: `${addressOf(this.#target, METHOD)}: error_message`,
+      isReadiness: false,
+      errorText: this.#target.errorText,
+    })
+  }
+}
+
+// The call is not retried, because parts were already published; the client may repeat the request.
+function interrupted(cause: Problem): Problem {
+  return new Problem('stream_interrupted', 'The stream of the model server broke.', {
+    detail: cause.detail ?? cause.message,
+    cause,
+  })
+}

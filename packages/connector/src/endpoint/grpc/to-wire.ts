@@ -1,0 +1,98 @@
+// Converts a V2 request into a ModelInferRequest.
+import {
+  encodeText,
+  isHalf,
+  rawOf,
+  type MessageDatatype,
+  type MessageInput,
+  type MessageRequest,
+  type Parameters,
+  type ParameterValue,
+  type TensorData,
+} from '@inferwire/protocol'
+import type {
+  WireContents,
+  WireInteger,
+  WireParameter,
+  WireParameters,
+  WireRequest,
+  WireTensor,
+} from './inference-proto.ts'
+
+/** The model that a request addresses; the version is empty for the server's default. */
+export interface WireModel {
+  readonly name: string
+  readonly version: string
+}
+
+const NO_BYTES: readonly Uint8Array[] = []
+
+/**
+ * Converts a request. As in KServe's own client, JSON data is sent typed and binary data raw. All data is raw if the
+ * request has both, or FP16 and BF16, which have no typed form. Binary tensors are not copied.
+ */
+export function toWireRequest(request: MessageRequest, model: WireModel): WireRequest {
+  const isTyped = request.inputs.every(({ data, datatype }) => 'values' in data && !isHalf(datatype))
+  return {
+    model_name: model.name,
+    model_version: model.version,
+    id: request.id ?? '',
+    parameters: toWireParameters(request.parameters),
+    inputs: request.inputs.map((input) => toWireTensor(input, isTyped)),
+    outputs: request.outputs.map(({ name, parameters }) => ({
+      name,
+      parameters: toWireParameters(parameters),
+    })),
+    raw_input_contents: isTyped
+      ? NO_BYTES
+      : request.inputs.map(({ data }) => ('raw' in data ? data.raw : rawOf(data.values))),
+  }
+}
+
+function toWireTensor(
+  { name, datatype, shape, parameters, data }: MessageInput,
+  isTyped: boolean,
+): WireTensor {
+  const tensor = { name, datatype, shape, parameters: toWireParameters(parameters) }
+  return isTyped && 'values' in data ? { ...tensor, contents: toContents(datatype, data.values) } : tensor
+}
+
+function toContents(datatype: MessageDatatype, values: TensorData): WireContents {
+  if (Array.isArray(values)) return { bytes_contents: values.map(encodeText) }
+  if (values instanceof BigInt64Array) return { int64_contents: halves(values) }
+  if (values instanceof BigUint64Array) return { uint64_contents: halves(values) }
+  if (values instanceof Float32Array) return { fp32_contents: values }
+  if (values instanceof Float64Array) return { fp64_contents: values }
+  if (datatype === 'BOOL') return { bool_contents: values }
+  return datatype.startsWith('U') ? { uint_contents: values } : { int_contents: values }
+}
+
+function halves(values: BigInt64Array | BigUint64Array): WireInteger[] {
+  return Array.from(values as Iterable<bigint>, (value) => halvesOf(value))
+}
+
+function halvesOf(value: bigint): WireInteger {
+  return { low: Number(BigInt.asIntN(32, value)), high: Number(BigInt.asIntN(32, value >> 32n)) }
+}
+
+const NO_PARAMETERS: WireParameters = {}
+
+function toWireParameters(parameters: Parameters): WireParameters {
+  if (parameters.size === 0) return NO_PARAMETERS
+  // Without a prototype, `__proto__` is a name like any other.
+  const wire = Object.create(null) as Record<string, WireParameter>
+  for (const [name, value] of parameters) wire[name] = toWireParameter(value)
+  return wire
+}
+
+function toWireParameter(value: ParameterValue): WireParameter {
+  if (typeof value === 'boolean') return { bool_param: value }
+  if (typeof value === 'string') return { string_param: value }
+  if (typeof value === 'bigint' || Number.isSafeInteger(value)) {
+    const integer = BigInt(value)
+    return integer >= 2n ** 63n ? { uint64_param: halvesOf(integer) } : { int64_param: halvesOf(integer) }
+  }
+  // Of the members of a oneof, a decoder uses the last one that it knows. KServe and MLServer do not know double_param,
+  // and would fail on a parameter without a value.
+  return { string_param: String(value), double_param: value }
+}

@@ -1,0 +1,119 @@
+// Reads the parts of a V2 inference request. The error codes are those of FastAPI's validation errors.
+import { BodyError, type BodyPath } from './body-error.ts'
+import { isJsonObject, JsonSyntaxError, parseJson, type Json, type JsonObject } from './json.ts'
+import { countOf, flatten, printShape } from './tensor.ts'
+
+/** A body: JSON, and binary tensors after it, which belong to the inputs in their order. */
+export class V2Body {
+  readonly #json: Uint8Array
+  #rest: Uint8Array
+
+  /** @throws BodyError `invalid_input` if the body is shorter than its JSON */
+  constructor(body: Uint8Array, jsonLength: number) {
+    if (jsonLength > body.length) {
+      throw new BodyError(
+        'invalid_input',
+        `Header inference-header-content-length is ${jsonLength}, but the body has ${body.length} bytes`,
+      )
+    }
+    this.#json = body.subarray(0, jsonLength)
+    this.#rest = body.subarray(jsonLength)
+  }
+
+  /** Number of bytes that no input has taken. */
+  get bytesLeft(): number {
+    return this.#rest.length
+  }
+
+  /** Parses the JSON. @param nonFinite accepts the tokens NaN, Infinity and -Infinity */
+  json(nonFinite = true): Json {
+    if (this.#json.length === 0) throw new BodyError('missing', 'Field required')
+    try {
+      return parseJson(this.#json, { nonFinite })
+    } catch (error) {
+      if (!(error instanceof JsonSyntaxError)) throw error
+      throw new BodyError('json_invalid', `JSON decode error: ${error.message}`, [error.offset])
+    }
+  }
+
+  /** Returns the next `size` bytes: a view of the body. */
+  take(name: string, size: number): Uint8Array {
+    if (size > this.#rest.length) {
+      throw new BodyError(
+        'invalid_value',
+        `input "${name}" declares ${size} bytes of binary data, but only ${this.#rest.length} remain`,
+      )
+    }
+    const taken = this.#rest.subarray(0, size)
+    this.#rest = this.#rest.subarray(size)
+    return taken
+  }
+}
+
+/** Reads `data`: the values of a tensor, nested or flat. @throws BodyError if their number does not match the shape */
+export function readValues(
+  shape: readonly number[],
+  data: Json | undefined,
+  path: BodyPath,
+): readonly Json[] {
+  const { values } = flatten(readList(data, path))
+  if (values.length === countOf(shape)) return values
+  throw new BodyError(
+    'invalid_value',
+    `cannot reshape array of size ${values.length} into shape ${printShape(shape)}`,
+  )
+}
+
+/** Reads a shape: a list of sizes. */
+export function readShape(value: Json | undefined, path: BodyPath): number[] {
+  return readList(value, path).map((dimension, axis) => {
+    if (typeof dimension !== 'number' || !Number.isInteger(dimension)) {
+      throw new BodyError('int_type', 'Input should be a valid integer', [...path, axis])
+    }
+    // The Open Inference Protocol requires concrete shapes; numpy would accept -1. 2^31 is the engine's limit.
+    if (dimension < 0 || dimension >= 2 ** 31) {
+      throw new BodyError('invalid_input', `shape[${axis}] is ${dimension}, not a size from 0 to 2147483647`)
+    }
+    return dimension
+  })
+}
+
+/** Reads `binary_data_size`. */
+export function readSize(size: Json, path: BodyPath): number {
+  if (typeof size === 'number' && Number.isSafeInteger(size) && size >= 0) return size
+  throw new BodyError('invalid_input', `${path.join('.')}: binary_data_size is not a number of bytes`)
+}
+
+/** Reads parameters, whose values are scalars; absent or `null` = none. */
+export function readParameters(value: Json | undefined, path: BodyPath): JsonObject {
+  if (value === undefined || value === null) return {}
+  const parameters = readObject(value, path)
+  for (const [name, parameter] of Object.entries(parameters)) {
+    if (typeof parameter === 'object' && parameter !== null) {
+      throw new BodyError('scalar_type', 'Input should be a string, a number or a boolean', [...path, name])
+    }
+  }
+  return parameters
+}
+
+/** Reads an object. */
+export function readObject(value: Json | undefined, path: BodyPath): JsonObject {
+  if (isJsonObject(value)) return value
+  throw new BodyError('model_attributes_type', 'Input should be a valid dictionary or object', path)
+}
+
+/** Reads a list. */
+export function readList(value: Json | undefined, path: BodyPath): Json[] {
+  if (Array.isArray(value)) return value
+  throw value === undefined
+    ? new BodyError('missing', 'Field required', path)
+    : new BodyError('list_type', 'Input should be a valid list', path)
+}
+
+/** Reads a string. */
+export function readString(value: Json | undefined, path: BodyPath): string {
+  if (typeof value === 'string') return value
+  throw value === undefined
+    ? new BodyError('missing', 'Field required', path)
+    : new BodyError('string_type', 'Input should be a valid string', path)
+}
