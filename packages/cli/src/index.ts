@@ -1,4 +1,5 @@
-// Exports the exit codes, and the command tree for the generated documentation.
+// Exports the exit codes, and the command tree for the generated documentation and its tests.
+export { commandWords } from './command-words.ts'
 export { examplesOf } from './examples.ts'
 export { EXIT, EXIT_MEANINGS } from './exit-code.ts'
 export { runMain } from './main.ts'
