@@ -1,4 +1,4 @@
-// Exports the command tree, for the generated documentation, and the exit codes.
+// Exports the exit codes, and the command tree for the generated documentation.
 export { EXIT, EXIT_MEANINGS } from './exit-code.ts'
 export { runMain } from './main.ts'
 export { createProgram } from './program.ts'
