@@ -16,6 +16,7 @@ beforeAll(async () => {
   running = await runConnector({
     broker: { url: broker.url },
     models: {
+      once: { url: server.url, modelName: 'iris', protocolVersion: 'v1', repeatable: false },
       iris: { url: server.url },
       echo: { url: server.url },
       size: {
@@ -140,4 +141,13 @@ test("the model cards contain KServe's metadata", () => {
     outputs: [{ name: 'output-0', datatype: 'INT64', shape: [-1] }],
     example: { operation: 'infer' },
   })
+})
+
+test('a request that follows an exception in the model is answered, also if it must not run twice', async () => {
+  // After an exception, the server closes the connection a few milliseconds after its answer.
+  for (let round = 0; round < 10; round++) {
+    const failed = await client.ask('infer/request/cam7/once/predict', '{"instances":[[1,2]]}')
+    const next = await client.ask('infer/request/cam7/once/predict', IRIS_V1)
+    expect([failed.user['status'], next.user['status']]).toEqual(['500', '200'])
+  }
 })

@@ -125,6 +125,27 @@ test('calls that end together can be replaced at once by the same number of new 
   expect(pool.callsHeld).toBe(0)
 })
 
+test('a call after a 500 uses another connection, because uvicorn closes the first one unannounced', async () => {
+  const statuses = [500, 404, 200]
+  const used: (Socket | null)[] = []
+  const server = await listen(
+    answering((response) => {
+      used.push(response.socket)
+      response.writeHead(statuses[used.length - 1]!, { 'content-length': '0' }).end()
+    }),
+  )
+  const pool = open(server.url)
+  for (const status of statuses) {
+    expect(await call(pool).end).toBe(status)
+    // A connection is available again in the next turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const [first, second, third] = used
+  expect(second).not.toBe(first)
+  expect(third).toBe(second)
+  expect(first!.destroyed).toBe(true)
+})
+
 test('short deadlines open a limited number of sockets to a server that never completes the handshake', async () => {
   const dead = await listen(createTcpServer(), 'https')
   const pool = open(dead.url, 3)

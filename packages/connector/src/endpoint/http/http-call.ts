@@ -173,6 +173,9 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler, CallControl {
 
   onResponseEnd(): void {
     this.#release()
+    // After an exception, uvicorn (KServe, MLServer) closes the connection without announcing it, a few milliseconds
+    // after the response. A call sent in between would fail, and may have run.
+    if (this.#status === 500) this.connection?.retire()
     if (this.#isOver) return
     this.#end()
     // RFC 9112 §8, §9.8: without a length or chunks, only an orderly close proves that the body is complete.

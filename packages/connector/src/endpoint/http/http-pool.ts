@@ -14,6 +14,8 @@ export interface CallConnection {
   readonly isCutOff: boolean
   /** Marks the start of the call: subsequent bytes are its response. */
   sent(): void
+  /** Closes the connection after a complete response, so that no later call uses it. */
+  retire(): void
   /** Ends the call in flight and its socket. The call's `onResponseError` receives the error. */
   breakOff(error: Error): void
 }
@@ -83,6 +85,10 @@ class OneCallClient extends Client implements CallConnection {
 
   sent(): void {
     this.#watch?.sent()
+  }
+
+  retire(): void {
+    this.#socket?.destroy()
   }
 
   // undici's own abort would put the call back into the queue and reconnect for it.
