@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exposedName, type ProtocolCase } from './protocols/case.ts'
 import { protocolsPage } from './protocols/page.ts'
 import { CASES, GROUPS } from './protocols/rows.ts'
-import { runCase } from './protocols/run-case.ts'
+import { isLast, runCase } from './protocols/run-case.ts'
 import { SITUATIONS } from './protocols/situations.ts'
 import { WAYS } from './protocols/ways.ts'
 import { startWorld, type ProtocolWorld } from './protocols/world.ts'
@@ -24,7 +24,9 @@ describe.each(Object.entries(GROUPS))('with %s,', (_, cases) => {
 })
 
 test('each request has one reply', () => {
-  const replies = world.client.received.filter(({ topic }) => topic.startsWith('infer/reply/'))
+  const replies = world.client.received.filter(
+    (message) => message.topic.startsWith('infer/reply/') && isLast(message),
+  )
   const requests = CASES.reduce((sum, { simultaneous = 1 }) => sum + simultaneous, 0)
   expect(replies.length).toBe(requests)
 })

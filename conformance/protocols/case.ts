@@ -5,8 +5,9 @@ import type { RealServer } from './servers.ts'
 import type { SituationName } from './situations.ts'
 import type { WayName } from './ways.ts'
 
-/** A model server of the suite. `gateway` is the misbehaving upstream of the rig; `nothing` is a closed port. */
-export type ServerName = RealServer | 'gateway' | 'nothing'
+/** A model server of the suite: a real one, a misbehaving one of the rig, or `nothing`, a closed port. */
+export type ServerName =
+  RealServer | 'gateway' | 'openaiGateway' | 'generateGateway' | 'inferStreamGateway' | 'nothing'
 
 /** The options of an exposed model, without its address. */
 export type ModelOptions = Omit<NonNullable<ConfigInput['models']>[string], 'url'>
@@ -16,6 +17,8 @@ export interface TestedModel {
   readonly server: ServerName
   /** The name on the server. */
   readonly name: string
+  /** @default http */
+  readonly transport?: 'grpc'
   /** Distinguishes models that differ only in their options. */
   readonly label?: string
   readonly options?: ModelOptions
@@ -38,12 +41,16 @@ export interface ProtocolCase {
   readonly properties?: RequestProperties
   /** A version that the model has on its server. */
   readonly version?: string
-  /** Cancels the request after it was published. */
-  readonly isCancelled?: boolean
+  /** The gateway holds the call until the connector ends it, which the case proves. */
+  readonly holds?: boolean
+  /** Cancels the request after this number of parts. */
+  readonly cancelAfter?: number
   /** The server's own status, with `upstream_error`. */
   readonly status?: number
   /** The body of the reply. Checked in addition to the form of an error. */
   readonly reply?: BodyCheck
+  /** The parts of a streamed answer, before the reply that ends it. @default no stream */
+  readonly parts?: readonly BodyCheck[]
   /** User properties of the reply, in addition to `status` and `code`. */
   readonly user?: Readonly<Record<string, string>>
   /**
@@ -58,16 +65,18 @@ export interface ProtocolCase {
 /** Returns a function that names a model on a server; models with options need a label. */
 export function modelsOn(
   server: ServerName,
+  transport?: 'grpc',
 ): (name: string, label?: string, options?: ModelOptions) => TestedModel {
   return (name, label, options) => ({
     server,
     name,
+    ...(transport === undefined ? {} : { transport }),
     ...(label === undefined ? {} : { label }),
     ...(options === undefined ? {} : { options }),
   })
 }
 
 /** Returns the name under which the connector exposes a model. */
-export function exposedName({ server, name, label }: TestedModel): string {
-  return [server, name, label].filter((part) => part !== undefined).join('-')
+export function exposedName({ server, transport, name, label }: TestedModel): string {
+  return [server, transport, name, label].filter((part) => part !== undefined).join('-')
 }

@@ -2,9 +2,11 @@
 import { exposedName, type ProtocolCase } from './case.ts'
 import { CASES } from './rows.ts'
 import { GATEWAY_CASES } from './rows/gateway.ts'
+import { GRPC_GATEWAY_CASES } from './rows/grpc-gateway.ts'
+import { STREAM_GATEWAY_CASES } from './rows/stream-gateway.ts'
 import { SERVERS, type RealServer } from './servers.ts'
 import { resultOf, SITUATIONS, type SituationName } from './situations.ts'
-import { WAYS, type WayName } from './ways.ts'
+import { WAYS, type WayKind, type WayName } from './ways.ts'
 
 const SERVER_NAMES = Object.keys(SERVERS) as RealServer[]
 const WAY_NAMES = Object.keys(WAYS) as WayName[]
@@ -17,13 +19,14 @@ export function protocolsPage(): string {
 
 This page is for owners of models and for developers of clients. It lists what works with which model server, and what a
 client receives if a request fails. Each line is a test with the real server: KServe's Python server, Triton and
-MLServer.
+MLServer. KServe's OpenAI routes run there without vLLM, with a model that repeats words.
 
 ## Operations and servers
 
 ${table(['operation', 'body', 'protocol', ...SERVER_NAMES.map((name) => SERVERS[name])], WAY_NAMES.map(wayRow))}
 
-A cell without "yes" names what the server lacks, and what a client receives if it tries.
+A cell without "yes" names what the server lacks, and what a client receives if it tries. The last column has models
+with OpenAI routes only.
 
 ## Results
 
@@ -45,9 +48,17 @@ ${table(['protocol', 'request', ...SERVER_NAMES.map((name) => SERVERS[name])], e
 ## Faults of servers and gateways
 
 No real server has these faults on request, so a server of the tests has them. The result is the same for
-${listed([...new Set(GATEWAY_CASES.map(({ way }) => shortName(way)))])}.
+${listed(waysOf(GATEWAY_CASES))}.
 
-${table(['the connector receives', 'the client receives'], faultRows())}
+${table(['the connector receives', 'the client receives'], faultRows(GATEWAY_CASES))}
+
+For streams, the result is the same for ${listed(waysOf(STREAM_GATEWAY_CASES))}.
+
+${table(['the connector receives', 'the client receives'], faultRows(STREAM_GATEWAY_CASES))}
+
+Over gRPC, the result is the same for ${listed(waysOf(GRPC_GATEWAY_CASES))}.
+
+${table(['the connector receives', 'the client receives'], faultRows(GRPC_GATEWAY_CASES))}
 `
 }
 
@@ -67,6 +78,8 @@ function cellOf(way: WayName, server: RealServer): string {
   const absent = cases.find(({ absence }) => absence !== undefined)
   if (absent !== undefined) return `${absent.absence}: ${shownResult(absent)}`
   if (cases.some(({ situation }) => situation === 'answered')) return 'yes'
+  // The server has another protocol only, which has columns of its own.
+  if (server === 'openai' && WAYS[way].dialect !== 'OpenAI') return ''
   throw new Error(`No case proves whether ${server} has the way "${way}".`)
 }
 
@@ -110,9 +123,13 @@ function errorRows(): string[][] {
   ])
 }
 
-function faultRows(): string[][] {
+function waysOf(cases: readonly ProtocolCase[]): string[] {
+  return [...new Set(cases.map(({ way }) => shortName(way)))]
+}
+
+function faultRows(cases: readonly ProtocolCase[]): string[][] {
   const results = new Map<string, Set<string>>()
-  for (const each of GATEWAY_CASES) {
+  for (const each of cases) {
     results.set(each.what, (results.get(each.what) ?? new Set()).add(shownResult(each)))
   }
   return [...results].map(([what, shown]) => {
@@ -124,16 +141,21 @@ function faultRows(): string[][] {
 function shownResult({ situation, ...each }: ProtocolCase): string {
   const { code, status = each.status } = resultOf(situation)
   if (status === undefined) throw new Error(`The case of ${exposedName(each.model)} needs a status.`)
+  if (code === undefined) return 'the answer'
   return `${code === 'upstream_error' ? 'rejected' : `\`${code}\``} ${status}`
 }
 
 // The name of a way where the form distinguishes it from others with the same operation.
 function shortName(way: WayName): string {
-  const { operation, form, dialect } = WAYS[way]
-  const isOnly = WAY_NAMES.every(
-    (other) => other === way || WAYS[other].operation !== operation || WAYS[other].dialect !== dialect,
-  )
-  return isOnly ? `\`${operation}\` (${dialect})` : `\`${operation}\` (${dialect}, ${form})`
+  const { operation, form, dialect, transport } = WAYS[way]
+  const isOnly = WAY_NAMES.every((other) => other === way || !isSimilar(WAYS[other], WAYS[way]))
+  const protocol = transport === 'HTTP' ? dialect : `${dialect}, ${transport}`
+  return isOnly ? `\`${operation}\` (${protocol})` : `\`${operation}\` (${protocol}, ${form})`
+}
+
+function isSimilar(one: WayKind, other: WayKind): boolean {
+  const { operation, dialect, transport } = other
+  return one.operation === operation && one.dialect === dialect && one.transport === transport
 }
 
 function listed(names: readonly string[]): string {

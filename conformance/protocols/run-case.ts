@@ -26,20 +26,47 @@ async function ask(each: ProtocolCase, { client, openCalls }: ProtocolWorld): Pr
   const version = each.version === undefined ? '' : `@${each.version}`
   const path = `${CLIENT}/${exposedName(each.model)}${version}/${WAYS[each.way].operation}`
   const correlationData = randomBytes(12)
-  const asked = client.ask(`infer/request/${path}`, each.body ?? '', { ...each.properties, correlationData })
-  const isHeld = each.model.name === 'held'
-  if (isHeld) await expect.poll(openCalls).toBe(1)
-  if (each.isCancelled === true) await client.publish(`infer/cancel/${path}`, '', { correlationData })
-  const reply = await asked
-  if (isHeld) await expect.poll(openCalls).toBe(0)
-  expect(reply.topic).toBe(`infer/reply/${path}`)
+  const isReply = ({ properties }: Received): boolean =>
+    properties.correlationData?.equals(correlationData) === true
+  await client.publish(`infer/request/${path}`, each.body ?? '', { ...each.properties, correlationData })
+  if (each.holds === true) await expect.poll(openCalls).toBe(1)
+  if (each.cancelAfter !== undefined) {
+    const parts = (): Received[] => client.received.filter(isReply)
+    await expect.poll(() => parts().length, { interval: 5 }).toBeGreaterThanOrEqual(each.cancelAfter)
+    await client.publish(`infer/cancel/${path}`, '', { correlationData })
+  }
+  const reply = await client.wait((message) => isReply(message) && isLast(message), `reply to ${path}`)
+  if (each.holds === true) await expect.poll(openCalls).toBe(0)
+  const all = client.received.filter(isReply)
+  checkParts(each, all.slice(0, -1), reply)
+  expect(all.map(({ topic }) => topic)).toEqual(all.map(() => `infer/reply/${path}`))
   return reply
+}
+
+/** Whether a message is a whole answer or the end of a stream. */
+export function isLast({ user }: Received): boolean {
+  return user['seq'] === undefined || user['final'] === 'true'
+}
+
+function checkParts(
+  { parts = [], cancelAfter = 0 }: ProtocolCase,
+  received: Received[],
+  end: Received,
+): void {
+  expect(received.map(({ user }) => user['seq'])).toEqual(received.map((_, index) => String(index)))
+  if (received.length > 0) expect(end.user).toMatchObject({ seq: String(received.length), final: 'true' })
+  // More parts may arrive before the cancel message does.
+  if (cancelAfter === 0) expect(received.length).toBe(parts.length)
+  else expect(received.length).toBeGreaterThanOrEqual(cancelAfter)
+  for (const [index, check] of parts.entries()) checkBody(received[index]!.payload, check)
+  for (const { properties } of received) expect(properties.contentType).toBe('application/json')
 }
 
 // The addresses of servers and the paths of their files are in the log only.
 function checkSecrets({ model }: ProtocolCase, { payload }: Received, { urls }: ProtocolWorld): void {
   const text = payload.toString('latin1')
-  for (const secret of [new URL(urls[model.server]).host, tmpdir(), process.cwd(), 'site-packages']) {
+  const { http, grpc } = urls[model.server]
+  for (const secret of [new URL(http).host, new URL(grpc).host, tmpdir(), process.cwd(), 'site-packages']) {
     expect(text).not.toContain(secret)
   }
 }

@@ -29,9 +29,11 @@ export const SITUATIONS = {
     'The answer is not from a model server, or is malformed',
     'upstream_invalid_response',
   ),
+  interrupted: situation('A stream breaks after its first part', 'stream_interrupted'),
   tooLarge: situation('The answer is larger than the limit', 'response_too_large'),
   login: situation('A gateway or a service mesh rejects the connector', 'unauthorized_upstream'),
   noOperation: situation('The model does not have the operation', 'operation_not_supported'),
+  otherModel: situation('The body names another model than the topic', 'forbidden_model'),
   noModel: situation('No model of that name is exposed', 'model_not_found'),
   badBody: situation(
     'The body is empty or not a JSON object, or the length of its JSON part is wrong',

@@ -1,14 +1,18 @@
 // Starts the servers, a broker and a connector that exposes the models of all cases.
 import type { ConfigInput } from '@inferwire/connector'
 import { runConnector, type TestConnector } from '../fixtures/connector.ts'
+import { startKserveOpenai } from '../fixtures/kserve-openai.ts'
 import { startKserveServer } from '../fixtures/kserve-server.ts'
 import { startMlserver } from '../fixtures/mlserver.ts'
 import { startMosquitto } from '../fixtures/mosquitto.ts'
 import { TestClient } from '../fixtures/mqtt-client.ts'
+import type { PythonServer } from '../fixtures/python-server.ts'
 import { startTriton } from '../fixtures/triton-server.ts'
 import { Gate } from '../rig/answers.ts'
 import { NamedBehaviours } from '../rig/model-behaviours.ts'
+import { GrpcModelServer } from '../rig/grpc-model-server.ts'
 import { FakeModelServer } from '../rig/model-server.ts'
+import { StreamModelServer } from '../rig/stream-model-server.ts'
 import { exposedName, type ProtocolCase, type ServerName } from './case.ts'
 
 /** The client of all requests. */
@@ -18,9 +22,9 @@ export const CLIENT = 'cam7'
 export interface ProtocolWorld {
   readonly client: TestClient
   readonly running: TestConnector
-  /** Number of calls of the gateway's model `held` that are open. */
+  /** Number of calls that the gateway holds: of its model `held`, over gRPC of `hang`. */
   readonly openCalls: () => number
-  readonly urls: Readonly<Record<ServerName, string>>
+  readonly urls: Readonly<Record<ServerName, { readonly http: string; readonly grpc: string }>>
   stop(): Promise<void>
 }
 
@@ -33,19 +37,26 @@ const SETTINGS = {
 /** Starts everything; resolves when the model cards of all servers are published. */
 export async function startWorld(cases: readonly ProtocolCase[]): Promise<ProtocolWorld> {
   const gate = new Gate()
-  const [broker, kserve, triton, mlserver, gateway] = await Promise.all([
+  const [broker, kserve, triton, mlserver, openai, gateway, grpcGateway, streams] = await Promise.all([
     startMosquitto({ isInMemory: true }),
     startKserveServer(),
     startTriton(),
     startMlserver(),
+    startKserveOpenai(),
     FakeModelServer.start({ answer: gate.hold(new NamedBehaviours().answer, 'held') }),
+    GrpcModelServer.start(),
+    StreamModelServer.start(),
   ])
   const urls = {
-    kserve: kserve.url,
-    triton: triton.url,
-    mlserver: mlserver.url,
-    gateway: gateway.url,
-    nothing: 'http://127.0.0.1:1',
+    kserve: urlsOf(kserve),
+    triton: urlsOf(triton),
+    mlserver: urlsOf(mlserver),
+    openai: { http: openai.url, grpc: openai.url },
+    gateway: { http: gateway.url, grpc: grpcGateway.url },
+    openaiGateway: { http: `${streams.url}/openai`, grpc: streams.url },
+    generateGateway: { http: `${streams.url}/generate`, grpc: streams.url },
+    inferStreamGateway: { http: `${streams.url}/infer_stream`, grpc: streams.url },
+    nothing: { http: 'http://127.0.0.1:1', grpc: 'http://127.0.0.1:1' },
   }
   const models = modelsOf(cases, urls)
   const running = await runConnector({ broker: { url: broker.url }, models })
@@ -60,15 +71,27 @@ export async function startWorld(cases: readonly ProtocolCase[]): Promise<Protoc
   return {
     client,
     running,
-    openCalls: () => gate.open,
+    openCalls: () => gate.open + grpcGateway.openCalls('hang'),
     urls,
     stop: async () => {
       await client.close()
       await running.connector.stop()
-      await Promise.all([kserve.stop(), triton.stop(), mlserver.stop(), gateway.stop()])
+      await Promise.all([
+        kserve.stop(),
+        triton.stop(),
+        mlserver.stop(),
+        openai.stop(),
+        gateway.stop(),
+        grpcGateway.stop(),
+        streams.stop(),
+      ])
       await broker.stop()
     },
   }
+}
+
+function urlsOf({ url, grpcUrl }: PythonServer): { readonly http: string; readonly grpc: string } {
+  return { http: url, grpc: grpcUrl }
 }
 
 function modelsOf(
@@ -78,8 +101,15 @@ function modelsOf(
   const models: NonNullable<ConfigInput['models']> = {}
   for (const { model, situation } of cases) {
     if (situation === 'noModel') continue
-    const { server, name, options } = model
-    models[exposedName(model)] = { ...SETTINGS, url: urls[server], modelName: name, ...options }
+    const { server, transport = 'http', name, options } = model
+    const protocol = transport === 'grpc' ? { protocolVersion: 'grpc-v2' as const } : {}
+    models[exposedName(model)] = {
+      ...SETTINGS,
+      ...protocol,
+      url: urls[server][transport],
+      modelName: name,
+      ...options,
+    }
   }
   return models
 }

@@ -87,7 +87,8 @@ export const GATEWAY_CASES: readonly ProtocolCase[] = BODIES.flatMap(([way, requ
     way,
     situation: 'cancelled',
     what: 'nothing before the client cancels; the call is ended',
-    isCancelled: true,
+    holds: true,
+    cancelAfter: 0,
     ...request,
   },
   {
@@ -95,6 +96,7 @@ export const GATEWAY_CASES: readonly ProtocolCase[] = BODIES.flatMap(([way, requ
     way,
     situation: 'late',
     what: 'nothing before the deadline; the call is ended',
+    holds: true,
     ...request,
   },
   {

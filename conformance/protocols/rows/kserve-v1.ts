@@ -168,7 +168,7 @@ export const KSERVE_V1_CASES: readonly ProtocolCase[] = [
     situation: 'cancelled',
     what: 'a running call',
     body: instances(5_000),
-    isCancelled: true,
+    cancelAfter: 0,
   },
   {
     model: on('large', 'small', { limits: { responseBytesMax: 10_000 } }),

@@ -169,7 +169,7 @@ export const KSERVE_V2_CASES: readonly ProtocolCase[] = [
     situation: 'cancelled',
     what: 'a running call',
     ...binaryInput('x', [1], floats(5_000)),
-    isCancelled: true,
+    cancelAfter: 0,
   },
   {
     model: on('echo'),
@@ -192,7 +192,7 @@ export const KSERVE_V2_CASES: readonly ProtocolCase[] = [
     situation: 'cancelled',
     what: 'a running call',
     body: inputs(tensor('x', 'INT32', [5_000])),
-    isCancelled: true,
+    cancelAfter: 0,
   },
   {
     model: on('echo', 'small', { limits: { responseBytesMax: 10_000 } }),

@@ -198,7 +198,7 @@ export const MLSERVER_CASES: readonly ProtocolCase[] = [
     situation: 'cancelled',
     what: 'a running call',
     body: wait(5_000),
-    isCancelled: true,
+    cancelAfter: 0,
   },
   {
     model: on('echo', 'small', { limits: { responseBytesMax: 10_000 } }),

@@ -290,7 +290,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     situation: 'cancelled',
     what: 'a running call',
     body: wait(400),
-    isCancelled: true,
+    cancelAfter: 0,
   },
   {
     model: on('echo', 'small', { limits: { responseBytesMax: 10_000 } }),
