@@ -8,10 +8,10 @@ const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditio
 const unit = {
   // Long enough for a machine that compiles a control plane at the same time.
   testTimeout: 30_000,
-  // A thread starts with less CPU time than a process.
+  // Starting a thread takes less CPU time than starting a process.
   pool: 'threads' as const,
-  // While a test waits, it uses no core: one worker more than there are cores keeps all of them busy. By default vitest
-  // has one worker less than there are cores.
+  // A waiting test uses no core, so one worker more than there are cores keeps all cores busy. Vitest's default is one
+  // worker less than there are cores.
   maxWorkers: availableParallelism() + 1,
   sequence: { groupOrder: 0 },
 }
@@ -24,7 +24,8 @@ export default defineConfig({
         test: {
           ...unit,
           name: 'unit-isolated',
-          // Their tests replace timers and change tables of modules.
+          // The tests of these two packages replace timers and modify module-level tables, so each file needs its own
+          // environment.
           include: ['packages/{connector,dev}/src/**/*.test.ts'],
         },
       },
@@ -46,7 +47,7 @@ export default defineConfig({
           exclude: ['conformance/cluster*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 180_000,
-          // Real brokers and model servers share two cores: more files at once only makes them slower.
+          // Real brokers and model servers share two cores: running more files at once would only slow them down.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
@@ -56,7 +57,7 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: ['conformance/cluster*.test.ts'],
-          // Its addresses, ports and mounts are in a network namespace that no other process shares.
+          // The cluster's addresses, ports and mounts are in namespaces that no other process shares.
           pool: ownNetworkPool,
           // One cluster at a time.
           maxWorkers: 1,

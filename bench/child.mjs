@@ -12,7 +12,8 @@ const running = new Set()
  * @param {{ hasChannel?: boolean }} [options] with a channel, the returned `child` and the child's own `process` can
  *   exchange messages
  * @returns {{ child: import('node:child_process').ChildProcess, pid: number, exited: Promise<string>,
- *   stop: () => Promise<void>, logTail: () => string }} `exited` resolves to the reason for the end, and never rejects.
+ * stop: () => Promise<void>, logTail: () => string }} `exited` resolves to the reason why the child ended, and never
+ * rejects.
  */
 export function start(name, command, args, { hasChannel = false } = {}) {
   mkdirSync(join(BUILD, 'log'), { recursive: true })

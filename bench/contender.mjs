@@ -2,7 +2,7 @@
 import { join, relative } from 'node:path'
 import { BUILD, ROOT } from './paths.mjs'
 
-/** The contender with which the others are compared. */
+/** The contender with which all other contenders are compared. */
 export const YARDSTICK = 'c'
 
 const INFERWIRE =
@@ -10,15 +10,15 @@ const INFERWIRE =
   ' --model iris=http://127.0.0.1:{http_port},protocolVersion=v1 --admin-port {admin_port}'
 
 /**
- * Commands by name. The started process must do the work itself, because its CPU time and memory are measured. With
- * `{admin_port}` in the command, the time until `/readyz` returns 200 is measured as well.
+ * Commands by name. The started process must do the work itself, because its CPU time and memory are measured. If the
+ * command contains `{admin_port}`, the time until `/readyz` returns 200 is measured as well.
  */
 export const CONTENDERS = {
   [YARDSTICK]: `${relative(ROOT, join(BUILD, 'connector'))} 127.0.0.1 {mqtt_port} http://127.0.0.1:{http_port} 1`,
   inferwire: INFERWIRE,
 }
 
-/** Replaces `{mqtt_port}`, `{http_port}` and `{admin_port}`, and splits at blanks outside double quotes. */
+/** Replaces `{mqtt_port}`, `{http_port}` and `{admin_port}`, and splits the command at blanks outside double quotes. */
 export function commandLine(command, ports) {
   const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain)
   const [program, ...args] = words.map((word) =>

@@ -17,8 +17,8 @@ const READY_EVERY_MS = 5
  * @param {{ name: string, command: string }} contender
  * @param {{ inflight: number, bodyBytes: number }} scenario
  * @param {{ seconds: number, model: { port: number, pid: number } }} options
- * @returns the rate and latency of answers, CPU time per 1000 answers, memory, start times; `window`, the measured time
- *   in microseconds of the monotonic clock
+ * @returns the rate and latency of answers, CPU time per 1000 answers, memory, start times; `window`: start and end of
+ * the measured time, in microseconds of the monotonic clock
  */
 export async function measure(contender, scenario, { seconds, model }) {
   const broker = await startBroker()
@@ -64,7 +64,7 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
   } finally {
     clearTimeout(timer)
     giveUp.abort()
-    ended.catch(() => {}) // After the start, the connector ends on request, which is not an error.
+    ended.catch(() => {}) // From here on, an end is not an error: the connector is stopped on request.
   }
 }
 
@@ -115,7 +115,7 @@ async function load({ connector, broker, model, scenario, seconds }) {
     connectorCpuMs: round((spent('connector') / total) * 1000, 1),
     brokerCpuMs: round((spent('broker') / total) * 1000, 1),
     modelCpuMs: round((spent('model') / total) * 1000, 1),
-    // CPU time of other programs, because a busy machine invalidates the measurements.
+    // Cores that other programs use: a busy machine invalidates the measurements.
     otherCores: round(Math.max(0, (spent('machine') - ours) / (after.at - before.at)), 2),
     window: [windowFrom, monotonicUs()],
   }

@@ -14,7 +14,7 @@ export const USAGE = `Usage: npm run bench -- [options]
                            without BYTES a body has 200
   --contenders LIST        contenders to measure (default: all; known: ${Object.keys(CONTENDERS).join(', ')})
   --contender NAME=COMMAND another contender, or another command for a known one; may be given several times.
-                           In it: {mqtt_port}, {http_port}, {admin_port}
+                           Placeholders: {mqtt_port}, {http_port}, {admin_port}
   --write                  write the table to bench/RESULTS.md
   --no-build               use the existing build, without \`tsc -b\`
 `

@@ -1,4 +1,4 @@
-// Checks that the required programs are installed, and builds the programs in c/ and the packages.
+// Checks that the required programs are installed, and builds the packages and the programs in c/.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { output } from './child.mjs'
 import { BUILD, ROOT } from './paths.mjs'
 
-/** Required programs and headers, with their Debian packages. */
+/** Required programs and headers, and the Debian packages that contain them. */
 const NEEDS = [
   ['gcc', () => find('gcc') !== undefined],
   ['libmosquitto-dev', () => hasHeader('mosquitto.h')],
@@ -46,13 +46,15 @@ export async function build() {
   await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
 }
 
-/** Returns a program's path; Debian installs servers in folders that are not in a user's PATH. */
+/**
+ * Returns a program's path. Also searches the folders in which Debian installs servers, which are not in a user's PATH.
+ */
 export function find(program) {
   const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']
   return folders.map((folder) => join(folder, program)).find((path) => existsSync(path))
 }
 
-/** Describes the machine and the versions on one line. */
+/** Returns one line that describes the machine and the versions of the programs. */
 export function describeMachine({ withNginx = true } = {}) {
   const memoryKb = Number(/MemTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1])
   return [

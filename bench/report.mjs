@@ -19,7 +19,7 @@ const COLUMNS = [
 /** Measurements that are compared with the yardstick. */
 const COMPARED = COLUMNS.slice(0, 6)
 
-/** @param {object[]} runs as `measure` returns them, with `round`, `scenario` and `contender` (names) */
+/** @param {object[]} runs as `measure` returns them, plus `round` and the names `scenario` and `contender` */
 export function report(runs) {
   const parts = [absolute(runs)]
   const ratios = relative(runs)
@@ -103,7 +103,7 @@ function doubts(runs) {
   ]
 }
 
-// Groups runs in the order in which scenarios, and contenders within them, first appear.
+// Groups runs by scenario and contender, in the order in which these first appear.
 function groups(runs) {
   const scenarios = [...new Set(runs.map((run) => run.scenario))]
   const contenders = [...new Set(runs.map((run) => run.contender))]

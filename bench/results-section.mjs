@@ -17,7 +17,7 @@ export function replaceSection(file, name, text) {
   return isReplaced ? replaced : `${page.trimEnd()}\n\n${section}`
 }
 
-/** Returns the new page with the sections of the existing one. */
+/** Returns the new page with the sections of the existing page. */
 export function keepSections(file, page) {
   const sections = existsSync(file) ? (readFileSync(file, 'utf8').match(SECTION) ?? []) : []
   return [page, ...sections].join('\n')

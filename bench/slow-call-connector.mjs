@@ -35,7 +35,7 @@ export class SlowCallConnector {
     const ended = this.#process.exited.then((how) => {
       throw new Error(`the connector did not start: ${how}\n${this.#process.logTail()}`)
     })
-    ended.catch(() => {}) // After the start, the connector ends on request, which is not an error.
+    ended.catch(() => {}) // From here on, an end is not an error: the connector is stopped on request.
     await Promise.race([untilReady(adminPort, AbortSignal.timeout(START_MS)), ended])
   }
 

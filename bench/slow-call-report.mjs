@@ -33,7 +33,7 @@ function phaseTable(runs) {
         unanswered === requests ? '' : ms(maxMs),
         `${Math.min(...perSecond)}`,
         `${stalls(perSecond)} of ${perSecond.length}`,
-        // The open call does not count as missing.
+        // The open call does not count as unanswered.
         `${unansweredAtEnd - (phase === 'quiet' ? 0 : 1)}`,
         `${Object.values(errors).reduce((sum, count) => sum + count, 0)}`,
         `${unanswered}`,

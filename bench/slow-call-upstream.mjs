@@ -1,4 +1,5 @@
-// The model server of `npm run bench:slow`: returns each body at once, except for one request that stays open.
+// The model server of `npm run bench:slow`: returns the body of each request at once, except for one request that stays
+// open.
 import { createServer } from 'node:http'
 import { answerCalls } from './worker.mjs'
 

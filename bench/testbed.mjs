@@ -11,7 +11,7 @@ const UP_MS = 10_000
 
 /**
  * Starts a model server with a model "iris" that supports only V1. It answers every request with the same prediction,
- * so that a call costs one HTTP round trip. It does not wait for the end of a request's body.
+ * so that a call costs one HTTP round trip. It answers without waiting for the end of a request's body.
  * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
  */
 export async function startModel() {
@@ -26,7 +26,7 @@ export async function startModel() {
 }
 
 /**
- * Starts a broker without state. Every run starts a new broker, so that no earlier session is resumed.
+ * Starts a broker with no stored state. Every run starts a new broker, so that no earlier session is resumed.
  * @param {Record<string, number>} [settings] lines of mosquitto.conf that replace the benchmark's defaults
  */
 export async function startBroker(settings = {}) {
@@ -95,7 +95,7 @@ async function untilUp(name, port, server) {
   const ended = server.exited.then((how) => {
     throw new Error(`${name} on port ${port}: ${how}\n${server.logTail()}`)
   })
-  ended.catch(() => {}) // After the start, the server ends on request, which is not an error.
+  ended.catch(() => {}) // From here on, an end is not an error: the server is stopped on request.
   for (const deadline = Date.now() + UP_MS; Date.now() < deadline;) {
     if (await Promise.race([accepts(port), ended])) return
     await Promise.race([delay(5), ended])

@@ -31,7 +31,7 @@ export function startWorker(name, file, nodeArguments = []) {
   return { ...worker, call }
 }
 
-/** Answers calls from the parent process, and ends with it. */
+/** Answers calls from the parent process, and exits when the parent exits. */
 export function answerCalls(methods) {
   const answer = async ({ id, method, argument }) => {
     try {

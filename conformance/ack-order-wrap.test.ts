@@ -1,13 +1,13 @@
-// Mosquitto increments Packet Identifiers and does not skip those in use. After 65,535 further messages it reuses the
-// identifier of a long request, and the PUBACK of another message then deletes the request. In these tests, more than
-// 65,535 messages overtake a long request, and nothing is lost.
+// Mosquitto increments Packet Identifiers and does not skip those in use. When it has sent 65,535 messages after a long
+// request, it reuses the request's identifier, and the PUBACK of another message then deletes the request. In these
+// tests, more than 65,535 messages overtake a long request, and nothing is lost.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 
 const COUNT = 66_000
-// Only the Receive Maximum of the connector bounds the messages in flight.
+// With these settings, only the connector's Receive Maximum bounds the messages in flight.
 const UNBOUNDED = ['max_inflight_messages 0', 'max_inflight_bytes 0', 'max_queued_messages 0']
 
 let mosquitto: Mosquitto

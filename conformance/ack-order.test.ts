@@ -1,6 +1,6 @@
 // Tests the PUBACKs of requests that arrive after a slow request. Brokers handle the order of PUBACKs differently, so
-// there is a stand-in for each kind of broker, and a real Mosquitto. Tests the real session, or the whole connector if
-// duplicate detection matters.
+// there is a stand-in for each kind of broker, and a real Mosquitto. Tests the real session alone, or the whole
+// connector where duplicate detection matters.
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
@@ -75,7 +75,7 @@ test('a broker that delivers in batches continues after each batch, and is not t
   expect([broker.connections, application.warnings]).toEqual([1, []])
 })
 
-test('a message that the broker resends on the same connection is delivered to the application once', async () => {
+test('a message that the broker resends on the same connection is delivered to the application only once', async () => {
   const { broker, application, close } = await arrange({ mode: 'each' }, { ackOrder: 'strict' })
   closers.push(close)
   broker.publish('slow')
@@ -92,7 +92,7 @@ test('a message that the broker resends on the same connection is delivered to t
 describe('a broker that reuses Packet Identifiers in flight', () => {
   const identifiers = { count: 63, distanceMax: 32 }
 
-  test('receives no further PUBACKs before it can reuse an identifier, if the request cannot be put in safekeeping', async () => {
+  test('receives no further PUBACKs before it can reuse the identifier of a request that cannot be put in safekeeping', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -213,7 +213,7 @@ describe.concurrent('a broker that falls silent', () => {
     await close()
   })
 
-  test('causes one warning and no second call of the model', async ({ expect }) => {
+  test('causes one warning, and the model is not called again', async ({ expect }) => {
     const broker = await OrderingBroker.start({ mode: 'drops', window: 32 })
     const upstream = await FakeModelServer.start()
     const { connector, log } = await runConnector({

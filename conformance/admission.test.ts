@@ -125,7 +125,7 @@ describe('a repeated request', () => {
     },
   )
 
-  test("is a separate request if its client or body differs or it has no id, and no client receives another client's answer", async () => {
+  test("is a separate request if its client or body differs, or if it has no id; no client receives another client's answer", async () => {
     await run({ iris: {} })
     const payload = body()
     const other = body()
@@ -155,7 +155,7 @@ describe('a repeated request', () => {
     expect(new Set(repliesWith('errors').map(({ user }) => user['status']))).toEqual(new Set(['400']))
   })
 
-  test('is answered from memory or with maybe_executed if the model has repeatable: false', async () => {
+  test('for a model with repeatable: false, is answered from memory or with maybe_executed', async () => {
     await run({ 'once-reset': { repeatable: false }, iris: { repeatable: false } })
     const payload = body()
     const correlationData = Buffer.from('once')
@@ -176,7 +176,7 @@ describe('a repeated request', () => {
     expect(callsWith(payload)).toBe(2)
   })
 
-  test('is not executed twice when it is redelivered after a lost connection, with or without an id', async () => {
+  test('with or without an id, is not executed twice when it is redelivered after a lost connection', async () => {
     const payloads = { named: body(), nameless: body() }
     const connector = await run({ 'slow-1000': {} })
     const before = client.received.length
@@ -313,7 +313,7 @@ describe('a cancel message', () => {
 })
 
 describe('limits', () => {
-  test('a client above its limit of requests in flight receives an error at once', async () => {
+  test('a client that exceeds its limit of requests in flight receives an error at once', async () => {
     await run({ 'slow-500': {} }, { limits: { client: { inFlightMax: 3 } } })
     const replies = await Promise.all([...Array.from({ length: 6 }, () => askSlow('loud')), askSlow('quiet')])
     const refused = replies.filter(({ user }) => user['code'] === 'overloaded')
@@ -322,7 +322,7 @@ describe('limits', () => {
     expect(replies.at(-1)!.user['status']).toBe('200')
   })
 
-  test('a rate limit allows the requests of one second as a burst', async () => {
+  test('a rate limit allows a burst as large as the number of requests per second', async () => {
     await run({ iris: {} }, { limits: { client: { requestsPerSecond: 5 } } })
     const replies = await Promise.all(
       Array.from({ length: 20 }, () => client.ask('infer/request/fast/iris/predict', body())),
@@ -336,7 +336,7 @@ describe('limits', () => {
     await run({ 'slow-20': { limits: { concurrency: 4, queueDepthMax: 200 } } })
     const loud = await TestClient.connect(broker.url)
     let isOver = false
-    // The capacity is 200 requests per second; this client alone sends about ten times as many.
+    // The model's capacity is 200 requests per second; this client alone sends about ten times as many.
     const flood = (async () => {
       while (!isOver) {
         for (let count = 0; count < 20; count++) {
@@ -364,7 +364,7 @@ describe('limits', () => {
   }, 60_000)
 })
 
-test('connectors of one group share the requests: each request is executed once, and each connector receives some', async () => {
+test('connectors of one group share the requests: each request is executed only once, and each connector receives some of them', async () => {
   const share = { broker: { url: broker.url, share: 'group' } }
   const replicas = [await run({ iris: {} }, share), await run({ iris: {} }, share)]
   const payloads = Array.from({ length: 40 }, body)

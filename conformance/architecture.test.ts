@@ -1,4 +1,5 @@
-// Checks the sources against the imports that ARCHITECTURE.md allows, and further rules about packages and rooms.
+// Checks the sources against the imports that ARCHITECTURE.md allows, and against further rules about packages and
+// rooms.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dialectNames } from '@inferwire/protocol'
 import { describe, expect, test } from 'vitest'
@@ -50,7 +51,7 @@ describe('the sources', () => {
     expect(checked.imports).toBeGreaterThanOrEqual(200)
   })
 
-  test('contain the names of dialects only in the files that define them', () => {
+  test('contain the names of dialects only in the files that define the dialects', () => {
     const speaking = sources().filter(({ path }) =>
       /^packages\/(?:protocol|connector|client|cli)\//.test(path),
     )
@@ -60,7 +61,7 @@ describe('the sources', () => {
       new RegExp(`(['"\`])(?:${names})\\1|/(?:${names})/`).test(text),
     )
     expect(naming.map(({ path }) => path).sort()).toEqual([
-      // These two files contain the version of Traefik's API.
+      // In these two files, the names are versions of Traefik's API.
       'packages/cli/src/commands/manifests.ts',
       'packages/cli/src/manifests/manifest-flags.ts',
       'packages/protocol/src/dialect/openai.ts',

@@ -1,5 +1,5 @@
-// Tests faulty input from clients, model servers and brokers: each fault results in an error with its code, and the
-// process survives.
+// Tests faulty input from clients, model servers and brokers: each fault results in an error with a specific code, and
+// the process survives.
 import { aclText } from '@inferwire/mosquitto'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -215,7 +215,7 @@ describe('an MQTT user other than the client in the topic', () => {
     const unknown = await alice.ask('infer/request/alice/secreu/predict', BODY)
     expectProblem(secret, 'model_not_found', 404)
     expect(secret.payload.toString()).toBe(unknown.payload.toString().replaceAll('secreu', 'secret'))
-    // An unsupported operation must not reveal that the model exists either.
+    // Even a request with an unsupported operation must not reveal that the model exists.
     const operation = await alice.ask('infer/request/alice/secret/nonsense', BODY)
     expect(operation.payload.toString()).toBe(secret.payload.toString())
     expect(upstream.calls('secret')).toBe(0)
@@ -303,7 +303,7 @@ describe('a faulty model server', () => {
     ['plain500', '500', 'upstream_error', 'Internal Server Error'],
     ['error200', '500', 'upstream_error', '{"error":"boom"}'],
     ['batcher200', '500', 'upstream_error', '{"message":"boom","batchId":"","predictions":null}'],
-  ])('the error body of the model %s is forwarded unchanged', async (model, status, code, body) => {
+  ])('the error body from the model %s is forwarded unchanged', async (model, status, code, body) => {
     const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
     expect(reply.user).toMatchObject({ status, code })
     expect(reply.payload.toString()).toBe(body)
@@ -313,7 +313,7 @@ describe('a faulty model server', () => {
     ['notready', { error: 'Model with name notready is not ready.' }],
     ['retry-after', { error: 'busy', retry_after_ms: 2_000 }],
   ])(
-    'the error reply for the model %s has the body that the contract defines, and contains the text of the server',
+    "the error reply for the model %s has the body that the contract defines, and contains the server's text",
     async (model, body) => {
       const reply = await alice.ask(`infer/request/alice/${model}/predict`, BODY)
       expect(reply.user).toMatchObject({ status: '503', code: 'model_not_ready' })
@@ -328,7 +328,7 @@ describe('a faulty model server', () => {
 
 describe('requests without a reply address', () => {
   test.each(['infer/request/', 'infer/request//iris/predict'])(
-    'are acknowledged, counted and logged on the topic "%s"',
+    'on the topic "%s" are acknowledged, counted and logged',
     async (topic) => {
       const connectorClient = await TestClient.connect(broker.url, {
         username: 'alice',
@@ -355,7 +355,7 @@ describe('requests without a reply address', () => {
 })
 
 describe('secrets', () => {
-  test('the password for the broker is in neither the metrics nor the log of the connector', async () => {
+  test("the broker password is in neither the connector's metrics nor its log", async () => {
     const metrics = await (await fetch(`${running.connector.adminUrl}/metrics`)).text()
     const { log } = running
     for (const text of [metrics, ...log]) expect(text).not.toContain(USERS.inferwire)

@@ -51,7 +51,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
     ],
   })
   closing.push(() => edge.stop())
-  // Retained messages of the central broker arrive when the bridge is connected.
+  // The arrival of a retained message of the central broker shows that the bridge is connected.
   const probe = await TestClient.connect(edge.url)
   await probe.subscribe('infer/status/#')
   await probe.wait(({ topic }) => topic.startsWith('infer/status/'), 'status over the bridge')
@@ -84,7 +84,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     expect(upstream.calls('iris')).toBe(calls + 2)
   })
 
-  test('receive the errors of the connector with their codes, and the errors of the model server', async () => {
+  test("receive the connector's errors with their codes, and the model server's errors", async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())

@@ -76,7 +76,7 @@ function send(socket: Socket, packet: Packet): void {
 
 const CONNACK: Packet = { cmd: 'connack', reasonCode: 0, sessionPresent: false }
 
-test('a wrong password is logged with its remedy, and the corrected password is used without a restart', async () => {
+test('a wrong password is logged with a remedy, and the corrected password is used without a restart', async () => {
   const broker = await startMosquitto({ users: { inferwire: 'right' } })
   closers.push(() => broker.stop())
   const passwordFile = `${tempFolder('password')}/password`
@@ -93,7 +93,7 @@ test('a wrong password is logged with its remedy, and the corrected password is 
   expect(log.join('')).not.toContain('wrong')
 })
 
-test('the log contains the address and the reason if no broker listens at the address', async () => {
+test('if no broker listens at the configured address, the log contains the address and the reason', async () => {
   const { connector, log } = await startUnready({ url: 'mqtt://127.0.0.1:1' })
   await expect.poll(() => log.some((line) => line.includes('session_unavailable'))).toBe(true)
   const { status, text } = await readiness(connector)
@@ -193,7 +193,7 @@ const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-g
   .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))
   .find((file) => existsSync(file))
 
-test('requests are answered on a broker that rejects the subscription to cancel messages, and the log contains the missing rule', async () => {
+test('on a broker that rejects the subscription to cancel messages, requests are answered, and the log contains the missing rule', async () => {
   if (DYNAMIC_SECURITY === undefined) {
     throw new Error(
       "The test needs Mosquitto's plugin mosquitto_dynamic_security.so: it is in the package mosquitto.",
@@ -276,7 +276,7 @@ test('repeated restarts of the broker are not mistaken for a takeover', async ()
   ).toEqual([])
 })
 
-test('an answer that exceeds the Maximum Packet Size of the broker becomes an error with a code', async () => {
+test("an answer that exceeds the broker's Maximum Packet Size is replaced by an error with a code", async () => {
   const broker = await startMosquitto({ config: ['max_packet_size 1500'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -296,7 +296,7 @@ test('an answer that exceeds the Maximum Packet Size of the broker becomes an er
   expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
 })
 
-test('the connector answers on a Mosquitto without retained messages, and logs that they are not available', async () => {
+test('on a Mosquitto that does not support retained messages, the connector answers, and logs that they are not available', async () => {
   const broker = await startMosquitto({ config: ['retain_available false'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -313,7 +313,7 @@ test('the connector answers on a Mosquitto without retained messages, and logs t
   const reply = await client.ask('infer/request/cam7/echo/predict', '{"instances":[1]}')
   expect(reply.user['status']).toBe('200')
   expect(log.filter((line) => line.includes('"retain_unavailable"'))).toHaveLength(1)
-  // A subscribed client still receives the card.
+  // A client that is already subscribed still receives the card.
   await client.wait(({ topic }) => topic === 'infer/models/echo', 'the card')
   const late = await TestClient.connect(broker.url)
   closers.push(() => late.close())
@@ -323,7 +323,7 @@ test('the connector answers on a Mosquitto without retained messages, and logs t
   expect(late.received.filter(({ topic }) => topic.startsWith('infer/models/'))).toEqual([])
 })
 
-test('broker.share on a broker that does not support shared subscriptions prevents the connector from becoming ready', async () => {
+test('if broker.share is set on a broker without shared subscriptions, the connector does not become ready', async () => {
   const noShare = { ...CONNACK, properties: { sharedSubscriptionAvailable: false } } as Packet
   const url = await startStandIn((packet, socket) => {
     if (packet.cmd === 'connect') send(socket, noShare)

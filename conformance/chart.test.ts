@@ -272,7 +272,7 @@ test('the chart accepts null for lists and maps that are empty by default', asyn
   expect(template.spec['tolerations']).toHaveLength(2)
 })
 
-test("the chart sets the StorageClass of the broker's volume, and the pull secrets of the broker's pod", async () => {
+test("the chart sets the StorageClass of the broker's volume, and the pull Secrets of its pod", async () => {
   const values = { storageClassName: 'fast', imagePullSecrets: [{ name: 'registry' }] }
   const objects = await rendered({ mosquitto: values })
   expect(only(objects, 'PersistentVolumeClaim')['spec']).toMatchObject({ storageClassName: 'fast' })
@@ -331,7 +331,7 @@ describe('the settings that helm create generates', () => {
     ])
   })
 
-  test('include a memory limit from which heap and queues are derived', async () => {
+  test('include a memory limit from which the limits of heap and queues are derived', async () => {
     const objects = await rendered({ ...POD, mosquitto: POD })
     const [container] = specOf(objects, 'StatefulSet').template.spec['containers'] as { env: unknown }[]
     expect(container!.env).toContainEqual({
@@ -450,12 +450,12 @@ describe('files that the configuration names', () => {
   })
 })
 
-test('the chart accepts any key in the example of a model', async () => {
+test("the chart accepts any key in a model's example", async () => {
   const example = { body: { instances: [{ imageFile: 'x.png' }] } }
   await rendered({ config: { models: { m: { url: 'http://m', example } } } })
 })
 
-// The chart writes the keys of the configuration in a different order.
+// The chart writes the configuration's keys in another order than the generator.
 function comparable(objects: readonly KubernetesObject[]): unknown[] {
   return sorted(objects).map((object) => {
     const text = at(object['data'], 'inferwire.yaml')

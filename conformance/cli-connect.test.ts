@@ -99,7 +99,7 @@ describe('stopping', () => {
     await answer
   })
 
-  test('the connector also stops while the broker is unreachable', async () => {
+  test('the connector stops even while the broker is unreachable', async () => {
     const connector = startInferwire([
       'connect',
       '--broker',
@@ -243,7 +243,7 @@ describe('commands without a broker', () => {
     expect((await inferwire(['config', 'check', '-c', file])).code).toBe(78)
   })
 
-  test('topics explain prints the route of a request, and exits with 65 if there is none', async () => {
+  test('topics explain prints the route of a request, and exits with 65 if there is no route', async () => {
     const file = join(folder, 'topics.yaml')
     writeFileSync(file, JSON.stringify({ root: 'plant', models: { iris: { url, protocolVersion: 'v1' } } }))
     const good = await inferwire(['topics', 'explain', 'plant/request/cam7/iris/predict/42', '-c', file])
@@ -254,7 +254,7 @@ describe('commands without a broker', () => {
     expect({ good: good.code, bad: bad.code }).toEqual({ good: 0, bad: 65 })
   })
 
-  test('help is printed on standard output and begins with examples, also with -h', async () => {
+  test('help is printed on standard output and begins with examples, even with -h', async () => {
     for (const argv of [
       ['--help'],
       ['infer', '--help'],

@@ -68,7 +68,7 @@ describe('infer', () => {
     expect(`${bytes.stdout}\n`).toBe(stdout)
   })
 
-  test('takes the body from a file, and from standard input', async () => {
+  test('reads the body from a file or from standard input', async () => {
     const file = join(folder, 'request.json')
     writeFileSync(file, BODY)
     const fromFile = await inferwire(['infer', 'iris', '-f', file, ...at])

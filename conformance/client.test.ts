@@ -171,7 +171,7 @@ test('requests that are made while the broker is unreachable are sent later; aft
   expect((await pending).json()).toEqual(BODY)
 })
 
-test('without a subscriber a request fails with no_connector at once; with waitForConnector it waits for a connector', async () => {
+test('if there is no subscriber, a request fails with no_connector at once; with waitForConnector it waits for a connector', async () => {
   const client = await open()
   const error = await failureOf(client.infer('iris', BODY))
   expect(error).toMatchObject({ code: 'no_connector', retryable: true, status: undefined })
@@ -213,7 +213,7 @@ test('the broker’s Receive Maximum and Maximum Packet Size are respected', asy
   expect((await Promise.all(many)).every(({ attempts }) => attempts === 1)).toBe(true)
 })
 
-test('on MQTT 3.1.1 a packet that the broker rejects does not block others, and the error names the size of the packet', async () => {
+test('on MQTT 3.1.1, a packet that the broker rejects does not block other packets, and the error names its size', async () => {
   const narrow = await startMosquitto({ config: ['max_packet_size 5000'] })
   cleanUps.push(() => narrow.stop())
   await respond(echo, narrow.url)
@@ -225,7 +225,7 @@ test('on MQTT 3.1.1 a packet that the broker rejects does not block others, and 
   expect(error.message).toMatch(/does not accept packets of that size: .* its 5\d{3} bytes/)
 })
 
-test('Nagle’s algorithm is disabled on the real socket, also after a reconnect', async () => {
+test('Nagle’s algorithm is disabled on the real socket, even after a reconnect', async () => {
   const spy = vi.spyOn(Socket.prototype, 'setNoDelay')
   try {
     const client = await open()

@@ -196,7 +196,7 @@ describe("the connector's ServiceAccount", () => {
     expect(await Promise.all(attempts.map(outcome))).toEqual(attempts.map(() => 403))
   })
 
-  test('provides no token to the pods of the connector', async () => {
+  test("gives the connector's pods no token", async () => {
     const { spec } = await cluster.api.get('/apis/apps/v1/namespaces/inferwire/statefulsets/inferwire')
     expect(spec.template.spec.automountServiceAccountToken).toBe(false)
   })

@@ -28,7 +28,7 @@ afterAll(async () => {
 })
 
 describe('a memory limit', () => {
-  // The command exits by itself if there is no limit.
+  // A command that uses 128 MB, and exits by itself if there is no limit.
   const GREEDY = 'head -c 128M /dev/zero | tail -n 1 > /dev/null'
 
   test('is enforced if this machine has control groups, and is visible to the program', async () => {

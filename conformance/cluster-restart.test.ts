@@ -40,7 +40,7 @@ test('a model that is added to the ConfigMap is exposed without a restart', asyn
   const before = await connectorPod()
   const client = await TestClient.connect(OUTSIDE, ALICE)
   await client.subscribe('infer/models/#')
-  // In these tests, KServe's server has this model in addition to iris. It returns its input.
+  // In these tests, KServe's server has this model in addition to iris. The model returns its input.
   const path = '/api/v1/namespaces/inferwire/configmaps/inferwire-config'
   const { data } = await cluster.api.get(path)
   const text = (data['inferwire.yaml'] as string).replace(
@@ -83,7 +83,7 @@ describe('under load from outside', () => {
     expect(raw).toMatchObject({ unanswered: 0 })
   })
 
-  test('a crash of the broker loses no request of the SDK, and only the requests in flight of a raw client', async () => {
+  test("a crash of the broker loses none of the SDK's requests, and only those of a raw client that are in flight", async () => {
     const raw = await underLoad('kill -9 of the broker', async () => {
       // The crash deletes the sessions that were created after the last save, with the replies in them.
       await delay(SAVED_AFTER_MS)
@@ -97,7 +97,7 @@ describe('under load from outside', () => {
     expect(raw.unanswered).toBeLessThan(PER_SECOND)
   })
 
-  test('a changed password file takes effect and no request is lost: added users can log in, removed users cannot', async () => {
+  test('a changed password file takes effect (added users can log in, removed users cannot), and no request is lost', async () => {
     // These are the commands of the guide for a ConfigMap. The last chapter of the guide moved the file to a Secret.
     const page = readFileSync(join(ROOT, GUIDE), 'utf8')
     const [apply, restart] = [
@@ -137,7 +137,7 @@ describe('under load from outside', () => {
 })
 
 test('Traefik adds less than a millisecond to a round trip', async () => {
-  // Both routes include the replacement for kube-proxy, because Traefik connects to the Service too.
+  // Both routes include the stand-in for kube-proxy, because Traefik connects to the Service too.
   const { spec } = await cluster.api.get('/api/v1/namespaces/mosquitto/services/mosquitto')
   const pods = await cluster.api.get('/api/v1/namespaces/traefik/pods')
   const traefik = pods.items.find(({ metadata }: KubeObject) => metadata.deletionTimestamp === undefined)

@@ -1,5 +1,5 @@
-// Executes the guide in a cluster with a real control plane, Traefik and Mosquitto, and replacements for the programs
-// of a node.
+// Executes the guide in a cluster with a real control plane, Traefik and Mosquitto, and stand-ins for the programs of a
+// node.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

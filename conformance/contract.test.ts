@@ -60,7 +60,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await broker.close()
   })
 
-  test('a reply on the Response Topic has the unchanged body of the answer, and the status', async () => {
+  test("a reply on the Response Topic contains the answer's body unchanged, and the status", async () => {
     const correlationData = Buffer.from([0x00, 0xff, 0x00, 0x80, 0x0a])
     const reply = await client.ask('infer/request/cam7/iris/predict', BODY, {
       responseTopic: 'infer/reply/cam7/here/please',
@@ -168,7 +168,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await many.close()
   })
 
-  test('infer, metadata, ready, explain and the default operation are executed', async () => {
+  test('the operations infer, metadata, ready and explain and the default operation are executed', async () => {
     const infer = await client.ask('infer/request/cam7/iris/infer', '{"inputs":[]}')
     expect(infer.json()).toMatchObject({ model_name: 'iris', outputs: [{ data: [digest('{"inputs":[]}')] }] })
     const byDefault = await client.ask('infer/request/cam7/iris', '{"inputs":[1]}')
@@ -196,7 +196,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(paths).toContain('/v2/models/two/infer')
   })
 
-  test('binary tensors are sent with the length of their JSON part', async () => {
+  test('binary tensors are forwarded with the length of the JSON part', async () => {
     const body = Buffer.concat([Buffer.from('{"inputs":[]}'), Buffer.from([0, 1, 255])])
     await client.ask('infer/request/cam7/iris/infer', body, {
       contentType: 'application/octet-stream',
@@ -208,7 +208,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     expect(seen.body).toEqual(body)
   })
 
-  test('binary tensors without a Content Type are recognized by the length of their JSON part', async () => {
+  test('without a Content Type, binary tensors are recognized by the length of the JSON part', async () => {
     const body = Buffer.concat([Buffer.from('{"inputs":[]}'), Buffer.from([0, 1, 255])])
     const userProperties = { 'inference-header-content-length': '13' }
     await client.ask('infer/request/cam7/iris/infer', body, { userProperties })

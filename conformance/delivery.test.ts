@@ -107,7 +107,7 @@ test('200 requests in flight each receive their own answer after a kill -9 and a
   load.close()
 }, 180_000)
 
-test('a request is acknowledged after the broker acknowledges its reply, in arrival order, on the connection that delivered it', async () => {
+test('requests are acknowledged in arrival order, each after the broker has acknowledged its reply, on the connection that delivered it', async () => {
   const load = await startLoad('slow-30')
   await startConnector()
   // While the broker's PUBACKs for replies are held back, no request may be acknowledged.

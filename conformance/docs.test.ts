@@ -77,13 +77,13 @@ describe('commands', () => {
   })
 })
 
-test('the access rules in the guide equal the generated rules for requests, replies and cancels', () => {
+test("the guide's access rules for requests, replies and cancels are the generated rules", () => {
   const printed = marked('acl').map(({ page, text }) => [page, text.trimEnd()])
   const made = aclText().trimEnd()
   expect(printed).toEqual([['docs/guides/connect-to-your-broker.md', made]])
 })
 
-test('mosquitto.conf in the guide has the values of the shipped broker with a memory limit of 512 MiB', () => {
+test('mosquitto.conf in the guide has the values that the shipped broker has with a memory limit of 512 MiB', () => {
   const shipped = new Map(
     settings(readFileSync(join(ROOT, 'charts/inferwire/files/mosquitto-2.0.conf'), 'utf8')),
   )
@@ -165,7 +165,7 @@ describe('with a running `npm start`', () => {
       expect(ended).toMatchObject({ code: 0, stderr: '' })
       return
     }
-    // Uses the command of this checkout directly: npx would find the same command, but more slowly.
+    // Runs this checkout's command directly: npx would run the same command, but starts more slowly.
     const line = withPort(text).replaceAll(/^npx inferwire /gm, `'${process.execPath}' '${INFERWIRE}' `)
     const env = { INFERWIRE_BROKER_URL: `mqtt://127.0.0.1:${mqttPort}` }
     const ended = await shell(`set -e\n${line}`, { cwd: ROOT, env })

@@ -1,5 +1,5 @@
 // Tests the extension points on a real Mosquitto: a router for other topics, and an endpoint with multi-part answers.
-// Each is one file in extensions/, and requires no change to the connector.
+// Each of the two is one file in extensions/, and requires no change to the connector.
 import { createLog, loadConfig } from '@inferwire/connector'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { ModelGate } from '../packages/connector/src/admission/index.ts'
@@ -132,7 +132,7 @@ test('a stream that fails ends with its error', async () => {
   expect(seen().at(-1)).toEqual([expect.stringContaining('"stream_interrupted"'), '1', 'true', '502'])
 })
 
-test('a part above the Maximum Packet Size of the broker ends the stream with response_too_large', async () => {
+test("a part that exceeds the broker's Maximum Packet Size ends the stream with response_too_large", async () => {
   await start()
   await ask(REQUEST, { to: 5, bytes: 6_000 })
   expect(seen().at(-1)).toEqual([
@@ -158,7 +158,7 @@ test('a router for other topics receives requests from its subscription, and ans
   await ask(REQUEST, { to: 0 }, ({ topic }) => topic.startsWith('infer/reply/'))
 })
 
-test('a route whose reply topic matches a subscription of the connector causes no loop', async () => {
+test("a route whose reply topic matches one of the connector's own subscriptions causes no loop", async () => {
   await start('features')
   await client.publish('plant/line1/features', '{"to":0}', { correlationData })
   await expect.poll(() => log.filter((line) => line.includes('reply_loop'))).toHaveLength(1)

@@ -48,7 +48,7 @@ describe('the Dockerfile', () => {
   })
 })
 
-describe('the image that the steps of the Dockerfile build', () => {
+describe("the image built from the Dockerfile's steps", () => {
   let image: string
   let node: string
 
@@ -87,7 +87,7 @@ describe('the image that the steps of the Dockerfile build', () => {
     ])
   })
 
-  test('contains third-party packages in the versions of the lock file, and lists all of them in its SBOM', () => {
+  test("contains the lock file's versions of third-party packages, and lists all of these packages in its SBOM", () => {
     const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { version?: string; resolved?: string }>
     }
@@ -114,7 +114,7 @@ describe('the image that the steps of the Dockerfile build', () => {
     expect(installed.filter(({ name, version }) => !listed.includes(`${name}@${version}`))).toEqual([])
   })
 
-  test('suggests what to install for the command dev', async () => {
+  test('suggests what to install for the dev command', async () => {
     const ended = await run(node, [join(image, 'node_modules/inferwire/bin/inferwire.js'), 'dev'])
     expect(ended.code).toBe(69)
     expect(ended.stderr).toContain('npm install @inferwire/dev')

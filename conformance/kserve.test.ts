@@ -48,7 +48,7 @@ const IRIS_V2 = JSON.stringify({
   ],
 })
 
-test('the KServe Python server gives the same answers through the connector as directly', async () => {
+test("KServe's Python server gives the same answers through the connector as over HTTP", async () => {
   const calls = [
     ['iris/predict', 'POST', '/v1/models/iris:predict', IRIS_V1],
     ['iris/infer', 'POST', '/v2/models/iris/infer', IRIS_V2],
@@ -76,7 +76,7 @@ test('the KServe Python server gives the same answers through the connector as d
   expect(predicted.json()).toEqual({ predictions: [0, 2] })
 })
 
-test('binary tensors are returned as binary', async () => {
+test('binary tensors are returned as binary data', async () => {
   const tensor = Buffer.from(Float32Array.from([1.5, Number.NaN, -2, 0]).buffer)
   const header = JSON.stringify({
     id: 'b1',
@@ -132,7 +132,7 @@ test('the model receives the bytes of a listed content type, and no others', asy
   expect(card).toMatchObject({ content_types: ['image/jpeg', 'application/octet-stream', 'text/csv'] })
 })
 
-test('the cards contain the metadata from KServe', () => {
+test("the model cards contain KServe's metadata", () => {
   const card = client.received.find(({ topic }) => topic === 'infer/models/iris')!.json()
   expect(card).toMatchObject({
     protocol_versions: ['v2', 'v1'],

@@ -50,7 +50,7 @@ const callsOf = (model: string): readonly string[] => upstream.bodies(model)
 const repliesOn = (topic: string): string[] =>
   client.received.filter((message) => message.topic === topic).map(({ payload }) => payload.toString())
 
-/** Publishes `count` requests, 500 at a time, and resolves when each has its answer. */
+/** Publishes `count` requests, 500 at a time, and resolves when all of them are answered. */
 async function askMany(model: string, count: number): Promise<void> {
   const load: MqttClient = await connectAsync(broker.url, { protocolVersion: 4 })
   await load.subscribeAsync('infer/reply/load/#', { qos: 0 })
@@ -137,7 +137,7 @@ async function askOnce(model: string, from: number, count: number): Promise<void
   }
 }
 
-test('a lane answers each request of its model once, although two sessions receive it', async () => {
+test('a lane answers each request of its model only once, although two sessions receive the request', async () => {
   const running = await run({ 'lane-once': { lane: true, versions: [] }, other: {} })
   await laneReady(running)
   await askOnce('lane-once', 0, 50)
@@ -149,7 +149,7 @@ test('a lane answers each request of its model once, although two sessions recei
   expect(running.log.filter((line) => line.includes('lane_ready'))).toHaveLength(1)
 })
 
-test('requests that waited for a connector are delivered to both sessions, and answered once', async () => {
+test('requests that waited for a connector are delivered to both sessions, and answered only once', async () => {
   const models = { 'lane-backlog': { lane: true } }
   const first = await run(models, 'backlog')
   await laneReady(first)

@@ -84,7 +84,7 @@ describe('the files in resources/', () => {
     ],
     ['mosquitto-2.1', { version: '2.1' }, []],
   ] as const)(
-    'overlays/%s is the output of the generator with the option of the overlay',
+    "overlays/%s is the output of the generator with the overlay's option",
     async (name, broker, kept) => {
       const built = await run(kubernetesClient('kubectl'), [
         'kustomize',
@@ -152,7 +152,7 @@ describe('the objects', () => {
     }
   })
 
-  test.each([undefined, TLS])('contain a configuration that Mosquitto accepts, with TLS: %j', async (tls) => {
+  test.each([undefined, TLS])('contain a configuration that Mosquitto accepts (TLS: %j)', async (tls) => {
     const { folder } = makeCertificate()
     const ports = [await freePort(), await freePort(), await freePort()]
     const { data } = find(manifests({ broker: { observers: ['ann'] } }), 'ConfigMap')
@@ -163,7 +163,7 @@ describe('the objects', () => {
       .replaceAll(/\/mosquitto\/(?:config|password|tls|data)/g, folder)
       .replaceAll(/^listener \d+$/gm, () => `listener ${ports[next++]} 127.0.0.1`)
       .replace(/^log_type notice$/m, 'log_type all')
-    // As root, Mosquitto would switch to a user without access to this folder.
+    // If started by root, Mosquitto would switch to a user without access to this folder.
     writeFileSync(join(folder, 'mosquitto.conf'), `${process.getuid?.() === 0 ? 'user root\n' : ''}${text}`)
     const broker = spawnTied('mosquitto', ['-c', join(folder, 'mosquitto.conf')], {
       // Debian installs servers in a folder that is not in the PATH of a user.
@@ -259,7 +259,7 @@ test('a key that ends in "File" in the example of a model is not treated as a fi
   expect(() => manifests({ connector })).not.toThrow()
 })
 
-test('the unused entry point of Traefik is omitted if it has the same port as the used entry point', () => {
+test("Traefik's unused entry point is omitted if its port is that of the entry point in use", () => {
   expect(entryPorts({ externalPort: 8883 })).toEqual({ mqtt: 8883 })
   expect(entryPorts({ externalPort: 5883, tls: TLS })).toEqual({ mqtts: 5883 })
   expect(entryPorts({ externalPort: 8884, tls: TLS })).toEqual({ mqtt: 5883, mqtts: 8884 })
@@ -353,7 +353,7 @@ describe('inferwire manifests', () => {
     expect(policyMistakes(wanted, { secrets: [...GIVEN.secrets, 'ca'] })).toEqual([])
   })
 
-  test('prints only the objects of the broker with --only mosquitto', async () => {
+  test("with --only mosquitto, prints only the broker's objects", async () => {
     const { stdout } = await inferwire(['manifests', '--only', 'mosquitto'])
     expect(documents(stdout)).toEqual(manifestParts().broker)
   })
@@ -367,7 +367,7 @@ describe('inferwire manifests', () => {
     expect(parse(await printed(['--only', 'traefik']))).toEqual(read('resources/traefik/helm-values.yaml'))
   })
 
-  test('mentions that Traefik must also listen on a changed port', async () => {
+  test('mentions that Traefik must listen on the changed port', async () => {
     const argv = ['--only', 'mosquitto', '--existing-secret', '--port', '1883']
     const { code, stderr } = await inferwire(['manifests', ...argv])
     expect({ code, stderr }).toEqual({
@@ -378,7 +378,7 @@ describe('inferwire manifests', () => {
     })
   })
 
-  test('warns of a broker without users', async () => {
+  test('warns about a broker without users', async () => {
     const flags = ['--model', 'iris=http://iris']
     expect((await inferwire(['manifests', ...flags])).stderr).toMatch(
       /^warning: no --password-file: the broker will reject every client, [^\n]+--existing-secret\.\n$/,
@@ -387,7 +387,7 @@ describe('inferwire manifests', () => {
     await printed([...flags, '--only', 'connector'])
   })
 
-  test('warns if the configuration names another broker', async () => {
+  test('warns if the configuration names a broker other than the generated one', async () => {
     const config = join(tempFolder('manifests'), 'inferwire.yaml')
     writeFileSync(config, 'broker: { url: mqtt://broker.example }\n')
     const flags = ['--config', config, '--existing-secret']
@@ -399,7 +399,7 @@ describe('inferwire manifests', () => {
     await printed([...flags, '--mosquitto-namespace', 'example', '--only', 'mosquitto'])
   })
 
-  test('explains that the Secret of the connector contains its password', async () => {
+  test("explains that the connector's Secret already provides the password", async () => {
     const config = join(tempFolder('manifests'), 'inferwire.yaml')
     writeFileSync(config, 'broker: { passwordFile: /run/secrets/password }\n')
     const { code, stderr } = await inferwire(['manifests', '--config', config, '--only', 'connector'])
@@ -409,7 +409,7 @@ describe('inferwire manifests', () => {
     )
   })
 
-  test('lists the mounts, and names the flag that adds a mount, if a file is not mounted', async () => {
+  test('if a file is not mounted, lists the mounts and names the flag that adds one', async () => {
     const config = join(tempFolder('manifests'), 'inferwire.yaml')
     writeFileSync(config, 'broker: { url: mqtts://broker, tls: { caFile: /etc/secrets/ca/ca.crt } }\n')
     const flags = ['--config', config, '--mount-secret', 'iris-login=/etc/secrets/iris']

@@ -31,7 +31,7 @@ test('every row has a unique name, a criterion, and a reason if it cannot run', 
   for (const { reason } of NAMED_ROWS) expect(reason).not.toBe('')
 })
 
-test('the table shows an unmet criterion, with the command of the row', () => {
+test('the table shows an unmet criterion, and the command that repeats the row', () => {
   const findings = new Findings()
   findings.figure('calls', 2)
   findings.check(false, '2 calls for 1 request')

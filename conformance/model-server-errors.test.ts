@@ -78,7 +78,7 @@ describe('a model that is still loading', () => {
     ['Triton', error(404, "Request for unknown model: 'late' has no available versions")],
     ['Triton', error(400, 'Model version not ready')],
     ['MLServer', error(400, 'Model late is not ready yet.')],
-  ])('answers the same request after the model has loaded: %s, %o', async (name, loading) => {
+  ])('answers a repeated request after the model has loaded: %s, %o', async (name, loading) => {
     const correlationData = Buffer.from(`${name} ${loading.body}`)
     said = loading
     const early = await repeat(correlationData)
@@ -131,7 +131,7 @@ test('a request that expired in the Triton queue is not repeated', async () => {
   expect(calls()).toBe(1)
 })
 
-test('a result with the same members as an error is treated as a result', async () => {
+test('a result that has the members of an error is treated as a result', async () => {
   for (const body of [
     '{"message":"Part 17 is fine.","score":0.93}',
     '{"error":"bearing worn","confidence":0.8}',
@@ -160,7 +160,7 @@ describe('the text of an error', () => {
     expect((await ask('open')).payload.toString()).toBe(TRACEBACK)
   })
 
-  test('is cut to 1,000 characters if it is 70 kB long', async () => {
+  test('of 70 kB is cut to 1,000 characters', async () => {
     said = error(500, 'x'.repeat(70_000))
     const reply = await ask('late')
     expect(reply.json()).toMatchObject({ error: 'x'.repeat(1_000), code: 'upstream_error', status: 500 })

@@ -123,7 +123,7 @@ describe('users made by mosquitto_passwd', () => {
     },
   )
 
-  test('share a file with users made by inferwire passwd, and either tool can change all of them', async () => {
+  test('share a file with users made by inferwire passwd, and either tool can change the passwords of all users', async () => {
     const file = join(folder, 'shared')
     writeFileSync(file, 'ann:a\nbob:b\n', { mode: 0o600 })
     expect(await passwd(['-U', file])).toMatchObject({ code: 0, stderr: `${file}: hashed 2 passwords\n` })
@@ -210,7 +210,7 @@ describe('lint', () => {
   test.each([
     ['\n', 'blank_line'],
     ['# users\n', 'comment_without_colon'],
-  ])('warns of the line %j: mosquitto_passwd deletes all users below it', async (line, code) => {
+  ])('warns about the line %j: mosquitto_passwd deletes all users below it', async (line, code) => {
     const below = readFileSync(await fileOf([['below', 'x']]), 'utf8')
     expect(lintPasswordFile(line + below)).toMatchObject([{ line: 1, code, level: 'warning' }])
     const [theirs, ours] = [join(folder, 'below-theirs'), join(folder, 'below-ours')]
@@ -373,7 +373,7 @@ describe('mistakes', () => {
 })
 
 describe('inferwire dev --users', () => {
-  test('admits the users of the file and answers their requests', async () => {
+  test('admits the users in the file and answers their requests', async () => {
     const file = await fileOf([['cam7', 'c']])
     const stack = await startStack({
       mqttPort: 0,

@@ -60,7 +60,7 @@ async function stop(running: TestConnector): Promise<void> {
 const events = ({ log }: TestConnector): string[] =>
   log.map((line) => (JSON.parse(line) as { event: string }).event)
 
-/** Returns the outcomes of all replies to one request, after enough time for a second reply to arrive. */
+/** Returns the outcomes of all replies to one request. Waits long enough for a second reply to arrive. */
 async function repliesTo(model: string, id: string): Promise<(string | undefined)[]> {
   const topic = `${root}/reply/plc/${model}/predict/${id}`
   await client.publish(`${root}/request/plc/${model}/predict/${id}`, BODY)
@@ -166,7 +166,7 @@ test('a birth message has a newer timestamp than the previous status, even if th
 })
 
 test.each(['3.1.1', 5] as const)(
-  'a peer is removed if it does not return after the broker has lost all data (MQTT version %s)',
+  'after the broker has lost all data, a peer that does not return is removed (MQTT version %s)',
   async (mqttVersion) => {
     const forgetful = await startMosquitto({ config: ['persistence false'] })
     closing.push(() => forgetful.stop())

@@ -131,7 +131,7 @@ test('a request that kills the process is tried three times, then answered with 
   expect(connector!.stderr()).not.toContain('suspicion_began')
 }, 60_000)
 
-test('no request is treated as poison after two kills from outside with many requests in flight', async () => {
+test('after two kills from outside while many requests are in flight, no request is treated as poison', async () => {
   const config = configFile('killed')
   await start(config)
   const topic = 'infer/request/cam7/slow-500/predict'

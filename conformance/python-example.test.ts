@@ -55,7 +55,7 @@ test.each(['5', '3.1.1'])('paho-mqtt receives its answer over MQTT %s', async (v
   expect(code).toBe(0)
 })
 
-test.each(['5', '3.1.1'])('an error of the model results in exit code 1 over MQTT %s', async (version) => {
+test.each(['5', '3.1.1'])('an error from the model results in exit code 1 over MQTT %s', async (version) => {
   const { code, stdout } = await infer('--mqtt-version', version, 'error500', 'predict', BODY)
   expect(stdout).toContain('ValueError : boom')
   expect(code).toBe(1)

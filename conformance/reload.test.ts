@@ -1,5 +1,5 @@
 // Tests that a reload removes nothing that is still in use, and that cards and statuses stay correct whatever happens
-// meanwhile.
+// at the same time.
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
@@ -82,7 +82,9 @@ function statuses(topic: string): string[] {
     .map((message) => (message.json() as ConnectorStatus).state)
 }
 
-/** A model server that answers inferences at once, and metadata requests only while they are not held. */
+/**
+ * Starts a model server that answers inferences at once, and metadata requests only while the test does not hold them.
+ */
 async function startDiscreetServer(
   metadata: Answer = json(200, '{"name":"iris"}'),
 ): Promise<{ url: string; hold(): void; release(): void }> {

@@ -139,8 +139,8 @@ test('a server that hangs on all concurrent calls opens the circuit, and other r
   expect((await client.ask(topic, '{"instances":["answer"]}')).user['status']).toBe('200')
   const flood = new AbortController()
   const flooding = (async () => {
-    // Two requests at a time get a slot. Later requests wait until little time is left before their deadline, so their
-    // timeout does not indicate a fault.
+    // Only two requests at a time get a slot. The others get one shortly before their deadline, so their timeouts do
+    // not count as failures of the server.
     while (!flood.signal.aborted) {
       void client.ask(topic, BODY)
       await pause(20)

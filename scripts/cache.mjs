@@ -1,4 +1,5 @@
-// The cache folder outside the checkout, for files that are slow to get. A lock allows one writer for each entry.
+// The cache folder outside the checkout, for files that are slow to download or build. A lock allows only one writer
+// per entry.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// `npm run check`: quick checks: build, types, format, lint, unused code, outdated generated pages, unit tests.
+// `npm run check`: runs the quick checks (build, types, format, lint, unused code, outdated generated pages, unit
+// tests).
 import { checks } from './checks.mjs'
 import { install } from './install.mjs'
 import { step, tool } from './step.mjs'

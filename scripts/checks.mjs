@@ -1,22 +1,22 @@
-// The checks that require no server: name, command, arguments.
+// The checks that require no server, each with its name, command and arguments.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT, tool } from './step.mjs'
 
-// The cache compares contents, because a checkout or a merge changes file times. Prettier empties the default location
-// whenever it runs without a cache.
+// The cache compares contents, because a checkout or a merge changes file times. It is not at the default location,
+// which Prettier empties whenever it runs without a cache.
 const PRETTIER_CACHE = [
   '--cache',
   '--cache-strategy=content',
   '--cache-location=node_modules/.cache/inferwire-prettier',
 ]
 
-/** Returns the checks in the order in which they run: the build is first, because others read its output. */
+/** Returns the checks in the order in which they run: the build is first, because other checks read its output. */
 export function checks() {
   const packages = readdirSync(join(ROOT, 'packages'))
   return [
     ['build', tool('tsc'), ['-b']],
-    ['types of the tests', tool('tsc'), ['-p', 'tsconfig.test.json']],
+    ['type check of the tests', tool('tsc'), ['-p', 'tsconfig.test.json']],
     ['format', tool('prettier'), ['--check', '--log-level', 'warn', ...PRETTIER_CACHE, '.']],
     ['lint', tool('oxlint'), ['--type-aware', '--deny-warnings']],
     ['unused code and undeclared dependencies', tool('knip'), []],

@@ -60,27 +60,30 @@ function operationsPage() {
 
 ${NOTE('packages/protocol/src/operation.ts and packages/protocol/src/dialect/')}
 
-${wrapped("The operation is the third level after `request`. Without it, the card's `default_operation` applies. The other columns show the call to the model server; the part in brackets applies only to `{model}@{version}`. If a server supports several of them for a model, the first that has the operation is used.")}
+${wrapped("The operation is the third level after `request`. If a topic has no operation, the card's `default_operation` applies. The other columns show the call to the model server; the part in brackets applies only to `{model}@{version}`. If a server supports several of them for a model, the first that has the operation is used.")}
 
-${wrapped(`Only some servers have ${optional.map((name) => `\`${name}\``).join(', ')}; the connector queries each server for them, and the card lists those that it found. OpenAI paths have the prefix \`/openai\` on KServe\'s own server. With \`"stream": true\` in the body, \`generate\` calls \`generate_stream\` instead. See [Streams](../concepts/wire-contract.md#streams).`)}
+${wrapped(`Only some servers have ${optional.map((name) => `\`${name}\``).join(', ')}; the connector queries each server for them, and the card lists those that it found. OpenAI paths have the prefix \`/openai\` on KServe's own server. With \`"stream": true\` in the body, \`generate\` calls \`generate_stream\` instead. See [Streams](../concepts/wire-contract.md#streams).`)}
 
 ${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows)}
 `
 }
 
 const ALERTS = [
-  ['inferwire_mqtt_connected == 0', 'for 2 minutes: the connector has no session with the broker'],
+  [
+    'inferwire_mqtt_connected == 0',
+    'if this lasts for 2 minutes: the connector has no session with the broker',
+  ],
   [
     'increase(inferwire_mqtt_lost_sessions_total[10m]) > 0',
     'the broker lost a session and its queued requests',
   ],
   [
     'min_over_time(inferwire_upstream_circuit_state[2m]) > 0',
-    'a model server fails; its requests are answered `circuit_open`',
+    'a model server fails; requests for its models are answered with `circuit_open`',
   ],
   [
     'increase(inferwire_unanswered_requests_total[10m]) > 0',
-    'requesters get no reply: check the log, the topics of the clients, and the ACL of the connector',
+    "requesters get no reply: check the log, the clients' topics and the connector's ACL",
   ],
   [
     'increase(inferwire_poison_requests_total[10m]) > 0',
@@ -100,9 +103,9 @@ async function metricsPage() {
 
 ${NOTE('packages/connector/src/admin/exposition.ts')}
 
-${wrapped('The connector serves these metrics at `/metrics` in the Prometheus text format, in addition to the process metrics of Node.js (`process_*` and `nodejs_*`). The address is set by `admin.host` and `admin.port`. A histogram has the unit seconds; all counters start at 0 when the process starts.')}
+${wrapped('The connector serves these metrics at `/metrics` in the Prometheus text format, in addition to the process metrics of Node.js (`process_*` and `nodejs_*`). The address is set by `admin.host` and `admin.port`. Histograms are in seconds; all counters start at 0 when the process starts.')}
 
-${wrapped('The label `model` is the name on topics, `operation` is one of the [operations](operations.md), and `code` is `ok` or one of the [problem codes](problems.md). A request for a model that is not exposed has the label `_unknown`.')}
+${wrapped('The label `model` is the name of the model in topics, `operation` is one of the [operations](operations.md), and `code` is `ok` or one of the [problem codes](problems.md). A request for a model that is not exposed has the label `_unknown`.')}
 
 ${table(['metric', 'type', 'labels', 'meaning'], rows)}
 

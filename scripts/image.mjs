@@ -1,12 +1,12 @@
 // Assembles the folder of the container image: the packed packages and the third-party packages that they need, in the
-// lock file's versions. Usage: node scripts/image.mjs PACKS IMAGE, after npm ci and npm pack.
+// versions of the lock file. Usage: node scripts/image.mjs PACKS IMAGE, after npm ci and npm pack.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 const [packs, image] = process.argv.slice(2)
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages
-// Sources, types and source maps, which only developers need.
+// Matches sources, types and source maps, which only developers need.
 const FOR_DEVELOPERS = /\.(?:[cm]?tsx?|map|tsbuildinfo)$/
 
 const needed = new Set()

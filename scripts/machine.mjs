@@ -142,7 +142,7 @@ async function makeEnvironment(name, requirements, python, pipOptions = []) {
   })
 }
 
-// The system's Python to which an environment links may have been removed.
+// An environment links to the system's Python, which may have been removed.
 async function isUsable(folder, stamp) {
   return existsSync(stamp) && (await run(join(folder, 'bin/python'), ['-c', 'import pip'])).code === 0
 }

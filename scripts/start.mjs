@@ -23,8 +23,8 @@ const child = spawn(
 // therefore forwarded after a delay, and has no effect if the child has ended by then.
 process.on('SIGINT', () => setTimeout(() => child.kill('SIGINT'), process.stdin.isTTY ? 500 : 0))
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-// A SIGTERM to npm ends the shell between npm and this process, and is not forwarded. This process notices it
-// because its parent changes.
+// A SIGTERM to npm ends the shell between npm and this process, and is not forwarded. This process notices the end of
+// that shell, because its parent changes.
 const parent = process.ppid
 setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500).unref()
 child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))

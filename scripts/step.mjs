@@ -21,7 +21,7 @@ export function fail(text) {
 
 /**
  * Runs a command without standard input. `show`: prints its output as it arrives; otherwise the output is returned.
- * `timeoutMs`: kills it after this time. Resolves to `{ code, output }`, never rejects.
+ * `timeoutMs`: kills the command after this time. Resolves to `{ code, output }`, never rejects.
  */
 export function run(command, args, { show = false, env = {}, cwd = ROOT, timeoutMs = 900_000 } = {}) {
   return new Promise((resolve) => {

@@ -10,7 +10,7 @@ import { fail, ROOT, say, step, tool } from './step.mjs'
 
 let passed = 0
 let failed = 0
-// This is always the last line, even if an installation or this script fails before any test is counted.
+// The counts are always the last line, even if an installation or this script fails before any test is counted.
 process.on('exit', (code) => {
   console.log(`${passed} passed, ${code !== 0 && failed === 0 ? 1 : failed} failed`)
 })

@@ -34,7 +34,7 @@ const MAY_COMPUTE_IMPORTS = new Set([
 const DEV = '@inferwire/dev'
 const MAY_LOAD_DEV = 'packages/cli/src/commands/dev.ts'
 
-/** Checks the files of `packages/{package}/src`, without tests, and of `conformance/`. */
+/** Checks the files of `conformance/`, and those of `packages/{package}/src` except tests. */
 export function checkSources(files: readonly SourceFile[], table: ImportTable): Checked {
   const violations: string[] = []
   let imports = 0

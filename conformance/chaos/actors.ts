@@ -15,7 +15,8 @@ export const ACK_HOLD_MAX_MS = 2000
 const PLANTED = new URL('planted/register.mjs', import.meta.url).href
 
 /**
- * Mosquitto saves after every change: its safest setting in 2.0. A kill can still lose acknowledged messages.
+ * Mosquitto saves after every change, which is the safest setting of 2.0. Even so, a kill can lose acknowledged
+ * messages.
  */
 export const BROKER_SETTINGS: readonly string[] = [
   'persistence true',

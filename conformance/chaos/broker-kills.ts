@@ -6,7 +6,7 @@ export interface BrokerKill {
   readonly startedAtMs: number
   /** When the broker listened again, in milliseconds since the epoch. */
   readonly endedAtMs: number
-  /** Number of raw clients' requests in flight: the upper bound of the losses. */
+  /** Number of raw clients' requests that were in flight at the kill: the upper bound of its losses. */
   underWay: number
   /** Number of these requests that were never answered because the request itself was lost. */
   lostRequests: number

@@ -30,7 +30,7 @@ export class FaultRunner {
   readonly #waiting: FaultRecord[] = []
   #isStopped = false
   #left = 0
-  /** Number of nonzero exits after SIGTERM for each code. Counts only connectors that had been ready. */
+  /** Number of exits after SIGTERM, by nonzero exit code. Counts only connectors that had been ready. */
   readonly badExits: Record<string, number> = {}
 
   constructor(cast: Cast, ledger: Ledger) {

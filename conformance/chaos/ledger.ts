@@ -49,7 +49,7 @@ export class Ledger {
   readonly repliedAtMs: Times
   readonly kinds: Uint8Array
   readonly pubackCodes: Uint8Array
-  /** Number of replies received, without the broker's redeliveries (DUP). */
+  /** Number of replies received, excluding the broker's redeliveries (DUP). */
   readonly replies: Uint8Array
   readonly redelivered: Uint8Array
   /** Outcome of the first reply, as an index into `outcomes`. */
@@ -59,21 +59,24 @@ export class Ledger {
   readonly nextParts: Uint16Array
   /** The number of the final message of a multi-part answer, plus 1; 0 = not received yet. */
   readonly endParts: Uint16Array
-  /** When a part of the answer was missing, or had a higher number than the final message. */
+  /** When a part of the answer was found to be missing, or to have a higher number than the final message. */
   readonly tornAtMs: Times
   /** 1 = the client's session was lost before the PUBACK. */
   readonly abandoned: Uint8Array
   /** Outcomes: `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
   readonly wrongReplies: WrongReply[] = []
-  /** When replies beyond the first arrived, without the broker's redeliveries; milliseconds since the epoch. */
+  /** When replies beyond the first arrived, excluding the broker's redeliveries; milliseconds since the epoch. */
   readonly duplicateTimes: number[] = []
-  /** When calls beyond the first were reported, up to 100 ms after the call; milliseconds since the epoch. */
+  /**
+   * When model calls beyond the first were reported, which is up to 100 ms after the call; milliseconds since the
+   * epoch.
+   */
   readonly extraCallTimes: number[] = []
   readonly faults: FaultRecord[] = []
   #count = 0
   answered = 0
-  /** Number of messages of multi-part answers, without the final ones. */
+  /** Number of messages of multi-part answers, excluding the final ones. */
   parts = 0
   crossed = 0
   phantom = 0
@@ -131,7 +134,7 @@ export class Ledger {
   part(number: number, { seq, isFinal, isError }: PartMark): void {
     const end = this.endParts[number]!
     const isBeyond = !isFinal && end !== 0 && seq >= end - 1
-    // A missing number is NaN, which is never in order.
+    // A missing part number is NaN, which is never in order.
     const isInOrder = seq <= this.nextParts[number]!
     // An error explains an incomplete answer: the broker rejected the missing parts.
     if (isError) this.tornAtMs[number] = 0

@@ -108,7 +108,7 @@ export class ChaosLoad {
     return this.#options.requests - this.#load.sent
   }
 
-  /** Number of unanswered requests, without those that were written off. */
+  /** Number of unanswered requests, excluding those written off. */
   get unanswered(): number {
     this.#writeOff()
     return this.#load.unanswered - this.#writtenOff

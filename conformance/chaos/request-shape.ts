@@ -22,7 +22,10 @@ export const MODELS: readonly ChaosModel[] = [
 
 const CORRELATION_HEAD = 'c0de'
 const LONG_EXPIRY_SECONDS = 600
-/** Expiry of one pair in 64, in seconds. It is short, so that the pair may expire in an outage; this is not a fault. */
+/**
+ * Message Expiry Interval of one pair in 64, in seconds. It is so short that the pair may expire in an outage, which is
+ * not a fault.
+ */
 const SHORT_EXPIRY_SECONDS = 3
 const PADDING = 'x'.repeat(2048)
 

@@ -7,7 +7,7 @@ import type { Verdict } from './verdict.ts'
 /** The result of a run. */
 export interface ChaosResult {
   readonly verdict: Verdict
-  /** Exits of the connector that the run did not cause; the verdict does not include them. */
+  /** Descriptions of the connector's exits that the run did not cause; the verdict does not include them. */
   readonly deaths: readonly string[]
   readonly hasFailed: boolean
   readonly faults: FaultSummary

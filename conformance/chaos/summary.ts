@@ -9,7 +9,7 @@ export interface Recovery {
   readonly maxMs: number
 }
 
-/** The costs of one kind of fault. Extra calls and replies are attributed to the last fault before them. */
+/** The costs of one kind of fault. An extra call or reply is attributed to the last fault before it. */
 export interface KindFigures {
   readonly faults: number
   /** Undefined if no request was answered after any of these faults. */
@@ -22,7 +22,7 @@ export interface KindFigures {
 export interface FaultSummary {
   readonly total: number
   readonly byKind: Readonly<Record<string, KindFigures>>
-  /** Extra calls and replies without a recent fault that could be their cause. */
+  /** Extra calls and replies that no recent fault could have caused. */
   readonly withoutFault: { readonly extraCalls: number; readonly duplicateReplies: number }
 }
 
@@ -63,7 +63,8 @@ export function perFault(count: number, faults: number): number {
   return faults === 0 ? 0 : Math.round((count / faults) * 100) / 100
 }
 
-// The key `undefined` counts the `times` that no recent fault precedes. Both lists are in chronological order.
+// Counts `times` by the kind of fault that precedes them; the key `undefined` counts those without a recent fault. Both
+// lists are in chronological order.
 function countByCause(
   faults: readonly FaultRecord[],
   times: readonly number[],

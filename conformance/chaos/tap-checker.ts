@@ -34,7 +34,7 @@ export interface TapSeen {
   /** Number of single-message answers, and of final messages of multi-part answers. */
   replies: number
   replyAcks: number
-  /** Number of messages of multi-part answers, without the final ones. */
+  /** Number of messages of multi-part answers, excluding the final ones. */
   parts: number
   /** Mosquitto 2.0.11 exceeds the Receive Maximum after a reconnect. This is counted, but is not a violation. */
   receiveMaximumExceededByBroker: number

@@ -80,7 +80,7 @@ test('the tap accepts a reply, its PUBACK, and then the PUBACK of the request', 
   expect(violationsIn([connack(), ...good])).toEqual([])
 })
 
-test('the tap reports a PUBACK of the request before the reply or before the PUBACK of the reply', () => {
+test('the tap reports a PUBACK of the request that precedes the reply or the PUBACK of the reply', () => {
   expect(violationsIn([connack(), request(1, 'k'), puback('connector', 1)])).toEqual(['ack-before-reply'])
   expect(violationsIn([connack(), request(1, 'k'), reply(9, 'k'), puback('connector', 1)])).toEqual([
     'ack-before-reply',
@@ -202,7 +202,7 @@ describe('a multi-part answer', () => {
     ])
   })
 
-  test('does not count as a reply before the final message and each part are acknowledged', () => {
+  test('does not count as a reply until the final message and all parts are acknowledged', () => {
     const sent = [connack(), ...parts, final(7, 'k', 2)]
     expect(violationsIn([...sent, ...acks(5, 6), settled])).toEqual(['ack-before-reply'])
     expect(violationsIn([...sent, ...acks(6, 7), settled])).toEqual(['ack-before-reply'])
@@ -272,7 +272,7 @@ describe('a multi-part answer', () => {
     expect(violationsIn(before, [connack(), request(1, 'k'), ...further])).toEqual([])
   })
 
-  test('must not lose a part at a reconnect', () => {
+  test('must not lose a part when the connector reconnects', () => {
     const before = [connack(), ...parts, ...acks(5)]
     const after = [connack(), request(1, 'k'), part(7, 'k', 2), final(8, 'k', 3)]
     expect(violationsIn(before, after)).toEqual(['part-order'])
@@ -300,7 +300,7 @@ test('the tap reports a publish on a topic that is not allowed', () => {
   expect(violationsIn([connack(), ...allowed, reply(3, 'k', 'infer/status/two')])).toEqual(['foreign-topic'])
 })
 
-test('the tap reports publishes beyond the Receive Maximum or the Maximum Packet Size of the broker', () => {
+test("the tap reports publishes that exceed the broker's Receive Maximum or Maximum Packet Size", () => {
   const many = [connack({ receiveMaximum: 1 }), reply(1, 'k'), reply(2, 'l')]
   expect(violationsIn(many)).toEqual(['receive-maximum'])
   expect(violationsIn([connack({ maximumPacketSize: 20 }), reply(1, 'k')])).toEqual(['packet-too-large'])

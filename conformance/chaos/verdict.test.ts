@@ -112,7 +112,7 @@ test('the verdict counts requests as indeterminate if the broker never acknowled
   expect(verdict).toMatchObject({ hasFailed: false, indeterminate: 1, unanswered: 0 })
 })
 
-test('the verdict excuses an expired request only if its deadline was shorter than an outage', () => {
+test('the verdict excuses an expired request only if the time until its deadline was shorter than an outage', () => {
   const verdict = verdictOn((ledger) => {
     asked(ledger, 0)
     asked(ledger, 1)
@@ -121,7 +121,7 @@ test('the verdict excuses an expired request only if its deadline was shorter th
   expect(verdict).toMatchObject({ expired: 1, unanswered: 1 })
 })
 
-test('the verdict fails for a reply to another request, and for a reply to no request', () => {
+test('the verdict fails if a reply belongs to another request, or to no request', () => {
   const wrongReply = { atMs: T, number: 0, what: 'the answer of its counterpart' }
   const crossed = verdictOn((ledger) => ledger.wrongReply({ ...wrongReply, kind: 'crossed' }))
   const phantom = verdictOn((ledger) => ledger.wrongReply({ ...wrongReply, kind: 'phantom' }))

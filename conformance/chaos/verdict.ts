@@ -33,7 +33,10 @@ export interface Verdict {
   readonly outcomes: Readonly<Record<string, number>>
   /** Number of acknowledged, unexpired, unanswered requests that no kill of the broker explains. */
   readonly unanswered: number
-  /** As `unanswered`, but the broker was killed within a second of its PUBACK for the request or the reply. */
+  /**
+   * Like `unanswered`, but explained by a kill of the broker within a second of its PUBACK for the request or the
+   * reply.
+   */
   readonly unansweredByBrokerKill: number
   readonly brokerKills: readonly BrokerKill[]
   readonly unansweredSdk: number
@@ -47,16 +50,16 @@ export interface Verdict {
   readonly late: number
   readonly crossed: number
   readonly phantom: number
-  /** Number of messages of multi-part answers, without the final ones. */
+  /** Number of messages of multi-part answers, excluding the final ones. */
   readonly parts: number
   /**
    * Number of answers that lack a part, or have a part beyond the final message, although no kill of the broker
    * explains it.
    */
   readonly torn: number
-  /** As `torn`, but the broker was killed while the answer was sent. */
+  /** Like `torn`, but the broker was killed while the answer was sent. */
   readonly tornByBrokerKill: number
-  /** Number of replies beyond the first to a request, without the broker's redeliveries. */
+  /** Number of replies beyond the first to a request, excluding the broker's redeliveries. */
   readonly duplicateReplies: number
   /** Number of replies that the broker redelivered (DUP). */
   readonly redeliveredReplies: number

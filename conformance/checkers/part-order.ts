@@ -53,7 +53,7 @@ export interface Attempt {
   early: number
 }
 
-// Only multi-part answers are kept; the oldest is removed first.
+// Maximum number of stored attempts at multi-part answers; above it, the oldest is removed.
 const ATTEMPTS_MAX = 10_000
 
 /** Checks the answers of one connector across all of its connections. */

@@ -1,4 +1,4 @@
-// Starts a cluster without containers: a real control plane, and replacements for the programs of a node.
+// Starts a cluster without containers: a real control plane, and stand-ins for the programs of a node.
 import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'

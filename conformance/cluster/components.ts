@@ -20,7 +20,7 @@ export interface Components {
 const BUILD_TIMEOUT_MS = 30 * 60_000
 const LOCK_TIMEOUT_MS = 10_000
 
-/** Waits for a build in progress. @throws if a program is missing, with the remedy */
+/** Finds the programs; waits for a build in progress. @throws if a program is missing, with the remedy */
 export async function findComponents(): Promise<Components> {
   const hash = createHash('sha256')
   for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(new URL(`go/${file}`, import.meta.url)))

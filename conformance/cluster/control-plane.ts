@@ -124,7 +124,7 @@ function startApiServer(components: Components, folder: string, address: string)
   ])
 }
 
-// Disables the node-lifecycle controller, because the node has no heartbeat, and address allocation for nodes.
+// Disables address allocation for nodes, and the node-lifecycle controller, because the node has no heartbeat.
 function startControllerManager(
   { kubeControllerManager }: Components,
   folder: string,

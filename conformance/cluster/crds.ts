@@ -111,7 +111,7 @@ function routeSchema(group: string, kind: string): KubeObject {
       port: { 'x-kubernetes-int-or-string': true },
       weight: { type: 'integer' },
       serversTransport: TEXT,
-      // The field was added in 2.10, the first version with the group traefik.io.
+      // Traefik added the field in 2.10, the first version with the group traefik.io.
       ...(group === 'traefik.io' ? { nativeLB: { type: 'boolean' } } : {}),
       ...(isTcp
         ? { proxyProtocol: fields({ version: { type: 'integer', minimum: 1, maximum: 2 } }) }

@@ -5,7 +5,7 @@ import { commandsOf, PageReader } from './page-commands.ts'
 /** Path of the guide, relative to the checkout. */
 export const GUIDE = 'docs/guides/from-the-guide.md'
 
-/** Starts a cluster, and executes all commands of the guide. @throws if one of them fails */
+/** Starts a cluster, and executes all commands of the guide. @throws if a command fails */
 export async function startGuideCluster(): Promise<{
   readonly cluster: Cluster
   readonly reader: PageReader

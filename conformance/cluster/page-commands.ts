@@ -10,7 +10,7 @@ import { tempFolder } from '../fixtures/temp-folder.ts'
 /** A command line of a page. */
 export interface PageCommand {
   readonly line: string
-  /** The input for its prompts. */
+  /** The text that is typed at the command's prompts. */
   readonly input: string
   /** The output that the page shows, if any. */
   readonly output: string | undefined

@@ -31,7 +31,7 @@ export function claim(holds: boolean, text: string): asserts holds {
   if (!holds) throw new Wrong(text)
 }
 
-/** Calls a function, and returns its label or the label of an allowed error. Other errors are rethrown. */
+/** Calls a function, and returns the label that it returns, or that of an allowed error. Other errors are rethrown. */
 export function labelOf(call: () => string, allowed: (error: unknown) => string | undefined): string {
   try {
     return call()

@@ -20,7 +20,7 @@ export async function nodeProgram(version: string): Promise<string> {
       `npm pack ${name} failed:\n${packed.stderr}${unpacked.stderr}\nCheck that this machine reaches npm.`,
     )
   }
-  // The folder gets its name at the end, so that it is complete or absent.
+  // The folder is renamed last, so that it is either complete or absent.
   const temporary = `${cached}.${process.pid}.tmp`
   mkdirSync(temporary, { recursive: true })
   cpSync(join(folder, 'package/bin/node'), join(temporary, 'node'))

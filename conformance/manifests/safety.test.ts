@@ -127,7 +127,7 @@ describe('the generator of manifests', () => {
     ['admin: { host: 127.0.0.1 }', 'has admin.host'],
     ['broker: { username: a/b }', 'has broker.username'],
     ['root: plant/%u', 'has a root'],
-  ])('rejects the configuration "%s", also in the command inferwire manifests', async (text, what) => {
+  ])('rejects the configuration "%s", as does the command inferwire manifests', async (text, what) => {
     const { code, stdout, stderr } = await inferwire(['manifests', '--config', configFile(text)])
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' })
     expect(stderr).toContain(`/inferwire.yaml ${what}`)
@@ -135,7 +135,7 @@ describe('the generator of manifests', () => {
   })
 })
 
-test('with --only mosquitto, options of the configuration that do not affect the access rules are ignored', async () => {
+test('with --only mosquitto, configuration options that do not affect the access rules are ignored', async () => {
   const text = 'root: plant\nbroker: { username: bridge }\nadmin: { host: 127.0.0.1, port: 0 }\n'
   const { code, stdout } = await inferwire(['manifests', '--only', 'mosquitto', '--config', configFile(text)])
   expect(code).toBe(0)

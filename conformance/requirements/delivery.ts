@@ -17,7 +17,7 @@ const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
 const SIMULATION = 'conformance/simulation.test.ts'
-const ON_THE_WIRE = `${DELIVERY_TEST} > a request is acknowledged after the broker acknowledges its reply, in arrival order, on the connection that delivered it`
+const ON_THE_WIRE = `${DELIVERY_TEST} > requests are acknowledged in arrival order, each after the broker has acknowledged its reply, on the connection that delivered it`
 const KILL = `${DELIVERY_TEST} > 200 requests in flight each receive their own answer after a kill -9 and a restart`
 const SIGTERM = `${DELIVERY_TEST} > after SIGTERM under load the connector loses nothing and exits with 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
@@ -46,7 +46,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D3',
     `${PROMISE}; MQTT 5 §4.6`,
-    'PUBACKs leave in the order of the PUBLISHes, and only on the connection on which the PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
+    'PUBACKs leave in the order of the PUBLISHes, each only on the connection on which its PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
     ON_THE_WIRE,
     `${ACK_ORDER} > acknowledges in the order of arrival, in whatever order deliveries are settled`,
     `${ACK_ORDER} > lets PUBACKs overtake the oldest open delivery only if that delivery is older than the bound`,
@@ -54,7 +54,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${SIMULATION} > meet every requirement, and become idle`,
     `${ACK_ORDER} > acknowledges nothing after the connection ended, because identifiers are assigned afresh`,
     `${LONG_CALL} > a request that 70,000 later requests overtake is put in safekeeping, and is executed again after a kill -9`,
-    `${LONG_CALL} > a lane answers each request of its model once`,
+    `${LONG_CALL} > a lane answers each request of its model only once`,
   ),
   met(
     'D4',
@@ -69,10 +69,10 @@ export const DELIVERY: readonly Requirement[] = [
     'Within one process the model is called at most once per request while the duplicate window contains it; with `repeatable: false`, a repeated request gets `maybe_executed`.',
     `${ADMISSION} > joins the running call, or receives the remembered answer after the call`,
     `${ADMISSION} > is also recognized by the id in its topic`,
-    `${ADMISSION} > is a separate request if its client or body differs or it has no id, and no client receives another client's answer`,
-    `${ADMISSION} > is answered from memory or with maybe_executed if the model has repeatable: false`,
+    `${ADMISSION} > is a separate request if its client or body differs, or if it has no id; no client receives another client's answer`,
+    `${ADMISSION} > for a model with repeatable: false, is answered from memory or with maybe_executed`,
     `${ADMISSION} > is never answered from memory for the operation %s`,
-    `${ADMISSION} > is not executed twice when it is redelivered after a lost connection, with or without an id`,
+    `${ADMISSION} > with or without an id, is not executed twice when it is redelivered after a lost connection`,
     `${DUPLICATES} > returns the newest outcome for each key byte for byte, without exceeding the size of the memory`,
   ),
   met(
@@ -107,8 +107,8 @@ export const DELIVERY: readonly Requirement[] = [
     'design, Security',
     'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
     `${ADMISSION} > a client with 100 times the load of any other client does not prevent answers to the others`,
-    `${ADMISSION} > a client above its limit of requests in flight receives an error at once`,
-    `${ADMISSION} > a rate limit allows the requests of one second as a burst`,
+    `${ADMISSION} > a client that exceeds its limit of requests in flight receives an error at once`,
+    `${ADMISSION} > a rate limit allows a burst as large as the number of requests per second`,
     'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
@@ -131,17 +131,17 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
     'conformance/poison.test.ts > a request that kills the process is tried three times, then answered with `internal` and set aside',
-    'conformance/poison.test.ts > no request is treated as poison after two kills from outside with many requests in flight',
+    'conformance/poison.test.ts > after two kills from outside while many requests are in flight, no request is treated as poison',
     'packages/connector/src/poison/suspicion.test.ts > at the third start, finds exactly the request that crashed both earlier processes',
     'packages/connector/src/poison/suspicion.test.ts > runs redelivered requests together, up to 64 at a time, and does not suspect new requests',
   ),
   met(
     'D9',
     PROMISE,
-    'On SIGTERM the connector accepts no requests, finishes, answers and acknowledges those in flight, and exits with 0. It loses no request and executes none twice.',
+    'On SIGTERM the connector accepts no further requests; it finishes, answers and acknowledges those in flight, and exits with 0. It loses no request and executes none twice.',
     SIGTERM,
     'conformance/cli-connect.test.ts > after %s, the connector answers the requests in flight, then exits with 0',
-    'conformance/cli-connect.test.ts > the connector also stops while the broker is unreachable',
+    'conformance/cli-connect.test.ts > the connector stops even while the broker is unreachable',
     'conformance/cluster-restart.test.ts > under load from outside > a rollout restart of %s loses no request',
   ),
   met(
@@ -151,7 +151,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${CLIENT} > 200 requests each receive their own answer although the broker is killed five times`,
     `${CLIENT} > a request that the broker has acknowledged survives`,
     `${CLIENT} > a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored`,
-    'conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses no request of the SDK',
+    "conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses none of the SDK's requests",
   ),
   met(
     'D11',
@@ -173,7 +173,7 @@ export const DELIVERY: readonly Requirement[] = [
     'MQTT 5 §3.2.2.3.6',
     "A packet above the broker's Maximum Packet Size is not sent.",
     `${OUTBOX} > does not send a message above the broker's Maximum Packet Size`,
-    'conformance/broker-faults.test.ts > an answer that exceeds the Maximum Packet Size of the broker becomes an error with a code',
+    "conformance/broker-faults.test.ts > an answer that exceeds the broker's Maximum Packet Size is replaced by an error with a code",
   ),
   met(
     'S-RESEND-1',
@@ -186,7 +186,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'After a lost connection the connector reconnects and becomes ready with the same session.',
     BROKER_RESTART,
-    'conformance/broker-faults.test.ts > a wrong password is logged with its remedy, and the corrected password is used without a restart',
+    'conformance/broker-faults.test.ts > a wrong password is logged with a remedy, and the corrected password is used without a restart',
   ),
   met(
     'S-MALFORMED-1',
@@ -207,7 +207,7 @@ export const DELIVERY: readonly Requirement[] = [
     'S-SHARED-1',
     'design, Scale and brokers; MQTT 5 §4.8.2',
     'Connectors with the same `broker.share` share the requests by a shared subscription: each is executed by one of them, and a cancel reaches the one that runs it.',
-    `${ADMISSION} > connectors of one group share the requests: each request is executed once, and each connector receives some`,
+    `${ADMISSION} > connectors of one group share the requests: each request is executed only once, and each connector receives some of them`,
     `${ADMISSION} > reaches the replica that runs the request`,
     'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and unsubscribes from the unshared filter of a predecessor',
     'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous one from its session',

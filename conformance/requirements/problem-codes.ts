@@ -58,7 +58,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'maybe_executed',
     'a repeated request for a model that must not execute requests twice.',
-    'conformance/admission.test.ts > is answered from memory or with maybe_executed if the model has repeatable: false',
+    'conformance/admission.test.ts > for a model with repeatable: false, is answered from memory or with maybe_executed',
   ),
   code(
     'cancelled',
@@ -92,7 +92,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'response_too_large',
     "the answer is over the model's limit, or the broker's.",
     wrong('endless'),
-    'conformance/broker-faults.test.ts > an answer that exceeds the Maximum Packet Size of the broker becomes an error with a code',
+    "conformance/broker-faults.test.ts > an answer that exceeds the broker's Maximum Packet Size is replaced by an error with a code",
   ),
   code(
     'unauthorized_upstream',
@@ -116,7 +116,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'no_connector',
     "at the client: the broker's PUBACK reports no matching subscribers.",
     `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
-    'conformance/client.test.ts > without a subscriber a request fails with no_connector at once; with waitForConnector it waits for a connector',
+    'conformance/client.test.ts > if there is no subscriber, a request fails with no_connector at once; with waitForConnector it waits for a connector',
   ),
   code(
     'not_authorized',

@@ -53,7 +53,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Requests with the Retain flag are rejected, and replies are never retained.',
     `${BAD_INPUT} > a retained request`,
-    'conformance/contract.test.ts > a reply on the Response Topic has the unchanged body of the answer, and the status',
+    "conformance/contract.test.ts > a reply on the Response Topic contains the answer's body unchanged, and the status",
   ),
   met(
     'X-UPSTREAM-1',
@@ -76,7 +76,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-CREDENTIAL-2',
     SECURITY_PAGE,
     'Secrets are printed as ***, and appear in no log, error or metric.',
-    `${BAD_INPUT} > the password for the broker is in neither the metrics nor the log of the connector`,
+    `${BAD_INPUT} > the broker password is in neither the connector's metrics nor its log`,
     'packages/connector/src/config/secret.test.ts > a secret is printed as *** in every form',
     'conformance/cli.test.ts > the connector does not print its password',
   ),

@@ -47,7 +47,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-4',
     'wire contract, Topics',
     "A topic without an operation means the model card's default operation.",
-    `${CONTRACT} > infer, metadata, ready, explain and the default operation are executed`,
+    `${CONTRACT} > the operations infer, metadata, ready and explain and the default operation are executed`,
   ),
   met(
     'C-TOPIC-5',
@@ -79,7 +79,7 @@ const TOPICS: readonly Requirement[] = [
     'Each exposed model has a retained card with operations, tensors and a working example. It follows changes on the server, and is cleared when the model is removed.',
     `${CONTRACT} > cards describe the models, and statuses describe the connectors`,
     `${CONTRACT} > a reload adds, replaces and removes models without losing the session`,
-    `${KSERVE} > the cards contain the metadata from KServe`,
+    `${KSERVE} > the model cards contain KServe's metadata`,
     'packages/connector/src/presence/model-card.test.ts > a card contains the request topic and the reply topic',
     'packages/connector/src/presence/model-card.test.ts > generates no example for an input of the unsupported type',
     'packages/connector/src/model-registry.test.ts > the card of a model with 70 inputs has neither an example nor a truncated list of inputs',
@@ -123,7 +123,7 @@ const TOPICS: readonly Requirement[] = [
     'With the access rules, no client can send requests or cancels as another, or have a reply delivered to another.',
     `${BAD_INPUT} > bob can neither send requests as alice nor have answers delivered to her`,
     'conformance/docs.test.ts > the access rules in the guide allow each user only its own topics',
-    'conformance/docs.test.ts > the access rules in the guide equal the generated rules for requests, replies and cancels',
+    "conformance/docs.test.ts > the guide's access rules for requests, replies and cancels are the generated rules",
     'conformance/cluster.test.ts > from outside, %s > bob neither publishes as alice nor receives her replies',
   ),
 ]
@@ -133,8 +133,8 @@ const OPERATIONS: readonly Requirement[] = [
     'C-OPERATION-1',
     'wire contract, Topics',
     '`predict`, `explain`, `infer`, `metadata` and `ready` do what KServe does over HTTP.',
-    `${CONTRACT} > infer, metadata, ready, explain and the default operation are executed`,
-    `${KSERVE} > the KServe Python server gives the same answers through the connector as directly`,
+    `${CONTRACT} > the operations infer, metadata, ready and explain and the default operation are executed`,
+    `${KSERVE} > KServe's Python server gives the same answers through the connector as over HTTP`,
   ),
   met(
     'C-OPERATION-2',
@@ -164,14 +164,14 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-1',
     'wire contract, MQTT 5 properties',
     "A Response Topic inside the client's own reply subtree gets the reply.",
-    `${CONTRACT} > a reply on the Response Topic has the unchanged body of the answer, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
     `${CONTRACT} > mosquitto_rr receives its answer`,
   ),
   met(
     'C-PROPERTY-2',
     'wire contract, MQTT 5 properties; MQTT 5 §3.3.2.3.6',
     'Correlation Data is returned unchanged.',
-    `${CONTRACT} > a reply on the Response Topic has the unchanged body of the answer, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
     `${CONTRACT} > each of a thousand simultaneous requests receives its own answer exactly once`,
   ),
   met(
@@ -193,9 +193,9 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-5',
     'wire contract, MQTT 5 properties; Open Inference Protocol, binary tensor extension',
     'Binary tensors are passed in both directions with `inference-header-content-length`.',
-    `${CONTRACT} > binary tensors are sent with the length of their JSON part`,
-    `${CONTRACT} > binary tensors without a Content Type are recognized by the length of their JSON part`,
-    `${KSERVE} > binary tensors are returned as binary`,
+    `${CONTRACT} > binary tensors are forwarded with the length of the JSON part`,
+    `${CONTRACT} > without a Content Type, binary tensors are recognized by the length of the JSON part`,
+    `${KSERVE} > binary tensors are returned as binary data`,
   ),
   open(
     'C-PROPERTY-6',
@@ -222,7 +222,7 @@ const PROPERTIES: readonly Requirement[] = [
     'wire contract, MQTT 5 properties',
     'A reply has Content Type and Payload Format Indicator, user properties `status` and `server-timing`, and no others.',
     `${REPLY} > publishes an answer unchanged, with exactly the expected properties`,
-    `${CONTRACT} > a reply on the Response Topic has the unchanged body of the answer, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
   ),
   met(
     'C-PROPERTY-10',
@@ -245,7 +245,7 @@ const BODIES: readonly Requirement[] = [
     'wire contract, Bodies',
     'The body is the KServe body, byte for byte in both directions.',
     `${CONTRACT} > unusual but valid JSON is forwarded byte for byte`,
-    `${KSERVE} > the KServe Python server gives the same answers through the connector as directly`,
+    `${KSERVE} > KServe's Python server gives the same answers through the connector as over HTTP`,
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged, without unnecessary headers',
   ),
   met(
@@ -259,7 +259,7 @@ const BODIES: readonly Requirement[] = [
     'C-BODY-3',
     'wire contract, Bodies',
     'An error of the model server is passed on with its body and its status.',
-    `${BAD_INPUT} > the error body of the model %s is forwarded unchanged`,
+    `${BAD_INPUT} > the error body from the model %s is forwarded unchanged`,
   ),
   met(
     'C-BODY-4',
@@ -273,7 +273,7 @@ const BODIES: readonly Requirement[] = [
     'C-BODY-5',
     'wire contract, Bodies',
     'A request without a possible reply topic is acknowledged, counted and logged.',
-    `${BAD_INPUT} > are acknowledged, counted and logged on the topic "%s"`,
+    `${BAD_INPUT} > on the topic "%s" are acknowledged, counted and logged`,
   ),
   open(
     'C-BODY-6',

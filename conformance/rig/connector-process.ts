@@ -128,7 +128,7 @@ export class ConnectorProcess {
     return await this.#exit
   }
 
-  /** Resolves when the process has ended by itself. This exit does not count as a death. */
+  /** Resolves when the process has ended by itself; this end does not count as a death. */
   async ended(): Promise<void> {
     this.#isExpectedToEnd = true
     await this.#exit

@@ -42,7 +42,7 @@ export interface FlowReport {
   readonly errorP99Ms: number
   /** Time of the slowest answer. */
   readonly maxMs: number
-  /** Answers per second with status 200 that arrived between the first publish and the last publish. */
+  /** Answers with status 200 per second, between the first publish and the last publish. */
   readonly goodput: number
 }
 
@@ -74,9 +74,9 @@ export class FlowLoad {
   /** Number of answers to another request; `phantom` counts answers that belong to no request. */
   crossed = 0
   phantom = 0
-  /** Number of answers in excess of one for each published copy, without the broker's redeliveries. */
+  /** Number of answers in excess of one for each published copy, excluding the broker's redeliveries. */
   duplicates = 0
-  /** Number of replies so far, without the broker's redeliveries. */
+  /** Number of replies so far, excluding the broker's redeliveries. */
   replies = 0
   /** Number of publishes in flight when the broker lost their client's session. */
   abandoned = 0

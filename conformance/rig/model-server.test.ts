@@ -47,7 +47,7 @@ test('the fake server holds calls at a gate, and releases the oldest first', asy
   expect(gate.open).toBe(0)
 })
 
-test('the fake server answers with the given function, records selected calls, and restarts on the same port', async () => {
+test('the fake server answers with the given function, records the selected calls, and restarts on its previous port', async () => {
   const server = await start({
     answer: (reply, call) =>
       (call.model === 'late' ? after(5, echo) : json(503, { busy: true }))(reply, call),

@@ -39,7 +39,7 @@ async function read(socket: Socket, bytes: number): Promise<string> {
   return text
 }
 
-test('the proxy without toxics forwards bytes unchanged, and closes when both ends have closed', async () => {
+test('without toxics, the proxy forwards bytes unchanged, and closes when both ends have closed', async () => {
   const socket = await dialled()
   socket.write('hello')
   expect(await read(socket, 5)).toBe('hello')
@@ -96,7 +96,7 @@ test('the proxy resets a connection after the given number of bytes', async () =
   expect('abcd'.startsWith(came)).toBe(true)
 })
 
-test('the proxy refuses connections, and later accepts them again on the same port', async () => {
+test('the proxy refuses connections, and later accepts connections on the same port again', async () => {
   const { port } = proxy
   await proxy.refuse()
   const refused = connect(port, '127.0.0.1')

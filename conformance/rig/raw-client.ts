@@ -101,7 +101,7 @@ export class RawClient {
     do this.#lastId = this.#lastId >= 65_000 ? 1 : this.#lastId + 1
     while (this.#unacknowledged.has(this.#lastId))
     const packet = encodePublish({ ...parts, packetId: this.#lastId })
-    // A client that does not read never receives the PUBACK that would remove the entry.
+    // A client that has stopped reading never receives the PUBACK that would remove the entry.
     if (!this.#isDeaf) this.#unacknowledged.set(this.#lastId, { number, packet, wasSent: this.#isReady })
     if (this.#isReady) this.#socket!.write(packet)
   }

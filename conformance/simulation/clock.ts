@@ -60,7 +60,7 @@ const EPOCH_MS = Date.UTC(2030, 0, 1)
 /** The clock of one run. Only one clock is installed at a time; see `withSimulatedTime`. */
 export class SimulatedClock {
   nowMs = 0
-  /** Called with errors that events throw: they would end a real process. */
+  /** Called with each error that an event throws, which would end a real process. */
   uncaught: ((error: unknown, owner: Owner | undefined) => void) | undefined
   /** Source of random numbers that replaces Math.random. */
   readonly random: Random
@@ -180,7 +180,7 @@ const nextTick = (run: () => void): void => process.nextTick(run)
 
 let current: SimulatedClock | undefined
 
-/** Sets the clock that `setTimeout` and the other functions use inside `withSimulatedTime`. */
+/** Sets the clock that the timers and clocks of Node.js use inside `withSimulatedTime`. */
 export function useClock(clock: SimulatedClock): void {
   current = clock
 }

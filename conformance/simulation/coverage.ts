@@ -2,7 +2,7 @@
 import { OpenRequests, type OpenDelivery } from '../checkers/open-requests.ts'
 import type { History, HistoryEvent } from './history.ts'
 
-/** Names of all situations that must occur if there are many runs. */
+/** Names of all situations that must occur in a large number of runs. */
 export const MUST_COME_UP: readonly string[] = [
   ...[
     'cut',

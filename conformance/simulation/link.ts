@@ -96,7 +96,7 @@ export class Link {
     if (!this.#isDownBusy) this.#runDown()
   }
 
-  /** Closes the connection for the broker: packets that it sent before still arrive. */
+  /** Closes the connection on behalf of the broker: packets that the broker has already sent still arrive. */
   close(): void {
     this.#isEndNoticed = true
     if (this.isDead) return

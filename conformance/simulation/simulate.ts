@@ -122,7 +122,7 @@ class World {
       }
     }
     await clock.run(startMs + REST_WITHIN_MS, () => {
-      // Faults that wait for further events on the wire no longer happen.
+      // Faults that wait for further events on the wire do not count, because no such events follow.
       return requestsLeft === 0 && this.#open === 0 && !this.#isDraining && this.#isResting
     })
     this.#note({ kind: 'quiet', isQuiet: this.#isResting, left: this.#left })

@@ -101,7 +101,7 @@ describe('a PUBACK that overtakes an earlier delivery', () => {
     [2000, 2000.9, ['D3']],
     [2000, 2001, []],
     [0, 1, []],
-  ])('is judged with a bound of %d ms: at %d ms it breaks the rules %j', (ackHoldMaxMs, atMs, broken) => {
+  ])('with a bound of %d ms and an arrival at %d ms, breaks the rules %j', (ackHoldMaxMs, atMs, broken) => {
     const passing = [
       [1, delivery(1, 'a')],
       [atMs, delivery(2, 'b')],

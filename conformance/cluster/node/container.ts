@@ -254,7 +254,7 @@ export class Container {
     }
     const group = context.runAsGroup ?? (context.runAsUser === undefined ? this.#user : 0)
     const groups = [context.fsGroup, ...(context.supplementalGroups ?? [])].filter((id) => id !== undefined)
-    // Without root privileges, a user namespace has a single user, which can be given any number.
+    // Without root privileges, a user namespace has a single user, which can be given any user ID.
     const become = IS_MAPPED
       ? ['/usr/bin/unshare', '--user', `--map-user=${this.#user}`, `--map-group=${group}`]
       : []

@@ -39,7 +39,7 @@ export function findImage(reference: string, traefik: string): Image {
   throw new Error(`There is no local program for the image "${reference}".`)
 }
 
-// If it runs as root, the real image's entry point changes the owner of files. It then executes the command.
+// The real image's entry point changes the owner of files if it runs as root, and then executes the command.
 const MOSQUITTO: Image = {
   entrypoint: [],
   arguments: ['/usr/sbin/mosquitto', '-c', '/mosquitto/config/mosquitto.conf'],

@@ -1,4 +1,4 @@
-// Replaces the kubelet: one node that runs pods as processes of this machine. README.md lists its limits.
+// Stands in for the kubelet: one node that runs pods as processes of this machine. README.md lists its limits.
 import { readFileSync } from 'node:fs'
 import type { MemoryCage } from '../../fixtures/memory-cage.ts'
 import type { KubeApi, KubeObject } from '../kube-api.ts'

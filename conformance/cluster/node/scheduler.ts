@@ -1,4 +1,4 @@
-// Replaces the scheduler: binds every pod to the only node unless a required anti-affinity excludes it.
+// Stands in for the scheduler: binds every pod to the only node unless a required anti-affinity excludes it.
 import { KubeApiError, type KubeApi, type KubeObject } from '../kube-api.ts'
 import { NODE_NAME } from './node-name.ts'
 
@@ -62,7 +62,7 @@ function pathOf({ metadata }: KubeObject): string {
   return `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`
 }
 
-// Returns the required terms with matchLabels, which apply to the pod's namespace.
+// Supports only required terms with matchLabels, which apply to the pod's own namespace.
 function isKeptAway(pod: KubeObject, other: KubeObject): boolean {
   const terms = pod.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []
   const labels = other.metadata.labels ?? {}

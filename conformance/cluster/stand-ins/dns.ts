@@ -1,4 +1,4 @@
-// Replaces CoreDNS: resolves names of Services for pods.
+// Stands in for CoreDNS: resolves names of Services for pods.
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { KubeApi, KubeObject } from '../kube-api.ts'

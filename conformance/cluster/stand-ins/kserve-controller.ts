@@ -1,4 +1,4 @@
-// Replaces KServe's controller in standard (raw deployment) mode: creates a Deployment and a Service for each
+// Stands in for KServe's controller in standard (raw deployment) mode: creates a Deployment and a Service for each
 // InferenceService, and sets its status.
 import type { KubeApi, KubeObject } from '../kube-api.ts'
 

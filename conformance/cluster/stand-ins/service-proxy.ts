@@ -1,4 +1,4 @@
-// Replaces kube-proxy and a load balancer: forwards TCP from the addresses of Services to ready pods.
+// Stands in for kube-proxy and a load balancer: forwards TCP from the addresses of Services to ready pods.
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
 import { addNodeAddress, removeNodeAddress } from '../node/network.ts'

@@ -1,4 +1,4 @@
-// Replaces a storage class: creates a folder for each claim, and keeps it until the cluster ends.
+// Stands in for a storage class: creates a folder for each claim, and keeps it until the cluster is stopped.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KubeApi } from '../kube-api.ts'

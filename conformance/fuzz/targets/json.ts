@@ -24,14 +24,20 @@ export const target: FuzzTarget = {
   run(input) {
     const strict = read(input, false)
     const python = read(input, true)
-    claim(!('value' in strict) || 'value' in python, 'with Python’s tokens, the reader rejects valid JSON')
+    claim(
+      !('value' in strict) || 'value' in python,
+      'when Python’s tokens are allowed, the reader rejects valid JSON',
+    )
     const text = decoded(input)
     if (text === undefined) {
       claim('problem' in strict && 'problem' in python, 'bytes that are not UTF-8 were read')
       return 'not UTF-8'
     }
     if ('value' in python && !('value' in strict)) {
-      claim(/NaN|Infinity/.test(text), 'accepts text only with Python’s tokens, although it contains none')
+      claim(
+        /NaN|Infinity/.test(text),
+        'accepts text only when Python’s tokens are allowed, although it contains none',
+      )
     }
     const expected = parsed(text)
     if ('problem' in strict) {

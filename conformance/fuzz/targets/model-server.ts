@@ -126,7 +126,7 @@ const DECLARED: Readonly<Record<string, readonly SessionTensor[]>> = {
   any: [{ name: 'x', datatype: 'UINT8', shape: [] }],
 }
 
-// Replaces the ONNX runtime: checks its inputs and returns them.
+// Stands in for the ONNX runtime: checks its inputs and returns them.
 const engine: Engine = {
   name: 'mirror',
   load: (name) => Promise.resolve(mirror(DECLARED[name]!)),

@@ -19,7 +19,7 @@ import { claim, shapeOf, type FuzzTarget } from '../target.ts'
 import { mutatePackets, PACKET_DICTIONARY, PACKET_SEEDS, plainConnack } from './packet-bytes.ts'
 
 const FRAME_BYTES_MAX = 1024
-// Exceeds the 64 KiB of the writer's buffer. A length in a packet must not cause a large allocation.
+// Larger than the writer's buffer of 64 KiB. A length in a packet must not cause a larger allocation than this.
 const ALLOCATION_BYTES_MAX = 256 * 1024
 
 let largestAllocation = 0
@@ -100,7 +100,7 @@ async function listen(
     ackOrder: {
       epoch: 1,
       holdMaxMs: ackOrder === 'strict' ? Number.POSITIVE_INFINITY : 0,
-      // The input has identifiers in any order, so the broker's counter cannot be derived from them.
+      // The identifiers in the input have any order, so the broker's counter cannot be derived from them.
       identifiers: { count: 65_535, distanceMax: Number.POSITIVE_INFINITY },
     },
     frameBytesMax: () => FRAME_BYTES_MAX,

@@ -17,7 +17,7 @@ export const loudClient: Row = {
   name: 'loud-client',
   what: 'one client sends 100 times as many requests as each of 99 others; the total exceeds the capacity',
   criterion:
-    'of the others, >= 95 % answered with 200 and p99 <= 2 times that without the loud client; 0 unanswered requests',
+    ">= 95 % of the others' requests answered with 200, and their p99 <= 2 times that without the loud client; 0 unanswered requests",
   fullSeconds: 200,
   isTimed: true,
   run: (options) =>
@@ -137,7 +137,7 @@ export const connectStorm: Row = {
     }),
 }
 
-/** One client of a hundred sends requests and never reads. */
+/** One of a hundred clients sends requests but never reads. */
 export const slowSubscribers: Row = {
   name: 'slow-subscribers',
   what: 'one of 100 clients requests 50 answers of 20 kB per second, and never reads from its socket',

@@ -33,7 +33,7 @@ export const overload: Row = {
 export const overloadWithDefaults: Row = {
   ...overload,
   name: 'overload-10x-defaults',
-  what: 'like overload-10x, but with the default queue, which is limited by waiting time (queueWaitMaxMs, 5 s) rather than to a few calls',
+  what: 'like overload-10x, but with the default queue, which is limited by waiting time (queueWaitMaxMs, 5 s) instead of a small depth',
   criterion: CRITERION.replace('<= 3 times that without overload; memory', '<= 6 s; memory'),
   run: (options) => run({ concurrency: CONCURRENCY }, () => 6_000, options),
 }

@@ -1,4 +1,5 @@
-// A row with replies that the broker rejects: their requests are settled and counted, without a retry loop.
+// A row with replies that the broker rejects: the requests are settled and counted, and the replies are not retried in
+// a loop.
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { PacketScanner } from '../../rig/wire.ts'
 import { TestClient, type Received } from '../../fixtures/mqtt-client.ts'

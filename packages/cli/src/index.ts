@@ -1,4 +1,4 @@
-// Exports the command tree, for the generated documentation and its tests, and the exit codes.
+// Exports the exit codes, and the command tree for the generated documentation and its tests.
 export { commandWords } from './command-words.ts'
 export { examplesOf } from './examples.ts'
 export { EXIT, EXIT_MEANINGS } from './exit-code.ts'

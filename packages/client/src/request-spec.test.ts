@@ -73,7 +73,7 @@ test.each([
   expect(() => toRequestSpec(on5, 'abc', 'iris', {}, options)).toThrow(message)
 })
 
-test('rejects an operation that is not one topic level', () => {
+test('rejects an operation that is not a single topic level', () => {
   expect(() => toRequestSpec(on5, 'abc', 'iris', {}, { operation: 'a/b' })).toThrow(
     /cannot be part of a topic/,
   )

@@ -4,7 +4,10 @@ import { mosquittoConf } from './mosquitto/index.ts'
 import { EXAMPLE_PASSWORD_FILE } from './options.ts'
 import { valuesSchema, type JsonSchema } from './values-schema.ts'
 
-/** Returns the text of every generated file by its path below charts/inferwire. `configSchema` is the connector's. */
+/**
+ * Returns the text of every generated file by its path below charts/inferwire. `configSchema` is the schema of the
+ * connector's configuration.
+ */
 export function chartFiles(configSchema: JsonSchema): Map<string, string> {
   return new Map([
     ...(['2.0', '2.1'] as const).flatMap((version): [string, string][] => [

@@ -28,7 +28,10 @@ export function exampleInferenceService(): KubernetesObject {
   }
 }
 
-/** Allows the connector to call the model: from inside the mesh, and with its token through Kubeflow's gateway. */
+/**
+ * Allows the connector to call the model from inside the mesh, and to call it through Kubeflow's gateway with its
+ * token.
+ */
 export function connectorAuthorizationPolicy(connector: Installed): KubernetesObject {
   const identity = `${connector.namespace}/sa/${connector.name}`
   const to = [{ operation: { methods: ['GET', 'POST'], paths: ['/v1/models/*', '/v2/*'] } }]

@@ -32,7 +32,7 @@ export function manifestParts(options: ManifestOptions = {}): {
   readonly connector: KubernetesObject[]
 } {
   const broker = options.broker === false ? undefined : completeBroker(options.broker ?? {})
-  // The ACL has rules for a connector even if none is installed here.
+  // The ACL contains rules for a connector even if no connector is installed here.
   const connector = completeConnector(options.connector === false ? {} : (options.connector ?? {}))
   if (broker === undefined && valueAt(connector.config, 'broker', 'url') === undefined) {
     throw new OptionError('connector.config', 'has no broker.url, and no broker is installed')

@@ -4,7 +4,7 @@ import type { Installed, Place } from './object.ts'
 import { PATTERNS } from './patterns.ts'
 import { VERSION } from './version.ts'
 
-/** The way in which clients outside the cluster reach the broker. */
+/** How clients outside the cluster reach the broker. */
 export type Expose = 'traefik' | 'gateway' | 'loadbalancer' | 'nodeport' | 'none'
 
 /** The certificate that clients receive: Traefik terminates TLS if it is used, otherwise the broker does. */

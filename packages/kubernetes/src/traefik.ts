@@ -33,7 +33,7 @@ export function entryPorts(options: BrokerOptions = {}): EntryPorts {
 export function traefikHelmValues(ports: EntryPorts = entryPorts()): Record<string, unknown> {
   return {
     ports: {
-      // Otherwise a route without entry points would also be attached to mqtt.
+      // Without this, a route that names no entry points would be attached to mqtt too.
       web: { asDefault: true },
       websecure: { asDefault: true },
       ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, entryPort(port)])),

@@ -9,10 +9,13 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
   const { $schema, title: _, ...config } = configSchema
   return {
     $schema,
-    title: 'Values of the chart inferwire',
+    title: 'Values of the inferwire chart',
     ...map({
       global: { type: 'object', description: 'Reserved by Helm, for parent charts.' },
-      nameOverride: text(`^$|${PATTERNS.name.source}`, 'Label app.kubernetes.io/name in place of inferwire.'),
+      nameOverride: text(
+        `^$|${PATTERNS.name.source}`,
+        'Value of the label app.kubernetes.io/name, in place of inferwire.',
+      ),
       fullnameOverride: text(
         `^$|${PATTERNS.name.source}`,
         'Name of the objects; empty: the release name, followed by "-inferwire" unless it already contains "inferwire".',
@@ -30,7 +33,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
         create: { type: 'boolean', description: 'Creates a ServiceAccount.' },
         automount: {
           type: 'boolean',
-          description: 'Mounts a token for the API server, which is not needed.',
+          description: 'Mounts a token for the API server; the connector does not need one.',
         },
         annotations: texts('Annotations of the ServiceAccount.'),
         name: text(
@@ -71,7 +74,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       ),
       modelToken: map({
         enabled: { type: 'boolean', description: 'Mounts a ServiceAccount token for model servers.' },
-        audience: text('', "Audience of the token; empty for the API server's."),
+        audience: text('', "Audience of the token; empty: the API server's audience."),
       }),
       config: {
         ...config,
@@ -103,7 +106,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
   }
 }
 
-// Additional constraints on members of the configuration.
+// Returns additional constraints on members of the configuration.
 function ofConfig(properties: JsonSchema): JsonSchema {
   return { properties: { config: { properties } } }
 }
@@ -142,7 +145,7 @@ function mosquittoSchema(): JsonSchema {
     enabled: { type: 'boolean', description: 'Installs a broker; otherwise config.broker.url is required.' },
     fullnameOverride: text(PATTERNS.name.source, "Name of the broker's objects."),
     version: oneOf(['2.0', '2.1'], 'Mosquitto release line.'),
-    image: image('Image of the broker; an empty tag selects the one that is pinned for the version.'),
+    image: image('Image of the broker; an empty tag selects the tag that is pinned for the version.'),
     imagePullSecrets: pullSecrets(),
     resources: resources('Resources of the broker; limits.memory is at least 32Mi.'),
     ...podValues(),
@@ -167,7 +170,7 @@ function mosquittoSchema(): JsonSchema {
     accessMode: oneOf(['ReadWriteOnce', 'ReadWriteOncePod'], 'Access mode of the volume.'),
     expose: oneOf(
       ['traefik', 'gateway', 'loadbalancer', 'nodeport', 'none'],
-      'The way in which clients outside the cluster reach the broker.',
+      'How clients outside the cluster reach the broker.',
     ),
     externalPort: {
       type: 'integer',

@@ -57,7 +57,7 @@ describe('a user', () => {
   })
 
   test.each(['a/b', '+', '#', '', ' a'])(
-    'cannot access any topic that contains a user name, if its own name is the invalid %j',
+    'with the invalid name %j, cannot access any topic that contains a user name',
     (user) => {
       for (const topic of [`infer/request/${user}/iris`, 'infer/request/a/b/iris', 'infer/request//iris']) {
         expect(isAllowed(everyUser, user, 'write', topic)).toBe(false)

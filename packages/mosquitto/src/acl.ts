@@ -1,4 +1,4 @@
-// The access rules of the wire contract. With them, a client cannot forge the client level of a topic.
+// The access rules of the wire contract, which prevent a client from forging the client level of a topic.
 import { TopicSpace } from '@inferwire/protocol'
 import { trimBlanks, userNameMistake } from './user-name.ts'
 

@@ -23,7 +23,7 @@ test('deletes all lines of a user, and no other lines', () => {
 })
 
 describe('hashing plain text', () => {
-  test('hashes the rest of the line including spaces and colons, and keeps hashes and comments', async () => {
+  test('hashes the rest of the line including spaces and colons, and leaves hashes and comments unchanged', async () => {
     const before = `# c\nann:a:b\nbob: x \r\n\ncid:${HASH}\n`
     expect(await hashPlainText(before, hash)).toEqual({
       text: `# c\nann:<a:b>\nbob:< x >\n\ncid:${HASH}\n`,

@@ -67,7 +67,7 @@ describe('any text', () => {
 
   // kubectl uses a YAML 1.1 parser.
   test.each(['1.1', '1.2'] as const)(
-    'is preserved byte for byte in a ConfigMap and in a Secret, for a YAML %s parser',
+    'is preserved byte for byte in a ConfigMap and in a Secret by a YAML %s parser',
     (version) => {
       fc.assert(
         fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
@@ -93,7 +93,7 @@ test.each(['\uff74', ''])(
   },
 )
 
-test.each(['yes', 'null', '123', '1e3', '0x1f', 'a.b'])('the name %s is written as a string', (name) => {
+test.each(['yes', 'null', '123', '1e3', '0x1f', 'a.b'])('the name "%s" is written as a string', (name) => {
   const manifest = fileManifest(TEXT, { kind: 'ConfigMap', name, key: name })
   expect(parse(manifest, { version: '1.1' })).toMatchObject({ metadata: { name }, data: { [name]: TEXT } })
 })

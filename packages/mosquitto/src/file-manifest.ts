@@ -60,14 +60,14 @@ function scalar(text: string): string {
   return /^[a-z][a-z0-9._-]*$/.test(text) && !YAML_WORDS.has(text) ? text : JSON.stringify(text)
 }
 
-// A literal block, indented by four spaces. Its chomping indicator preserves trailing line feeds.
+// Returns a literal block, indented by four spaces. Its chomping indicator preserves trailing line feeds.
 function blockScalar(text: string): string {
   if (!isLiteral(text)) return quoted(text)
   const body = text.replace(/\n+$/, '')
   const feeds = text.length - body.length
   const chomping = feeds === 0 ? '-' : feeds === 1 ? '' : '+'
   const indented = body.split('\n').map((line) => (line === '' ? '' : `    ${line}`))
-  // The last line feed of the text is the line break at the end of the manifest.
+  // The text's last line feed is also the line break that ends the manifest.
   return `|${chomping}\n${indented.join('\n')}${'\n'.repeat(Math.max(0, feeds - 1))}`
 }
 

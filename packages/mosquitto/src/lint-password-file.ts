@@ -40,10 +40,13 @@ export type LintCode =
   | 'user_name'
   | 'user_name_unusual'
 
-// mosquitto_passwd 2.1 generates such hashes; a 2.0 broker ignores users with them.
+// Findings about hashes that mosquitto_passwd 2.1 generates; a 2.0 broker ignores users with such hashes.
 const ONLY_2_1: ReadonlySet<LintCode> = new Set(['long_salt', 'argon2id'])
 
-/** Returns whether a broker of this release line would reject part of the file, or refuse a login because of it. */
+/**
+ * Returns whether a broker of this release line would, because of these findings, reject part of the file or refuse a
+ * login.
+ */
 export function isRefused(findings: readonly LintFinding[], version: '2.0' | '2.1'): boolean {
   return findings.some(({ level, code }) => level === 'error' && !(version === '2.1' && ONLY_2_1.has(code)))
 }
@@ -90,7 +93,7 @@ export function lintPermissions(file: {
       error(undefined, 'permissions', message, 'chmod 0600 FILE; 0640 for a group that the broker is in'),
     )
   } else if ((file.mode & 0o007) !== 0) {
-    const message = `all users of this machine can read the file (mode ${shown}): Mosquitto warns since 2.0.16, and will reject it in a future version`
+    const message = `all users of this machine can read the file (mode ${shown}): Mosquitto has warned about this since 2.0.16, and will reject the file in a future version`
     findings.push(
       warning(undefined, 'permissions', message, 'chmod 0600 FILE; 0640 for a group that the broker is in'),
     )
@@ -135,7 +138,7 @@ function lintCharacters({ number, text }: PasswordLine): LintFinding[] {
         number,
         'carriage_return',
         message,
-        "Mosquitto accepts it, other tools do not. To convert it: sed -i 's/\\r$//' FILE",
+        "Mosquitto accepts such lines, other tools do not. To convert the file: sed -i 's/\\r$//' FILE",
       ),
     )
   }
@@ -194,7 +197,7 @@ function lintHash({ number, user, secret, hash }: UserLine): LintFinding[] {
     findings.push(error(number, 'long_salt', message, SET_AGAIN))
   }
   if (hash.algorithm === 'sha512-pbkdf2' && hash.iterations > ITERATIONS_ADVISED_MAX) {
-    const message = `user ${shown(user)} has ${hash.iterations} iterations, which block the broker at every CONNECT`
+    const message = `user ${shown(user)} has a hash with ${hash.iterations} iterations, which block the broker at every CONNECT`
     findings.push(
       warning(
         number,
@@ -222,7 +225,7 @@ function hashDefect(number: number, user: string, secret: string, defect: HashDe
   const messages: Record<HashDefect, string> = {
     plain_text: 'has a password in plain text, or in an unknown format: Mosquitto ignores the user',
     hash_form: 'has a hash with too few or too many parts between "$"',
-    iterations: `has a number of iterations that is not from 1 to ${ITERATIONS_MAX}`,
+    iterations: `has a number of iterations that is not between 1 and ${ITERATIONS_MAX}`,
     base64: 'has a salt or a hash that is not base64',
     salt_length: 'has a salt that is neither 12 nor 64 bytes long',
     hash_length: 'has a hash that is not 64 bytes long',
@@ -231,7 +234,7 @@ function hashDefect(number: number, user: string, secret: string, defect: HashDe
   return error(number, defect, ofUser(messages[defect]), remedy)
 }
 
-// Observed with mosquitto_passwd 2.0.11: it ends the new file at such a line, without a message.
+// Observed with mosquitto_passwd 2.0.11: the new file that it writes ends at such a line, without a message.
 function skippedLine({ kind, number, text }: PasswordLine, lastUserLine: number): LintFinding[] {
   const isBlank = kind === 'blank'
   if (number > lastUserLine || (!isBlank && (kind !== 'comment' || text.includes(':')))) return []

@@ -29,7 +29,7 @@ export interface PasswordFile {
   readonly users: ReadonlyMap<string, PasswordHash>
 }
 
-/** Parses any text; mistakes are part of the resulting lines. */
+/** Parses any text; invalid lines are part of the result. */
 export function parsePasswordFile(text: string): PasswordFile {
   const texts = text.split('\n')
   // The text after the last line feed is not a line if it is empty.

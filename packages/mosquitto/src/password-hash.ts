@@ -32,14 +32,14 @@ export interface HashOptions {
  * thousand clients that reconnect together need ten seconds. Mosquitto's default is 101.
  */
 export const ITERATIONS_DEFAULT = 20_000
-/** More iterations cause a warning, because of the delay at every CONNECT. */
+/** The number of iterations above which a warning is issued, because of the delay at every CONNECT. */
 export const ITERATIONS_ADVISED_MAX = 50_000
 /** The limit for hashing and verification; with more, one CONNECT would take seconds of CPU time. */
 export const ITERATIONS_MAX = 10_000_000
 /** Maximum length of a password in UTF-8 bytes: the limit of MQTT (§1.5.6). */
 export const PASSWORD_BYTES_MAX = 65_535
 
-// The only length that Mosquitto 2.0 accepts; 2.1 also accepts 64 bytes, which mosquitto_passwd 2.1 generates.
+// The only salt length that Mosquitto 2.0 accepts; 2.1 also accepts 64 bytes, which mosquitto_passwd 2.1 generates.
 const SALT_BYTES = 12
 const SALT_BYTES_2_1 = 64
 const DIGEST_BYTES = 64
@@ -101,7 +101,8 @@ export function parsePasswordHash(text: string): PasswordHash | HashDefect {
   return typeof hash === 'string' ? hash : { ...hash, algorithm: 'sha512-pbkdf2', iterations }
 }
 
-// Such text is never treated as a plain-text password: hashing it would lock out its user.
+// Whether a text looks like a hash. Such a text is never treated as a plain-text password: hashing it would lock out
+// the user.
 function looksHashed(text: string): boolean {
   return /^\$(?:6|7|argon2id?|argon2d)\$/.test(text)
 }

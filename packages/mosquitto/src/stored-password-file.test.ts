@@ -66,7 +66,7 @@ test('a process that has the old file open continues to read the old content', (
   expect(statSync(file).ino).not.toBe(before)
 })
 
-test('a folder, a missing folder and a device are rejected without a temporary file', () => {
+test('rejects a folder, a missing folder and a device, and leaves no temporary file', () => {
   expect(() => writePasswordFile(folder, 'x')).toThrow('not a regular file')
   expect(() => writePasswordFile(join(folder, 'no', 'file'), 'x')).toThrow('ENOENT')
   expect(() => writePasswordFile('/dev/null', 'x')).toThrow('not a regular file')

@@ -49,7 +49,7 @@ test('accepts every plain name', () => {
   for (const name of ['line 3', 'müller', 'a'.repeat(65), 'a\n']) expect(isPlainUserName(name)).toBe(false)
 })
 
-test('removes the same white space as Mosquitto, in linear time', () => {
+test('removes the white space that Mosquitto removes, in linear time', () => {
   expect(trimBlanks('\t\n\v\f\r a b \r\n')).toBe('a b')
   expect(trimBlanks('\u00a0a\u3000')).toBe('\u00a0a\u3000')
   expect(trimBlanks(' '.repeat(1_000_000))).toBe('')

@@ -108,7 +108,7 @@ describe('a user', () => {
     await alice.destroy()
   })
 
-  test('receives only messages that it may read (live, retained or queued), for any filter', async () => {
+  test('receives, with any filter, only messages that it may read (live, retained or queued)', async () => {
     const { username, password } = access.connector
     const connector = await logIn(username, password)
     const persistent = {
@@ -166,7 +166,7 @@ describe('a user', () => {
     },
   )
 
-  test('causes one log line for thousands of denied publishes', async () => {
+  test('causes only one log line with thousands of denied publishes', async () => {
     lines.length = 0
     const bob = await RawClient.connect(broker.url, { username: 'bob', password: Buffer.from('b') })
     for (let index = 0; index < 2_000; index++) {

@@ -31,7 +31,7 @@ export interface BrokerAccess {
   readonly demo: BrokerLogin
   /** Names of the users that the file contains at startup. */
   readonly users: readonly string[]
-  /** Resolves with undefined if the login is refused. @throws Error with the reason if it cannot be checked */
+  /** Resolves with undefined if the login is refused. @throws Error with the reason if the login cannot be checked */
   logIn(username: string | undefined, password: Uint8Array | undefined): Promise<BrokerUser | undefined>
 }
 

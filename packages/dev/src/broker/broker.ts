@@ -6,7 +6,7 @@ export interface Broker {
   readonly kind: 'embedded' | 'mosquitto' | 'external'
   /** `mqtt://host:port` */
   readonly url: string
-  /** `ws://host:port`; undefined if the broker does not listen for WebSocket. */
+  /** `ws://host:port`; undefined if the broker does not accept WebSocket connections. */
   readonly wsUrl?: string | undefined
   /** Stops the broker, unless it is external. */
   close(): Promise<void>

@@ -24,13 +24,13 @@ export function isPublish(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.publish
 }
 
-/** Returns whether a packet from the broker is CONNACK with success. `packet` may be incomplete. */
+/** Returns whether a packet from the broker is a successful CONNACK. `packet` may be incomplete. */
 export function isConnackWithSuccess(packet: Buffer): boolean {
   // MQTT 5 §3.2.2: Acknowledge Flags, then the reason code.
   return packet[0] === TYPE.connack << 4 && packet[headerSize(packet) + 1] === 0
 }
 
-/** Returns whether the first byte of a fixed header denotes DISCONNECT. The broker ignores all later packets. */
+/** Returns whether the first byte of a fixed header denotes DISCONNECT, after which the broker ignores all packets. */
 export function isDisconnect(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.disconnect
 }
@@ -224,7 +224,7 @@ function checkFilters(fields: Fields, version: ClientVersion, isSubscribe: boole
   }
 }
 
-// A SUBSCRIBE may have millions of levels, so this check does not split the filter into strings.
+// A SUBSCRIBE may contain millions of topic levels, so this check does not split the filter into strings.
 function checkTopicFilter(filter: string): void {
   if (filter === '' || MISPLACED_WILDCARD.test(filter)) {
     throw new RefusedPacketError('a topic filter is not valid', REASON.topicFilterInvalid)

@@ -15,7 +15,7 @@ export interface ConnectionLimits {
   readonly unsentBytesMax: number
   /** Closes the connection above this number of unsent packets. A small packet needs far more memory than its size. */
   readonly unsentPacketsMax: number
-  /** Longest time without progress in sending to the client, in milliseconds. */
+  /** Longest time, in milliseconds, in which the client may accept no data that is waiting for it. */
   readonly drainTimeoutMs: number
 }
 
@@ -25,7 +25,7 @@ export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclu
 /** The callbacks of a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
-  /** Called for every packet after CONNECT, in order. The stream emits them only after CONNACK. */
+  /** Called for every packet after CONNECT, in order. The stream emits these packets only after CONNACK. */
   onPacket(packet: ReceivedPacket): void
   /** Called when all unsent bytes have been sent. */
   onDrain(): void
@@ -144,7 +144,10 @@ export class Connection {
     this.#finish()
   }
 
-  /** Closes the connection because of a client error: after DISCONNECT, or immediately if there is no reason code. */
+  /**
+   * Closes the connection because of a client error: after sending DISCONNECT, or immediately if there is no reason
+   * code.
+   */
   cutOff(reason: string, reasonCode?: number): void {
     if (!this.isOpen) return
     this.#events.onCutOff(reason)

@@ -33,11 +33,13 @@ test.each([
     await client.next('unsuback')
     client.send(subscribe(['new/1']))
     expect((await client.next('suback')).granted).toEqual([1])
-    expect(broker.lines).toEqual([expect.stringContaining('client "many": a SUBSCRIBE exceeds the limit')])
+    expect(broker.lines).toEqual([
+      expect.stringContaining('client "many": a SUBSCRIBE exceeds the subscription limit'),
+    ])
   },
 )
 
-test('refuses a subscription when the topic levels of all sessions exceed a memory limit', async () => {
+test('refuses a subscription when the subscriptions of all sessions together exceed a memory limit', async () => {
   const [first, second] = [await broker.connect(), await broker.connect()]
   first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
   const { granted } = await first.next('suback')

@@ -82,7 +82,7 @@ test('publishes no Will when the client reconnects before the delay has passed',
   expect(await watcher.payloads()).toEqual([])
 })
 
-// MQTT 5 §3.1.4: Clean Start ends the old session, which ends the delay.
+// MQTT 5 §3.1.4: Clean Start ends the old session, and the delay with it.
 test('publishes a delayed Will when the client reconnects with Clean Start', async () => {
   const client = await raw({ clientId: 'a', will: will(60), properties: { sessionExpiryInterval: 60 } })
   await client.destroy()

@@ -124,7 +124,7 @@ test('sends retained messages to a new subscription, except with Retain Handling
   expect(await late.payloads()).toEqual([])
 })
 
-test('loses no message that is sent right before or after a retained message', async () => {
+test('loses no message that is sent directly before or after a retained message', async () => {
   const subscriber = await raw()
   await subscriber.subscribe('#')
   const publisher = await raw()
@@ -262,7 +262,7 @@ test.each(['constructor', 'hasOwnProperty', '__proto__'])(
   },
 )
 
-test('handles many packets sent right after CONNECT', async () => {
+test('handles many packets that a client sends directly after CONNECT', async () => {
   const client = await RawClient.open(broker.url)
   const connect: Packet = {
     cmd: 'connect',
@@ -303,7 +303,7 @@ test('one subscriber that reads nothing does not delay others', async () => {
   expect(await publisher.payloads()).toEqual([])
 })
 
-test('sends DISCONNECT 0x8B on shutdown, and closes every connection, even one that reads nothing', async () => {
+test('sends DISCONNECT 0x8B on shutdown, and closes every connection, even that of a client that reads nothing', async () => {
   const client = await raw()
   const stuck = await raw()
   stuck.pause()

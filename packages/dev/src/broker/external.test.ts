@@ -60,6 +60,6 @@ test.each(['mqtt://', 'mqtt://a:b:c'])('reports the invalid URL %s', async (url)
   await expect(startBroker(url, PORTS)).rejects.toThrow('not valid')
 })
 
-test('lists the kinds of brokers for an unknown kind', async () => {
+test('rejects an unknown kind of broker, and lists the known kinds', async () => {
   await expect(startBroker('rabbit', PORTS)).rejects.toThrow('embedded, mosquitto, or a URL')
 })

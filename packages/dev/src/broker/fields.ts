@@ -5,7 +5,7 @@ import { REASON, RefusedPacketError } from './refused-packet.ts'
 /** The data type of a field. `pair` is two strings. */
 export type FieldKind = 'byte' | 'two' | 'four' | 'variable' | 'string' | 'binary' | 'pair'
 
-/** Locations of properties in the packets that a client may send. */
+/** The places in which a client's packets may contain properties. */
 export type Carrier = 'connect' | 'will' | 'publish' | 'ack' | 'subscribe' | 'unsubscribe' | 'disconnect'
 
 // The property identifiers that this file needs.
@@ -47,7 +47,7 @@ export interface FoundProperties {
   responseTopic?: string
   topicAlias?: number
   messageExpiryInterval?: number
-  /** All other properties, encoded, in their original order. */
+  /** All properties except those above, encoded, in their original order. */
   carried: Buffer[]
 }
 
@@ -120,7 +120,8 @@ export class Fields {
   properties(carrier: Carrier): FoundProperties {
     const length = this.#variable()
     const end = this.#offset + length
-    if (end > this.#bytes.length) throw new RefusedPacketError('the properties are longer than the packet')
+    if (end > this.#bytes.length)
+      throw new RefusedPacketError('the properties extend past the end of the packet')
     if (length > PROPERTIES_BYTES_MAX) {
       throw new RefusedPacketError('the properties are larger than 256 KiB', REASON.packetTooLarge)
     }
@@ -139,7 +140,7 @@ export class Fields {
       }
       seen.add(id)
       const value = this.read(kind)
-      if (this.#offset > end) throw new RefusedPacketError(`${name} is longer than the properties`)
+      if (this.#offset > end) throw new RefusedPacketError(`${name} extends past the Property Length`)
       if ((FLAGS.has(id) && value > 1) || (NOT_ZERO.has(id) && value === 0)) {
         throw new RefusedPacketError(`${name} must not be ${value}`, REASON.protocolError)
       }
@@ -157,7 +158,8 @@ export class Fields {
 
   #skip(length: number): number {
     const start = this.#offset
-    if (start + length > this.#bytes.length) throw new RefusedPacketError('a field is longer than the packet')
+    if (start + length > this.#bytes.length)
+      throw new RefusedPacketError('a field extends past the end of the packet')
     this.#offset = start + length
     return start
   }

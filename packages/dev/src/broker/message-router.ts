@@ -8,7 +8,7 @@ import type { Session, Subscription } from './session.ts'
 import { TopicTree, treeBytes } from './topic-tree.ts'
 
 const FILTERS_MAX = 10_000
-// Limit for the memory of all sessions' subscriptions.
+// Limit for the memory that the subscriptions of all sessions use together.
 const SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
 const SEND_RETAINED = { always: 0, whenNew: 1 } as const
 

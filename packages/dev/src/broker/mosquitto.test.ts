@@ -1,4 +1,4 @@
-// Tests of starting Mosquitto, which must be installed: sudo apt-get install mosquitto.
+// Tests the start of Mosquitto, which must be installed: sudo apt-get install mosquitto.
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'

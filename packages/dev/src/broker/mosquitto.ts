@@ -63,7 +63,7 @@ function mosquittoConf(host: string, mqttPort: number, wsPort?: number): string 
     ...webSocket,
     'allow_anonymous true',
     'set_tcp_nodelay true',
-    // 0 = only the client's Receive Maximum applies; Mosquitto's default of 20 would slow the connector down.
+    // 0: only the client's Receive Maximum applies. Mosquitto's default of 20 would slow the connector down.
     'max_inflight_messages 0',
     'max_queued_messages 100000',
     'max_queued_bytes 268435456',

@@ -1,4 +1,4 @@
-// Limits of the broker, with smaller values than in embedded.ts.
+// Tests the broker's limits with smaller values than those in embedded.ts.
 import { createServer, type Server } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { MqttBroker, nameOf } from './mqtt-broker.ts'
@@ -64,7 +64,7 @@ test.each([
   },
 )
 
-test('ends the longest-disconnected session without messages when a new client needs its place', async () => {
+test('when a new client needs a place, ends the session without messages that has been disconnected longest', async () => {
   const properties = { sessionExpiryInterval: 60 }
   const isResumed = async (clientId: string): Promise<boolean | undefined> => {
     const client = await RawClient.open(url)

@@ -21,7 +21,7 @@ export interface MqttBrokerOptions extends ConnectionLimits {
   readonly packetBytesMax: number
   /** Includes the sessions of disconnected clients. */
   readonly sessionsMax: number
-  /** Undefined: no login, and every topic is allowed. */
+  /** Undefined: no login is required, and every topic is allowed. */
   readonly access: BrokerAccess | undefined
   readonly log: (line: string) => void
 }
@@ -246,7 +246,7 @@ export class MqttBroker {
       sendRetained[index] === undefined ? failure : qos,
     )
     if (granted.includes(failure)) {
-      this.#logOnce(guest, 'subscribe', 'a SUBSCRIBE exceeds the limit of subscriptions')
+      this.#logOnce(guest, 'subscribe', 'a SUBSCRIBE exceeds the subscription limit')
     }
     connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted })
     for (const send of sendRetained) send?.()

@@ -14,9 +14,9 @@ import { REASON, RefusedPacketError } from './refused-packet.ts'
 
 /** Limits of one connection, in bytes, and a callback for a refused packet. */
 export interface GuardOptions {
-  /** Size of the largest packet. @default 64 MiB */
+  /** Size of the largest accepted packet. @default 64 MiB */
   readonly packetBytesMax?: number
-  /** Size of the largest CONNECT, which must allow a Will with properties. @default 256 KiB */
+  /** Size of the largest accepted CONNECT, which may contain a Will with properties. @default 256 KiB */
   readonly connectBytesMax?: number
   /** Number of unsent bytes above which the stream applies backpressure. @default 1 MiB */
   readonly highWaterMarkBytes?: number
@@ -26,7 +26,7 @@ export interface GuardOptions {
 
 /**
  * Returns the stream that the broker uses instead of `socket`. Each `data` event contains one whole packet. A malformed
- * packet closes the connection. Packets after CONNECT are held back until the broker has sent CONNACK with success.
+ * packet closes the connection. Packets after CONNECT are held back until the broker has sent a successful CONNACK.
  *
  * {@link PROGRESS} is emitted whenever the socket has accepted part of the data to be sent.
  */
@@ -50,10 +50,10 @@ class GuardedStream extends Duplex {
   readonly #connectBytesMax: number
   #buffered: Buffer[] = []
   #bufferedBytes = 0
-  // Number of buffered bytes needed to process the first packet further.
+  // Number of bytes that must be buffered before the first packet can be processed further.
   #neededBytes = 2
   #version: ClientVersion | undefined
-  // Whether CONNACK with success has been sent.
+  // Whether a successful CONNACK has been sent.
   #isAccepted = false
   // Whether DISCONNECT or a refusal has occurred, after which all input is ignored.
   #isOver = false

@@ -74,7 +74,7 @@ export class RetainedMessages {
     }
   }
 
-  // Logs the line once, and not again until half of the space is free.
+  // Logs that the limit is reached. Does not repeat the line until half of the space is free.
   #logFull(): void {
     if (this.#isFull) return
     this.#isFull = true

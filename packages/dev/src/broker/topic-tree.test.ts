@@ -10,7 +10,7 @@ function joined(names: readonly string[], last: readonly string[], depth: number
   return names.flatMap((name) => joined(names, last, depth - 1).map((rest) => `${name}/${rest}`))
 }
 
-test('finds the same pairs of filter and topic, whether it searches by filter or by topic', () => {
+test('finds the same pairs of filter and topic, whether a search starts from a filter or from a topic', () => {
   const topics = [1, 2, 3, 4].flatMap((depth) => joined(NAMES, NAMES, depth)).filter((topic) => topic !== '')
   const filters = [1, 2, 3, 4].flatMap((depth) => joined(LEVELS, [...LEVELS, '#'], depth))
   const [byFilter, byTopic] = [new TopicTree<string>(), new TopicTree<string>()]

@@ -8,7 +8,7 @@ interface Node<Entry> {
 // Measured size of a node with its two collections, in bytes.
 const NODE_BYTES = 400
 
-/** Estimates the memory for a filter or topic name that shares no level with others. */
+/** Estimates the memory, in bytes, of a filter or topic name that shares no level with others. */
 export function treeBytes(filter: string): number {
   return filter.length + filter.split('/').length * NODE_BYTES
 }

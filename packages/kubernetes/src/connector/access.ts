@@ -9,7 +9,8 @@ export function connectorIdentity(connector: Connector): KubernetesObject[] {
   const { name, namespace } = connector
   const metadata = metaOf(APP, connector)
   return [
-    // Model servers receive a projected token with its own audience and lifetime (option modelToken).
+    // No API token is mounted: model servers receive a projected token with its own audience and lifetime (option
+    // modelToken).
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false },
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -71,7 +72,7 @@ export function connectorService(connector: Connector, port: number): Kubernetes
     metadata: metaOf(APP, connector),
     spec: {
       clusterIP: 'None',
-      // A connector that has lost its broker is not ready, but its metrics are needed most at that time.
+      // A connector that has lost its broker is not ready, but that is when its metrics are needed most.
       publishNotReadyAddresses: true,
       selector: selectorLabels(APP, connector),
       ports: [{ name: 'metrics', port, targetPort: 'admin', protocol: 'TCP' }],

@@ -26,7 +26,7 @@ export function connectorConfig(connector: Connector, brokerHost: string): Confi
     broker: {
       url: `mqtt://${brokerHost}:1883`,
       ...(brokerSecret === '' ? {} : { username: 'inferwire', passwordFile: `${PATHS.broker}/password` }),
-      // If a node is lost, the pod may restart only after an operator has repaired or removed the node.
+      // Long enough for a lost node: the pod may restart only after an operator has repaired or removed the node.
       sessionExpirySeconds: 3600,
       // A single connector keeps its own subscription across restarts; several connectors share a subscription.
       ...(replicas > 1 ? { share: 'inferwire' } : {}),

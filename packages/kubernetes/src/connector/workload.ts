@@ -108,7 +108,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
 
 function heapOptions(memoryMi: number): string {
   const oldMi = Math.min(Math.floor(memoryMi * HEAP_SHARE), memoryMi - OUTSIDE_OF_HEAP_MI)
-  // In addition, the young generation takes up to three semi-spaces.
+  // In addition to the old space, the young generation takes up to three semi-spaces.
   const semiSpaceMi = memoryMi >= 512 ? 16 : memoryMi >= 256 ? 8 : memoryMi >= 128 ? 4 : 2
   return `--max-old-space-size=${oldMi} --max-semi-space-size=${semiSpaceMi}`
 }

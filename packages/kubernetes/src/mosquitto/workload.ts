@@ -24,7 +24,7 @@ export function brokerDeployment(broker: Broker, configHash: string): Kubernetes
     metadata: metaOf(APP, broker),
     spec: {
       replicas: 1,
-      // The old pod ends before the new one starts: two brokers on one volume would overwrite each other's queues.
+      // The old pod ends before the new pod starts: two brokers on one volume would overwrite each other's queues.
       strategy: { type: 'Recreate' },
       selector: { matchLabels: selectorLabels(APP, broker) },
       template: {
