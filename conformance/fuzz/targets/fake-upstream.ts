@@ -43,6 +43,8 @@ export class FakeUpstream {
   last: Sent | undefined
   /** The response; undefined = the server never responds. */
   answer: FakeAnswer | undefined
+  /** The response to GET requests, if it differs. */
+  answerToGet: FakeAnswer | undefined
   readonly #target: HttpTarget
 
   constructor(responseBytesMax = 1 << 20) {
@@ -51,7 +53,8 @@ export class FakeUpstream {
       callsHeldMax: Number.POSITIVE_INFINITY,
       dispatch: (sent: Sent, handler: Handler) => {
         this.last = sent
-        if (this.answer !== undefined) reply(this.answer, handler)
+        const answer = sent.method === 'GET' ? (this.answerToGet ?? this.answer) : this.answer
+        if (answer !== undefined) reply(answer, handler)
         return true
       },
     }

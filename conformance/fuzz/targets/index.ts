@@ -9,6 +9,7 @@ const LOADERS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarg
   'model-server': () => import('./model-server.ts'),
   json: () => import('./json.ts'),
   answer: () => import('./answer.ts'),
+  stream: () => import('./stream.ts'),
   config: () => import('./config.ts'),
   'password-file': () => import('./password-file.ts'),
 }

@@ -257,8 +257,8 @@ export interface Deadline {
   /** Callback of the current wait. It is called at most once, and replaced by the next wait. */
   waiting: ((problem: Problem) => void) | undefined
   /**
-   * Replaces the model's timeout by `budgetMs` from the receipt of the request, because the first part of a stream has
-   * arrived. The client's own deadline remains in force.
+   * Replaces the model's timeout by `budgetMs` from now, because the first part of a stream has arrived. The client's
+   * own deadline remains in force.
    */
   extend?(budgetMs: number): void
 }

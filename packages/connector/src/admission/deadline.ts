@@ -23,18 +23,23 @@ export class RequestDeadline implements Deadline {
     this.#receivedAtMs = receivedAtMs
     this.#clientBudgetMs = clientBudgetMs
     // An expired request is not executed; a timer would fire too late to prevent the execution.
-    if (this.atMs <= nowMs) expire(this, budgetMs)
-    else this.#timer = expireLater(this, budgetMs, nowMs)
+    if (this.atMs <= nowMs) stop(this, notAnswered(budgetMs))
+    else this.#timer = stopLater(this, notAnswered(budgetMs), nowMs)
   }
 
-  /** Replaces the model's timeout by another budget, from the receipt of the request. */
+  /** Replaces the model's timeout by another budget, which starts now. */
   extend(budgetMs: number): void {
     if (this.problem !== undefined) return
     this.streamBudgetMs = budgetMs
     clearTimeout(this.#timer)
-    const budget = Math.min(budgetMs, this.#clientBudgetMs)
-    this.atMs = this.#receivedAtMs + budget
-    this.#timer = expireLater(this, budget, performance.now())
+    const nowMs = performance.now()
+    const clientAtMs = this.#receivedAtMs + this.#clientBudgetMs
+    this.atMs = Math.min(nowMs + budgetMs, clientAtMs)
+    const sentence =
+      this.atMs === clientAtMs
+        ? notAnswered(this.#clientBudgetMs)
+        : `The stream did not end within ${budgetMs} ms.`
+    this.#timer = stopLater(this, sentence, nowMs)
   }
 
   /** Stops the request: the `waiting` callback is called once. */
@@ -53,16 +58,18 @@ export class RequestDeadline implements Deadline {
   }
 }
 
-function expireLater(deadline: RequestDeadline, budgetMs: number, nowMs: number): NodeJS.Timeout {
+function stopLater(deadline: RequestDeadline, sentence: string, nowMs: number): NodeJS.Timeout {
   // The delay is rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it clears
   // the timer.
-  return setTimeout(() => expire(deadline, budgetMs), Math.max(0, Math.ceil(deadline.atMs - nowMs)))
+  return setTimeout(() => stop(deadline, sentence), Math.max(0, Math.ceil(deadline.atMs - nowMs)))
 }
 
-function expire(deadline: RequestDeadline, budgetMs: number): void {
-  deadline.stop(
-    new Problem('deadline_exceeded', `The request was not answered within ${Math.round(budgetMs)} ms.`),
-  )
+function stop(deadline: RequestDeadline, sentence: string): void {
+  deadline.stop(new Problem('deadline_exceeded', sentence))
+}
+
+function notAnswered(budgetMs: number): string {
+  return `The request was not answered within ${Math.round(budgetMs)} ms.`
 }
 
 /**

@@ -81,7 +81,7 @@ const stream = z.strictObject({
     integer(
       { min: 1, max: 86_400_000, default: 600_000 },
       'ms',
-      'Longest duration of a stream, from the receipt of its request.',
+      'Longest duration of a stream, from its first part.',
       "Replaces the model's `timeoutMs` after the first part. A client's own deadline (Message Expiry Interval or `timeout-ms`) remains in force.",
     ),
   ),

@@ -6,7 +6,7 @@ import type { Deadline } from '../step.ts'
 export interface StreamLimits {
   /** Longest time between two parts, in milliseconds. */
   readonly idleTimeoutMs: number
-  /** Longest time from the receipt of the request to the end of the stream, in milliseconds. */
+  /** Longest time from the first part to the end of the stream, in milliseconds. */
   readonly timeoutMs: number
   /** How long deltas may be collected into one part, in milliseconds; 0 = each delta is a part. */
   readonly coalesceMs: number

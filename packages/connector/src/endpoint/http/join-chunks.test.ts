@@ -59,6 +59,7 @@ test.each<[string, object]>([
   ['log probabilities', chat('x', { choice: { logprobs: { content: [] } } })],
   ['the usage', chat('x', { chunk: { usage: { prompt_tokens: 1, completion_tokens: 2 } } })],
   ['an unknown member', chat('x', { chunk: { timings: {} } })],
+  ['a nested time of creation', chat('x', { chunk: { created: [[1]] } })],
   ['two choices', { id: 'c1', choices: [{ index: 0 }, { index: 1 }] }],
   ['no choices', { id: 'c1', choices: [] }],
   ['a content that is not text', chat('x', { delta: { content: ['y'] } })],

@@ -128,9 +128,16 @@ function joined({ chunk, texts }: Pending): Buffer {
   return Buffer.from(JSON.stringify({ ...chunk, choices: [whole] }))
 }
 
+// Apart from the members that contain the text, all values must be scalars, because a server could nest them so deeply
+// that they cannot be written again.
 function hasOnly(value: Chunk, names: ReadonlySet<string>): boolean {
-  return Object.keys(value).every((name) => names.has(name) || value[name] === null)
+  return Object.entries(value).every(
+    ([name, member]) =>
+      member === null || (names.has(name) && (typeof member !== 'object' || NESTED.has(name))),
+  )
 }
+
+const NESTED: ReadonlySet<string> = new Set(['choices', 'delta'])
 
 function isRecord(value: unknown): value is Chunk {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
