@@ -130,7 +130,7 @@ function commandsPage() {
 
 ${NOTE('packages/cli/src/commands/')}
 
-${wrapped('In a checkout, begin each command with `npx`. `inferwire help COMMAND` prints the same text.')}
+${wrapped('In a checkout, begin each command with `npx`. With `--help`, each command prints the same text.')}
 
 ${leaves.map(commandSection).join('\n\n')}
 

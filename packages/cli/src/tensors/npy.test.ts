@@ -60,10 +60,24 @@ test('does not require the bytes to be aligned', () => {
   expect(readNpy(shifted, 'x').data).toEqual(Float64Array.of(0, 1, 2, 3))
 })
 
+function npyOf(header: string): Buffer {
+  return Buffer.concat([
+    npyFile('f4').subarray(0, 8),
+    Buffer.from(Uint16Array.of(header.length).buffer),
+    Buffer.from(header),
+  ])
+}
+
 test.each([
   ['Fortran order', npyFile('fortran'), /Fortran order/, /ascontiguousarray/],
   ['a structured type', npyFile('structured'), /structured type/, /FIELD/],
   ['complex numbers', npyFile('c16'), /numpy type <c16, which is not a V2 datatype/, /astype/],
+  [
+    'many strings without bytes',
+    npyOf("{'descr': '<U0', 'fortran_order': False, 'shape': (4000000000,), }"),
+    /<U0, which is not a V2 datatype/,
+    /astype/,
+  ],
   ['another file', Buffer.from('{"instances":[[1,2]]}'), /not a \.npy file/, /np\.save/],
   ['a truncated header', npyFile('f4').subarray(0, 60), /truncated/, /np\.save/],
   ['a truncated array', npyFile('f4').subarray(0, -1), /15 bytes of values, but .* need 16/, /np\.save/],

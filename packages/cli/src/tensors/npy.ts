@@ -35,7 +35,7 @@ export function readNpy(bytes: Uint8Array, what: string): FileTensor {
     )
   }
   const data = bytes.subarray(dataStart)
-  const strings = /^([<>|=])([SU])(\d{1,9})$/.exec(descr)
+  const strings = /^([<>|=])([SU])([1-9]\d{0,8})$/.exec(descr)
   if (strings !== null) {
     const [, order, kind, length] = strings
     const width = Number(length) * (kind === 'U' ? 4 : 1)
