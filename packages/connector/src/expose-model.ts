@@ -130,7 +130,8 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
   const { config, facts } = options
   return exposedNames(options.name, config).map((exposedName, index) => {
     const version = config.versions[index - 1]
-    const described = version === undefined ? facts : factsOfVersion(options, version)
+    const ofModel = { ...facts, isDescribed: facts.isAssumed !== true }
+    const described = version === undefined ? ofModel : factsOfVersion(options, version)
     return exposeOne(options, exposedName, described, version)
   })
 }
@@ -139,6 +140,8 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
 interface DescribedFacts extends ModelDescription {
   readonly protocolVersions: readonly Dialect[]
   readonly optionalOperations?: readonly OperationName[]
+  /** Whether the server has described it. */
+  readonly isDescribed: boolean
 }
 
 // A configured version is exposed even if the server does not have it yet: requests receive the server's own error.
@@ -149,6 +152,7 @@ function factsOfVersion({ config, facts }: ExposeOptions, version: string): Desc
   const optional = facts.optionalOperations
   return {
     protocolVersions,
+    isDescribed: described?.state === 'described',
     ...(optional === undefined ? {} : { optionalOperations: optional }),
     ...(described?.state === 'described' ? described.description : {}),
   }
@@ -261,7 +265,11 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     const figures = telemetry.figures(exposedName, name)
     const mayEmit = route?.stream !== undefined
     const rules = batchRulesOf(name, protocol)
-    const isMerged = rules !== undefined && mayMerge(rules, facts, batcher?.options.isLearning === false)
+    const signs = {
+      isExplicit: batcher?.options.isLearning === false,
+      isDescribed: facts.isDescribed,
+    }
+    const isMerged = rules !== undefined && mayMerge(rules, facts, signs)
     const endpoint =
       batcher === undefined
         ? single

@@ -66,6 +66,7 @@ test('numbers are sent exactly as the clients wrote them', async () => {
 
 test.each<[string, Partial<EndpointRequest>, string]>([
   ['another passed header', { headers: ['x-tenant', 'b'] }, instances([1])],
+  ['a body that is passed through', { contentType: 'application/octet-stream' }, instances([1])],
   ['other members', {}, '{"instances":[[1]],"signature_name":"s"}'],
   ['rows of another form', {}, instances([1, 2])],
   ['a suspected request', { mustRunAlone: true }, instances([1])],
@@ -102,6 +103,15 @@ test('a call has at most sizeMax instances and requestBytesMax bytes, and at mos
   await Promise.all(large)
   expect(sizes(model)).toEqual([3, 3, 5, 1])
   expect(model.openMax).toBe(2)
+})
+
+test('bodies that are passed through do not meet each other, even if they look like JSON', async () => {
+  const { model, endpoint } = arrange({ concurrency: 4 })
+  for (const value of [1, 2]) {
+    void endpoint.call(requestOf(instances([value]), { contentType: 'application/octet-stream' }))
+  }
+  await settled()
+  expect(sizes(model)).toEqual([1, 1])
 })
 
 // Keeps as many requests here as are admitted, until `count` calls have been made.
@@ -339,10 +349,18 @@ describe('a merged call that fails', () => {
 const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })
 
 test('tensors are merged only if the metadata allows it, or if the operator has set the size and it says nothing', () => {
-  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, false)).toBe(true)
-  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)], outputs: [tensor(1)] }, true)).toBe(false)
-  expect(mayMerge(INFER, { inputs: [tensor(-1, 4), tensor(1, 4)] }, true)).toBe(false)
-  expect(mayMerge(INFER, {}, true)).toBe(true)
-  expect(mayMerge(INFER, { inputs: [] }, false)).toBe(false)
-  expect(mayMerge(PREDICT, {}, false)).toBe(true)
+  const known = { isExplicit: true, isDescribed: true }
+  const auto = { ...known, isExplicit: false }
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, auto)).toBe(true)
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)], outputs: [tensor(1)] }, known)).toBe(false)
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4), tensor(1, 4)] }, known)).toBe(false)
+  expect(mayMerge(INFER, {}, known)).toBe(true)
+  expect(mayMerge(INFER, { inputs: [] }, auto)).toBe(false)
+  expect(mayMerge(PREDICT, {}, auto)).toBe(true)
+})
+
+test('before the server has described the model, only V1 requests are merged', () => {
+  const unknown = { isExplicit: true, isDescribed: false }
+  expect(mayMerge(INFER, {}, unknown)).toBe(false)
+  expect(mayMerge(PREDICT, {}, unknown)).toBe(true)
 })

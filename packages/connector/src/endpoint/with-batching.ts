@@ -35,15 +35,23 @@ export function withBatching(inner: Endpoint, { batcher, rules, figures }: Batch
   }
 }
 
+/** What is known when `mayMerge` decides. */
+export interface MergeSigns {
+  /** Whether the operator has set the size. */
+  readonly isExplicit: boolean
+  /** Whether the description is the server's own, and not only assumed from the configuration. */
+  readonly isDescribed: boolean
+}
+
 /**
  * Whether the requests of a model may be merged. If the model's metadata does not say so, they are merged only if the
- * operator has set the size (`isExplicit`).
+ * operator has set the size, and only after the server has described the model: its first dimension may be fixed.
  */
 export function mayMerge(
   rules: BatchRules,
   { inputs, outputs }: ModelDescription,
-  isExplicit: boolean,
+  { isExplicit, isDescribed }: MergeSigns,
 ): boolean {
   const permit = rules.permits(inputs, outputs)
-  return permit === 'yes' || (permit === 'unknown' && isExplicit)
+  return permit === 'yes' || (permit === 'unknown' && isExplicit && isDescribed)
 }

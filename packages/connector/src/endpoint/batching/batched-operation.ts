@@ -1,6 +1,7 @@
 // One operation of a model with batching: how its requests are merged, and its batches that still wait.
 import type { BatchMember, BatchRules } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest } from '../../step.ts'
+import { JSON_TYPE } from '../http/content-type.ts'
 import type { OperationFigures } from '../../telemetry/index.ts'
 import type { Batch } from './batch.ts'
 import type { HoldLearner } from './hold-learner.ts'
@@ -31,6 +32,8 @@ export function readMember(rules: BatchRules | undefined, request: EndpointReque
   if (rules === undefined || request.mustRunAlone === true || request.emit !== undefined) return undefined
   const { body } = request
   const jsonLength = jsonLengthOf(request)
+  // A body of any other type is passed through, even if it looks like JSON.
+  if (request.contentType !== JSON_TYPE && jsonLength === undefined) return undefined
   return (jsonLength ?? body.length) > JSON_BYTES_MAX ? undefined : rules.read({ body, jsonLength })
 }
 
