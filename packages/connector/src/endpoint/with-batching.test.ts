@@ -2,6 +2,7 @@
 import { batchRulesOf, Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { EndpointRequest } from '../step.ts'
+import { UpstreamFailure } from './upstream-failure.ts'
 import type { ModelBatcher } from './batching/model-batcher.ts'
 import { arrange, instances, PREDICT, settled, sizes } from './testing/batch-arrangement.ts'
 import { answer, requestOf, TestDeadline } from './testing/batch-model.ts'
@@ -260,6 +261,22 @@ describe('a merged call that fails', () => {
     expect(lines).toEqual([])
   })
 
+  test.each([
+    new Problem('upstream_error', 'teapot', { status: 418 }),
+    new Problem('upstream_error', 'too many values', { status: 429 }),
+    new Problem('bad_payload', 'inputs.0.data.1: invalid'),
+  ])('because of one request, with any error of the model (%s), hurts only that request', async (problem) => {
+    const { bind } = arrange()
+    const endpoint = bind({
+      call: (request) =>
+        request.body.includes('poison') ? Promise.reject(problem) : Promise.resolve(answer(request)),
+    })
+    const outcomes = await Promise.all(
+      bodies(5).map((body) => endpoint.call(requestOf(body)).catch((error: unknown) => error)),
+    )
+    expect(outcomes.map((outcome) => outcome === problem)).toEqual(bodies(5).map((_, index) => index === 5))
+  })
+
   test('for every request costs only a few calls more than single calls', async () => {
     const { model, endpoint, release } = arrange()
     const outcomes = bodies(0).map(() => outcomeOf(endpoint.call(requestOf(instances('poison')))))
@@ -324,7 +341,7 @@ describe('a merged call that fails', () => {
     new Problem('upstream_unreachable', 'gone'),
     new Problem('overloaded', 'full'),
     new Problem('circuit_open', 'open'),
-    new Problem('upstream_error', 'not found', { status: 404 }),
+    new UpstreamFailure('rejected', false, 'upstream_error', 'full', { status: 503 }),
   ])('because of the server gives every request the error, without further calls', async (problem) => {
     const { bind } = arrange()
     let calls = 0

@@ -2,6 +2,7 @@
 import { Problem, type CarriedBody } from '@inferwire/protocol'
 import type { EndpointRequest, EndpointResponse } from '../../step.ts'
 import type { Log } from '../../telemetry/index.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
 import { AdmissionWindow } from './admission-window.ts'
 import { Batch, rowsOf, SharedDeadline, type Entry } from './batch.ts'
 import { jsonLengthOf, keyOf, readMember, type BatchedOperation } from './batched-operation.ts'
@@ -23,9 +24,6 @@ export interface BatcherOptions {
   readonly requestBytesMax: number
   readonly log: Log
 }
-
-// Errors of a merged call that may concern one of its requests, or its size.
-const DIVISIBLE_STATUSES: ReadonlySet<number> = new Set([400, 413, 422, 500])
 
 /**
  * The gate admits the requests, and so bounds the number that waits here. A request in a call of its own is sent as it
@@ -335,9 +333,16 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-// Other errors concern the model server, not a request, and would be the same for every request.
+// Errors that may concern one of the requests, or the size of the call. Other errors concern the model server, and would
+// be the same for every request.
+const DIVISIBLE_CODES: ReadonlySet<string> = new Set([
+  'upstream_error',
+  'response_too_large',
+  'upstream_invalid_response',
+  // Over gRPC, the connector itself reads the body.
+  'bad_payload',
+])
+
 function isDivisible(error: unknown): boolean {
-  if (!(error instanceof Problem)) return false
-  if (error.code === 'upstream_error') return DIVISIBLE_STATUSES.has(error.status)
-  return error.code === 'response_too_large' || error.code === 'upstream_invalid_response'
+  return error instanceof Problem && !(error instanceof UpstreamFailure) && DIVISIBLE_CODES.has(error.code)
 }
