@@ -208,6 +208,8 @@ export interface EndpointRequest {
   readonly emit: ((part: ReplyPart) => void) | undefined
   /** Whether the request must not share a call with others, because it may have crashed the process. */
   readonly mustRunAlone?: boolean
+  /** The client that sent the request. */
+  readonly client?: string
   /** The class of the request, from 0 to 9; requests with a higher number are sent first. */
   readonly priority?: number
   /** Set by an endpoint with batching: milliseconds that the request waited in a batch. */

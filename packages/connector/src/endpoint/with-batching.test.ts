@@ -183,6 +183,53 @@ test('requests with a higher priority are in an earlier call', async () => {
   expect(model.calls.map(({ body }) => /\d/.exec(body.toString())![0])).toEqual(['0', '3', '4', '1', '2'])
 })
 
+test('the halves of a failed call do not overtake a request with a higher priority', async () => {
+  const { model, endpoint, release } = arrange()
+  const low = bodies(5).map((body) => endpoint.call(requestOf(body, { priority: 0 })))
+  for (const call of low) call.catch(() => undefined)
+  await settled()
+  void endpoint.call(requestOf('{"instances":["high"],"other":1}', { priority: 9 }))
+  for (let call = 0; call < 9; call += 1) await release()
+  expect(sizes(model)).toEqual([8, 1, 4, 4, 2, 1, 1, 2])
+  expect(model.calls[1]!.body.toString()).toContain('high')
+})
+
+describe('requests that cannot be merged', () => {
+  // The clients in the order of their calls.
+  const clientsOf = ({ calls }: { readonly calls: readonly EndpointRequest[] }): string[] =>
+    calls.map(({ client }) => client!)
+  const arrangeClients = () => {
+    const { model, endpoint, release } = arrange()
+    const ask = (client: string, priority = 4): void =>
+      void endpoint
+        .call(requestOf('{"instances":[]}', { client, priority, mustRunAlone: true }))
+        .catch(() => undefined)
+    return { model, release, ask }
+  }
+
+  test('of several clients take turns', async () => {
+    const { model, ask, release } = arrangeClients()
+    for (let count = 0; count < 4; count += 1) ask('loud')
+    await settled()
+    ask('quiet')
+    ask('quiet')
+    ask('high', 9)
+    for (let call = 0; call < 7; call += 1) await release()
+    expect(clientsOf(model)).toEqual(['loud', 'high', 'quiet', 'loud', 'quiet', 'loud', 'loud'])
+  })
+
+  test('do not wait for a client that sends a new one whenever another has its turn', async () => {
+    const { model, ask, release } = arrangeClients()
+    for (let count = 0; count < 3; count += 1) ask('loud')
+    await settled()
+    for (let call = 0; call < 4; call += 1) {
+      ask('new')
+      await release()
+    }
+    expect(clientsOf(model)).toEqual(['loud', 'new', 'loud', 'new', 'loud'])
+  })
+})
+
 describe('a member that is cancelled or too late', () => {
   test('leaves the batch before the call', async () => {
     const { model, endpoint, release } = arrange()

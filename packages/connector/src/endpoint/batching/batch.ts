@@ -27,6 +27,8 @@ export class Batch {
   bytes = 0
   /** The highest priority of its requests. */
   priority = 0
+  /** Its turn among the batches of its class; -1 = before all others. */
+  round = 0
   /** Whether it may start as soon as a call is free. */
   isDue = false
   timer: NodeJS.Timeout | undefined

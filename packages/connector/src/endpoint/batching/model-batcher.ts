@@ -5,6 +5,7 @@ import type { Log } from '../../telemetry/index.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { AdmissionWindow } from './admission-window.ts'
 import { Batch, rowsOf, SharedDeadline, type Entry } from './batch.ts'
+import { DueQueue } from './due-queue.ts'
 import { jsonLengthOf, keyOf, readMember, type BatchedOperation } from './batched-operation.ts'
 import { Halves, Search } from './size-limit.ts'
 
@@ -31,8 +32,8 @@ export interface BatcherOptions {
  */
 export class ModelBatcher {
   readonly options: BatcherOptions
-  // The batches that wait for a free call: by priority, then in the order in which they became due.
-  readonly #due: Batch[] = []
+  // The batches that wait for a free call.
+  readonly #due = new DueQueue()
   readonly #window: AdmissionWindow
   /** Number of requests here, waiting or in a call. */
   #admitted = 0
@@ -126,15 +127,13 @@ export class ModelBatcher {
       entry.reject(problem)
       if (batch.entries.length === 0) this.#drop(batch)
     })
-    if (!batch.isDue || batch.priority === priority) return
-    this.#dequeue(batch)
-    this.#enqueue(batch)
+    if (batch.isDue) this.#due.joined(batch, entry, priority)
   }
 
   #drop(batch: Batch): void {
     this.#shut(batch)
     this.#unhold(batch)
-    this.#dequeue(batch)
+    this.#due.remove(batch)
   }
 
   // No further request may join.
@@ -159,18 +158,7 @@ export class ModelBatcher {
     batch.isDue = true
     if (batch.operation.held.has(batch)) batch.operation.learner?.held(batch.entries.length > 1)
     this.#unhold(batch)
-    this.#enqueue(batch)
-  }
-
-  #enqueue(batch: Batch): void {
-    let at = this.#due.length
-    while (at > 0 && this.#due[at - 1]!.priority < batch.priority) at -= 1
-    this.#due.splice(at, 0, batch)
-  }
-
-  #dequeue(batch: Batch): void {
-    const index = this.#due.indexOf(batch)
-    if (index !== -1) this.#due.splice(index, 1)
+    this.#due.push(batch)
   }
 
   // Starts calls after the other events of this turn of the event loop: requests that were received together share a
@@ -288,7 +276,7 @@ export class ModelBatcher {
     this.#repeat(operation, pieces, new Halves(rows, operation.limit, search))
   }
 
-  // The requests have waited longer than all others, so they are the next.
+  // The requests have waited longer than all others of their class, so they are its next.
   #repeat(operation: BatchedOperation, pieces: readonly (readonly Entry[])[], halves?: Halves): void {
     const batches = pieces.map((entries) => {
       const batch = new Batch(operation, undefined, halves)
@@ -296,7 +284,7 @@ export class ModelBatcher {
       batch.isDue = true
       return batch
     })
-    this.#due.unshift(...batches)
+    this.#due.repeat(batches)
   }
 }
 
