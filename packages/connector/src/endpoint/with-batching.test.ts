@@ -1,7 +1,7 @@
 // Tests when requests share a call, and what each of them receives if something goes wrong.
 import { batchRulesOf, Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { EndpointRequest } from '../step.ts'
+import type { Endpoint, EndpointRequest } from '../step.ts'
 import { UpstreamFailure } from './upstream-failure.ts'
 import type { ModelBatcher } from './batching/model-batcher.ts'
 import { arrange, instances, PREDICT, settled, sizes } from './testing/batch-arrangement.ts'

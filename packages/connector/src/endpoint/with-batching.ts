@@ -3,9 +3,7 @@ import type { BatchRules } from '@inferwire/protocol'
 import type { Endpoint, ModelDescription } from '../step.ts'
 import type { OperationFigures } from '../telemetry/index.ts'
 import type { BatchedOperation } from './batching/batched-operation.ts'
-import { HoldLearner } from './batching/hold-learner.ts'
 import type { ModelBatcher } from './batching/model-batcher.ts'
-import { SizeLimit } from './batching/size-limit.ts'
 
 /** Options of `withBatching`. */
 export interface BatchingOptions {
@@ -18,13 +16,11 @@ export interface BatchingOptions {
 
 /** Calls `inner` for one request, or for several merged requests. */
 export function withBatching(inner: Endpoint, { batcher, rules, figures }: BatchingOptions): Endpoint {
-  const { sizeMax, delayMaxMs, isLearning, model, log } = batcher.options
   const operation: BatchedOperation = {
     inner,
     rules,
     figures,
-    limit: new SizeLimit(sizeMax, log, { model, operation: figures.operation }),
-    learner: isLearning ? new HoldLearner(delayMaxMs) : undefined,
+    ...batcher.learnedOf(figures.operation),
     open: new Map(),
     held: new Set(),
     running: 0,

@@ -39,6 +39,11 @@ export class Batch {
     this.halves = halves
   }
 
+  /** The key of its requests, even if no further request may join; undefined for a request in a call of its own. */
+  get limitKey(): string | undefined {
+    return this.key ?? this.halves?.key
+  }
+
   /** Adds a request. While the batch waits, `gone` is called if the request is cancelled or its deadline passes. */
   add(entry: Entry, gone: (problem: Problem) => void): void {
     const { request } = entry

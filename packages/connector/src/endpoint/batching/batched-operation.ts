@@ -5,17 +5,21 @@ import { JSON_TYPE } from '../http/content-type.ts'
 import type { OperationFigures } from '../../telemetry/index.ts'
 import type { Batch } from './batch.ts'
 import type { HoldLearner } from './hold-learner.ts'
-import type { SizeLimit } from './size-limit.ts'
+import type { SizeLimits } from './size-limit.ts'
+
+/** What the calls of an operation have shown. */
+export interface LearnedSizes {
+  readonly limits: SizeLimits
+  /** Undefined if the delay is fixed. */
+  readonly learner: HoldLearner | undefined
+}
 
 /** An operation whose calls pass through a `ModelBatcher`. */
-export interface BatchedOperation {
+export interface BatchedOperation extends LearnedSizes {
   readonly inner: Endpoint
   /** Undefined if every request needs a call of its own. */
   readonly rules: BatchRules | undefined
   readonly figures: OperationFigures
-  readonly limit: SizeLimit
-  /** Undefined if the delay is fixed. */
-  readonly learner: HoldLearner | undefined
   /** The batches that other requests may join, by key. */
   readonly open: Map<string, Batch>
   /** The batches that wait for others to join. */

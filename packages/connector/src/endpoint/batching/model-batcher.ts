@@ -6,8 +6,15 @@ import { UpstreamFailure } from '../upstream-failure.ts'
 import { AdmissionWindow } from './admission-window.ts'
 import { Batch, rowsOf, SharedDeadline, type Entry } from './batch.ts'
 import { DueQueue } from './due-queue.ts'
-import { jsonLengthOf, keyOf, readMember, type BatchedOperation } from './batched-operation.ts'
-import { Halves, Search } from './size-limit.ts'
+import {
+  jsonLengthOf,
+  keyOf,
+  readMember,
+  type BatchedOperation,
+  type LearnedSizes,
+} from './batched-operation.ts'
+import { HoldLearner } from './hold-learner.ts'
+import { Halves, Search, SizeLimits } from './size-limit.ts'
 
 /** Options of `ModelBatcher`. */
 export interface BatcherOptions {
@@ -35,6 +42,7 @@ export class ModelBatcher {
   // The batches that wait for a free call.
   readonly #due = new DueQueue()
   readonly #window: AdmissionWindow
+  readonly #learned = new Map<string, LearnedSizes>()
   /** Number of requests here, waiting or in a call. */
   #admitted = 0
   #running = 0
@@ -53,6 +61,20 @@ export class ModelBatcher {
   /** Number of calls in progress. */
   get running(): number {
     return this.#running
+  }
+
+  /** Returns what an operation has learned, which persists when the model's facts change. */
+  learnedOf(operation: string): LearnedSizes {
+    let learned = this.#learned.get(operation)
+    if (learned === undefined) {
+      const { sizeMax, delayMaxMs, isLearning, model, log } = this.options
+      learned = {
+        limits: new SizeLimits(sizeMax, log, { model, operation }),
+        learner: isLearning ? new HoldLearner(delayMaxMs) : undefined,
+      }
+      this.#learned.set(operation, learned)
+    }
+    return learned
   }
 
   /** Calls an operation, alone or together with other requests. @throws Problem, as the operation's endpoint does */
@@ -79,9 +101,10 @@ export class ModelBatcher {
   }
 
   #join(operation: BatchedOperation, entry: Entry): void {
-    const rowsMax = operation.limit.rowsMax(entry.arrivedAtMs)
     const { member, request } = entry
-    const key = member === undefined || member.rows >= rowsMax ? undefined : keyOf(request, member)
+    const fullKey = member === undefined ? undefined : keyOf(request, member)
+    const rowsMax = fullKey === undefined ? 1 : operation.limits.rowsMax(fullKey, entry.arrivedAtMs)
+    const key = member === undefined || member.rows >= rowsMax ? undefined : fullKey
     const open = key === undefined ? undefined : operation.open.get(key)
     if (open !== undefined && this.#hasRoom(open, entry, rowsMax)) {
       this.#add(open, entry)
@@ -251,9 +274,9 @@ export class ModelBatcher {
 
   // The answer cannot be divided, so merging does not work for this model.
   #divideAll(batch: Batch, entries: readonly Entry[], reason: string): void {
-    const { operation, rows } = batch
+    const { operation, rows, limitKey } = batch
     operation.figures.batchFailovers += 1
-    operation.limit.failed(rows, 1, performance.now(), reason)
+    operation.limits.failed(limitKey!, rows, 1, performance.now(), reason)
     this.#repeat(
       operation,
       entries.map((entry) => [entry]),
@@ -261,7 +284,7 @@ export class ModelBatcher {
   }
 
   // One of the requests may be invalid. Halves find it with fewer calls than one call for each request.
-  #divide({ operation, rows, halves }: Batch, entries: readonly Entry[]): void {
+  #divide({ operation, rows, halves, limitKey }: Batch, entries: readonly Entry[]): void {
     operation.figures.batchFailovers += 1
     const search = halves?.search ?? new Search()
     if (search.isHopeless) {
@@ -273,7 +296,7 @@ export class ModelBatcher {
     }
     const middle = Math.ceil(entries.length / 2)
     const pieces = [entries.slice(0, middle), entries.slice(middle)].filter(({ length }) => length > 0)
-    this.#repeat(operation, pieces, new Halves(rows, operation.limit, search))
+    this.#repeat(operation, pieces, new Halves(rows, operation.limits, limitKey!, search))
   }
 
   // The requests have waited longer than all others of their class, so they are its next.
