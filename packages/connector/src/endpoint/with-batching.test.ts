@@ -324,6 +324,47 @@ describe('a merged call that fails', () => {
     expect(outcomes.map((outcome) => outcome === problem)).toEqual(bodies(5).map((_, index) => index === 5))
   })
 
+  test('because of a client that sends invalid requests is rare: its next requests have their own calls', async () => {
+    const { model, endpoint, release } = arrange({ sizeMax: 64 })
+    const askAll = async (): Promise<void> => {
+      const all = Array.from({ length: 64 }, (_, index) =>
+        outcomeOf(
+          endpoint.call(
+            requestOf(instances(index === 20 ? 'poison' : String(index)), { client: `c${index}` }),
+          ),
+        ),
+      )
+      for (let call = 0; call < 20; call += 1) await release()
+      expect((await Promise.all(all)).filter((outcome) => outcome === 500)).toHaveLength(1)
+    }
+    await askAll()
+    expect(model.calls.length).toBeGreaterThan(10)
+    model.calls.length = 0
+    for (let round = 0; round < 4; round += 1) await askAll()
+    expect(sizes(model).filter((size) => size > 1)).toEqual([63, 63, 63, 63])
+    expect(model.calls).toHaveLength(8)
+    vi.advanceTimersByTime(5_000)
+    model.calls.length = 0
+    await askAll()
+    expect(sizes(model)[0]).toBe(64)
+  })
+
+  test('for every client suspects none of them, because the model itself may be broken', async () => {
+    const { model, endpoint, release } = arrange()
+    const ask = (value: string): Promise<unknown>[] =>
+      bodies(-1).map((_, index) =>
+        outcomeOf(endpoint.call(requestOf(instances(value), { client: `c${index}` }))),
+      )
+    const failed = ask('poison')
+    for (let call = 0; call < 20; call += 1) await release()
+    await Promise.all(failed)
+    model.calls.length = 0
+    const answered = ask('good')
+    for (let call = 0; call < 20; call += 1) await release()
+    await Promise.all(answered)
+    expect(sizes(model)).toEqual([8])
+  })
+
   test('for every request costs only a few calls more than single calls', async () => {
     const { model, endpoint, release } = arrange()
     const outcomes = bodies(0).map(() => outcomeOf(endpoint.call(requestOf(instances('poison')))))

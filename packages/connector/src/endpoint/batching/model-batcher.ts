@@ -15,6 +15,7 @@ import {
 } from './batched-operation.ts'
 import { HoldLearner } from './hold-learner.ts'
 import { Halves, Search, SizeLimits } from './size-limit.ts'
+import { Suspects } from './suspects.ts'
 
 /** Options of `ModelBatcher`. */
 export interface BatcherOptions {
@@ -42,6 +43,7 @@ export class ModelBatcher {
   // The batches that wait for a free call.
   readonly #due = new DueQueue()
   readonly #window: AdmissionWindow
+  readonly #suspects = new Suspects()
   readonly #learned = new Map<string, LearnedSizes>()
   /** Number of requests here, waiting or in a call. */
   #admitted = 0
@@ -83,11 +85,13 @@ export class ModelBatcher {
     if (problem !== undefined) return Promise.reject(problem)
     this.#admitted += 1
     return new Promise((resolve, reject) => {
-      const member = readMember(operation.rules, request)
+      const arrivedAtMs = performance.now()
+      const isAlone = this.#suspects.has(request.client, arrivedAtMs)
+      const member = isAlone ? undefined : readMember(operation.rules, request)
       this.#join(operation, {
         request,
         member,
-        arrivedAtMs: performance.now(),
+        arrivedAtMs,
         resolve: (response) => {
           this.#admitted -= 1
           resolve(response)
@@ -235,7 +239,8 @@ export class ModelBatcher {
       entry.resolve(response)
       this.#succeeded(batch, rowsOf(entry), startedAtMs)
     } catch (error) {
-      batch.halves?.search.singleFailed()
+      batch.halves?.search.singleFailed(request.client)
+      this.#suspect(batch)
       entry.reject(error)
     }
   }
@@ -266,10 +271,17 @@ export class ModelBatcher {
     }
   }
 
-  #succeeded({ operation, halves }: Batch, rows: number, startedAtMs: number): void {
+  #succeeded(batch: Batch, rows: number, startedAtMs: number): void {
+    const { operation, halves } = batch
     const nowMs = performance.now()
     operation.learner?.called(rows, nowMs - startedAtMs)
     halves?.succeeded(nowMs)
+    this.#suspect(batch)
+  }
+
+  // A client whose request spoiled a merged call may do so again, and each time costs several calls.
+  #suspect({ halves }: Batch): void {
+    for (const client of halves?.search.takeCulprits() ?? []) this.#suspects.add(client, performance.now())
   }
 
   // The answer cannot be divided, so merging does not work for this model.

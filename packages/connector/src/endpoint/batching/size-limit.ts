@@ -52,6 +52,7 @@ export class SizeLimits {
 export class Search {
   #hasSuccess = false
   #hasFailedSingle = false
+  readonly #culprits: string[] = []
 
   /** Whether all requests probably fail, because a request failed alone and no call has succeeded. */
   get isHopeless(): boolean {
@@ -62,8 +63,14 @@ export class Search {
     this.#hasSuccess = true
   }
 
-  singleFailed(): void {
+  singleFailed(client: string | undefined): void {
     this.#hasFailedSingle = true
+    if (client !== undefined) this.#culprits.push(client)
+  }
+
+  /** Returns once each client whose request failed alone; none while the model may fail for every request. */
+  takeCulprits(): string[] {
+    return this.#hasSuccess ? this.#culprits.splice(0) : []
   }
 }
 
