@@ -311,11 +311,11 @@ function gateLimits({ limits }: ModelConfig, batcher: ModelBatcher | undefined):
   }
 }
 
-function openBatcher(model: string, { config, log }: ExposeOptions): ModelBatcher | undefined {
+function openBatcher(model: string, { config, budget, log }: ExposeOptions): ModelBatcher | undefined {
   const { batching } = config
   if (batching === 'off') return undefined
   const { concurrency, requestBytesMax } = config.limits
   const isLearning = batching === 'auto'
   const sizes = isLearning ? AUTO_BATCHING : batching
-  return new ModelBatcher({ model, concurrency, requestBytesMax, log, isLearning, ...sizes })
+  return new ModelBatcher({ model, concurrency, requestBytesMax, budget, log, isLearning, ...sizes })
 }

@@ -277,6 +277,22 @@ describe('a member that is cancelled or too late', () => {
     expect(model.stopped).toBe(0)
   })
 
+  test('is counted until the end of the call, like the merged body, because both stay in memory', async () => {
+    const { model, budget, endpoint, release } = arrange()
+    const deadline = new TestDeadline()
+    const left = endpoint.call(requestOf(instances(1), { deadline }))
+    const answered = endpoint.call(requestOf(instances(2)))
+    await settled()
+    const merged = model.calls[0]!.body.length
+    expect(budget.bytes).toBe(merged)
+    deadline.stop()
+    await expect(left).rejects.toMatchObject({ code: 'cancelled' })
+    expect(budget.bytes).toBe(merged + instances(1).length)
+    await release()
+    await answered
+    expect(budget.bytes).toBe(0)
+  })
+
   test('stops the call if it is the last', async () => {
     const { model, batcher, endpoint } = arrange()
     const deadlines = [new TestDeadline(), new TestDeadline()]

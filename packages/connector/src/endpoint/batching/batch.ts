@@ -75,9 +75,12 @@ export class SharedDeadline implements Deadline {
   problem: Problem | undefined
   waiting: ((problem: Problem) => void) | undefined
   readonly #present: Set<Entry>
+  readonly #left: (entry: Entry) => void
 
-  constructor(entries: readonly Entry[]) {
+  /** @param left called for each member that leaves */
+  constructor(entries: readonly Entry[], left: (entry: Entry) => void) {
     this.#present = new Set(entries)
+    this.#left = left
     this.atMs = this.#latest()
     for (const entry of entries) entry.request.deadline.waiting = (problem) => this.#leave(entry, problem)
   }
@@ -92,6 +95,7 @@ export class SharedDeadline implements Deadline {
 
   #leave(entry: Entry, problem: Problem): void {
     this.#present.delete(entry)
+    this.#left(entry)
     entry.reject(problem)
     if (this.#present.size > 0) {
       this.atMs = this.#latest()

@@ -31,7 +31,14 @@ export interface BatcherOptions {
   readonly isLearning: boolean
   /** Size of a merged body in bytes. */
   readonly requestBytesMax: number
+  readonly budget: BytesHeld
   readonly log: Log
+}
+
+/** Counts the bytes that this process holds. */
+export interface BytesHeld {
+  take(bytes: number): void
+  give(bytes: number): void
 }
 
 /**
@@ -248,10 +255,18 @@ export class ModelBatcher {
   async #callMerged(batch: Batch, startedAtMs: number): Promise<void> {
     const { operation, rows } = batch
     const entries = [...batch.entries]
-    const deadline = new SharedDeadline(entries)
+    const { budget } = this.options
+    // The merged body, and the bodies of members that have left, which the gate no longer counts.
+    let held = 0
+    const hold = (bytes: number): void => {
+      held += bytes
+      budget.take(bytes)
+    }
+    const deadline = new SharedDeadline(entries, ({ request }) => hold(request.body.length))
     const members = entries.map(({ member }) => member!)
     try {
       const request = mergedRequest(operation.rules!.merge(members), entries[0]!.request, deadline)
+      hold(request.body.length)
       const response = await operation.inner.call(request)
       const parts = operation.rules!.split(members, carriedOf(response))
       const present = deadline.end()
@@ -268,6 +283,8 @@ export class ModelBatcher {
       const present = deadline.end()
       if (isDivisible(error)) this.#divide(batch, present)
       else for (const { reject } of present) reject(error)
+    } finally {
+      budget.give(held)
     }
   }
 
