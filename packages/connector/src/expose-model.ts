@@ -11,6 +11,7 @@ import {
   optionalOperations,
   protocolOf,
   versionedDialects,
+  type BatchRules,
   type Dialect,
   type DialectKind,
   type ModelCard,
@@ -253,6 +254,10 @@ interface Binding {
 function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
   const { exposedName, facts, names, version, server, telemetry, batcher } = binding
   const { protocolVersions } = facts
+  const rulesOf = new Map(names.map((name) => [name, mergeRules(name, binding)]))
+  // If nothing can be merged, requests do not pass through the batcher.
+  const isMerging = [...rulesOf.values()].some((rules) => rules !== undefined)
+  if (batcher !== undefined) batcher.isMerging = isMerging
   const bound = names.flatMap((name): BoundOperation[] => {
     const protocol = dialectOf(name, protocolVersions)!
     const bare = server.upstream.endpoint(name, protocol, version)
@@ -264,20 +269,22 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     const single = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
     const mayEmit = route?.stream !== undefined
-    const rules = batchRulesOf(name, protocol)
-    const signs = {
-      isExplicit: batcher?.options.isLearning === false,
-      isDescribed: facts.isDescribed,
-    }
-    const isMerged = rules !== undefined && mayMerge(rules, facts, signs)
     const endpoint =
-      batcher === undefined
+      batcher === undefined || !isMerging
         ? single
-        : withBatching(single, { batcher, rules: isMerged ? rules : undefined, figures })
+        : withBatching(single, { batcher, rules: rulesOf.get(name), figures })
     const contentTypes = hasBody ? opaqueTypes(protocol, binding.config) : {}
     return [{ name, protocol, hasBody, mayEmit, ...contentTypes, endpoint, figures }]
   })
   return new Map(bound.map((operation) => [operation.name, operation]))
+}
+
+// How an operation's requests are merged; undefined if they are not.
+function mergeRules(name: OperationName, { facts, batcher }: Binding): BatchRules | undefined {
+  if (batcher === undefined) return undefined
+  const rules = batchRulesOf(name, dialectOf(name, facts.protocolVersions)!)
+  const signs = { isExplicit: !batcher.options.isLearning, isDescribed: facts.isDescribed }
+  return rules !== undefined && mayMerge(rules, facts, signs) ? rules : undefined
 }
 
 // Only some dialects define what a server does with a body of another content type.
@@ -303,8 +310,15 @@ function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
 // The gate counts requests. With batching, the batcher counts the calls, and each may consist of several requests.
 function gateLimits({ limits }: ModelConfig, batcher: ModelBatcher | undefined): GateLimits {
   if (batcher === undefined) return limits
+  const calls = {
+    concurrency: limits.concurrency,
+    get waiting() {
+      return batcher.waiting
+    },
+  }
   return {
     ...limits,
+    calls,
     get concurrency() {
       return batcher.requestsMax
     },

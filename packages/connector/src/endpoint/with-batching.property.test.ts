@@ -173,7 +173,7 @@ test('batched answers equal those of single calls, whatever else is in the mix',
         }
       }
       expect(model.openMax).toBeLessThanOrEqual(limits.concurrency)
-      expect(batcher.running).toBe(0)
+      expect([batcher.running, batcher.waiting]).toEqual([0, 0])
       expect(budget.bytes).toBe(0)
       requests += all.length
       calls += model.calls.length

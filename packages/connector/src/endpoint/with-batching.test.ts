@@ -130,14 +130,27 @@ async function saturate(count: number, bodyOf: (index: number) => string): Promi
 }
 
 describe('the number of requests that the gate may admit', () => {
-  test('is that of two full batches for each call, if requests are merged', async () => {
-    const batcher = await saturate(10, () => instances([1]))
+  test('is small at first, and two full batches for each call if requests are merged', async () => {
+    expect(arrange({ sizeMax: 32 }).batcher.requestsMax).toBe(3)
+    expect(arrange({ sizeMax: 32, concurrency: 4 }).batcher.requestsMax).toBe(6)
+    const batcher = await saturate(4, () => instances([1]))
     expect(batcher.requestsMax).toBe(2 * 32)
   })
 
-  test('falls if requests cannot be merged, so that they wait at the gate', async () => {
-    const batcher = await saturate(20, () => '{"instances":[]}')
-    expect(batcher.requestsMax).toBe(2 * 8)
+  test('follows the number of requests that fit into a call', async () => {
+    const batcher = await saturate(10, () => instances([1], [2], [3], [4], [5], [6], [7], [8]))
+    expect(batcher.requestsMax).toBe(2 * 4)
+  })
+
+  test('falls if requests can no longer be merged, so that they wait at the gate', async () => {
+    const batcher = await saturate(160, (index) => (index < 100 ? instances([1]) : '{"instances":[]}'))
+    expect(batcher.requestsMax).toBe(3)
+  })
+
+  test('is the number of calls if nothing can be merged', () => {
+    const { batcher } = arrange({ concurrency: 4 })
+    batcher.isMerging = false
+    expect(batcher.requestsMax).toBe(4)
   })
 })
 

@@ -52,8 +52,13 @@ export class ModelBatcher {
   readonly #window: AdmissionWindow
   readonly #suspects = new Suspects()
   readonly #learned = new Map<string, LearnedSizes>()
-  /** Number of requests here, waiting or in a call. */
+  /** Whether any operation merges requests; otherwise nothing waits here. */
+  isMerging = false
+  /** Number of requests here, and of those that wait for a call. */
   #admitted = 0
+  #waiting = 0
+  // Noticed on arrival: when a call starts, the requests that have just been answered are already gone.
+  #wasFull = false
   #running = 0
   #isScheduled = false
 
@@ -64,7 +69,12 @@ export class ModelBatcher {
 
   /** Number of requests that the gate may admit. */
   get requestsMax(): number {
-    return this.#window.requestsMax
+    return this.isMerging ? this.#window.requestsMax : this.options.concurrency
+  }
+
+  /** Number of requests that wait for others or for a free call. */
+  get waiting(): number {
+    return this.#waiting
   }
 
   /** Number of calls in progress. */
@@ -91,6 +101,7 @@ export class ModelBatcher {
     const { problem } = request.deadline
     if (problem !== undefined) return Promise.reject(problem)
     this.#admitted += 1
+    if (this.#admitted >= this.requestsMax) this.#wasFull = true
     return new Promise((resolve, reject) => {
       const arrivedAtMs = performance.now()
       const isAlone = this.#suspects.has(request.client, arrivedAtMs)
@@ -155,7 +166,9 @@ export class ModelBatcher {
 
   #add(batch: Batch, entry: Entry): void {
     const { priority } = batch
+    this.#waiting += 1
     batch.add(entry, (problem) => {
+      this.#waiting -= 1
       batch.remove(entry)
       entry.request.batchMs ??= performance.now() - entry.arrivedAtMs
       entry.reject(problem)
@@ -220,7 +233,9 @@ export class ModelBatcher {
     const nowMs = performance.now()
     for (const { request, arrivedAtMs } of entries) request.batchMs ??= nowMs - arrivedAtMs
     operation.figures.batchSize.observe(batch.rows)
-    this.#window.called(entries.length, this.#admitted)
+    if (this.#wasFull) this.#window.called(entries.length, batch.rows)
+    this.#wasFull = false
+    this.#waiting -= entries.length
     operation.running += 1
     this.#running += 1
     const ended = (): void => this.#ended(operation)

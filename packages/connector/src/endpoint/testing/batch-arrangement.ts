@@ -40,6 +40,7 @@ export function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules
     log: createLog({ level: 'info', format: 'json' }, sink),
     ...options,
   })
+  batcher.isMerging = true
   const figures = new OperationFigures('m', 'predict')
   const releases: (() => void)[] = []
   const model = new BatchModel(() => new Promise((resolve) => releases.push(resolve)))
