@@ -38,8 +38,8 @@ const COUNT_MAX = 2 ** 31
 const ELEMENTS_MAX = 64 * 1024
 
 /**
- * Reads the tensor object at `start`; undefined unless its data matches its shape. Of binary data, only the size is
- * checked, and the size of BYTES is not.
+ * Reads the tensor object at `start`; undefined unless its data matches its shape. For binary data, only the size is
+ * checked, except that of BYTES, which depends on the values.
  */
 export function readTensor(
   text: Uint8Array,
@@ -69,8 +69,8 @@ export function valuesPerRow({ rowShape }: Pick<TensorSpans, 'rowShape'>): numbe
 }
 
 /**
- * Divides the bytes of a binary tensor into groups of rows; undefined if the bytes do not contain as many values as
- * the shape says.
+ * Divides the bytes of a binary tensor into groups of rows; undefined if the bytes do not contain as many values as the
+ * shape requires.
  */
 export function cutBinary(
   tensor: TensorSpans,

@@ -6,7 +6,7 @@ const WAITING_MIN = 2
 // More requests are admitted than the last batch contained, because the next may be larger, or of another kind.
 const GROWTH = 4
 
-/** The number of requests admitted for each call, which follows the sizes of the batches. */
+/** Adapts the number of admitted requests to the sizes of the batches. */
 export class AdmissionWindow {
   readonly #concurrency: number
   readonly #sizeMax: number

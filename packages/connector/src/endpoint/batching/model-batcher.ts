@@ -23,13 +23,13 @@ export interface BatcherOptions {
   readonly model: string
   /** Number of calls that may be in progress. */
   readonly concurrency: number
-  /** Instances per call. */
+  /** Maximum number of instances per call. */
   readonly sizeMax: number
   /** Longest wait of a request for others, in milliseconds. */
   readonly delayMaxMs: number
-  /** Whether the wait is learned: from none up to `delayMaxMs`. Otherwise it is always `delayMaxMs`. */
+  /** Whether the wait is learned, between 0 and `delayMaxMs`. Otherwise it is always `delayMaxMs`. */
   readonly isLearning: boolean
-  /** Size of a merged body in bytes. */
+  /** Maximum size of a merged body in bytes. */
   readonly requestBytesMax: number
   readonly budget: BytesHeld
   readonly log: Log
@@ -42,8 +42,8 @@ export interface BytesHeld {
 }
 
 /**
- * The gate admits the requests, and so bounds the number that waits here. A request in a call of its own is sent as it
- * is; its response is not copied.
+ * The gate admits the requests, and so limits how many wait here. A request that has a call of its own is sent
+ * unchanged, and its response is not copied.
  */
 export class ModelBatcher {
   readonly options: BatcherOptions
@@ -183,7 +183,7 @@ export class ModelBatcher {
     this.#due.remove(batch)
   }
 
-  // No further request may join.
+  // Closes a batch to further requests.
   #close(batch: Batch): void {
     this.#shut(batch)
     this.#becomeDue(batch)
@@ -327,7 +327,8 @@ export class ModelBatcher {
     )
   }
 
-  // One of the requests may be invalid. Halves find it with fewer calls than one call for each request.
+  // One of the requests may be invalid. Dividing the batch in half finds it with fewer calls than one call for each
+  // request.
   #divide({ operation, rows, halves, limitKey }: Batch, entries: readonly Entry[]): void {
     operation.figures.batchFailovers += 1
     const search = halves?.search ?? new Search()
@@ -343,7 +344,7 @@ export class ModelBatcher {
     this.#repeat(operation, pieces, new Halves(rows, operation.limits, limitKey!, search))
   }
 
-  // The requests have waited longer than all others of their class, so they are its next.
+  // The requests have waited longer than all others of their class, so they are sent next.
   #repeat(operation: BatchedOperation, pieces: readonly (readonly Entry[])[], halves?: Halves): void {
     const batches = pieces.map((entries) => {
       const batch = new Batch(operation, undefined, halves)
