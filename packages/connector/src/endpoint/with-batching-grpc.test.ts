@@ -44,7 +44,7 @@ test.each(['[1,null]', '["secret",1]', '[1,x]'])(
           () => 'answered',
           (error: unknown) => `${(error as Problem).code} ${(error as Problem).message}`,
         )
-    const [alone] = await Promise.all([ask(invalid)])
+    const alone = await ask(invalid)
     const outcomes = await Promise.all([ask('[1,2]'), ask('[3,4]'), ask(invalid)])
     expect(alone).toContain('bad_payload')
     expect(outcomes).toEqual(['answered', 'answered', alone])

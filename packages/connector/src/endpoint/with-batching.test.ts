@@ -207,19 +207,19 @@ test('the halves of a failed call do not overtake a request with a higher priori
   expect(model.calls[1]!.body.toString()).toContain('high')
 })
 
-describe('requests that cannot be merged', () => {
-  // The clients in the order of their calls.
-  const clientsOf = ({ calls }: { readonly calls: readonly EndpointRequest[] }): string[] =>
-    calls.map(({ client }) => client!)
-  const arrangeClients = () => {
-    const { model, endpoint, release } = arrange()
-    const ask = (client: string, priority = 4): void =>
-      void endpoint
-        .call(requestOf('{"instances":[]}', { client, priority, mustRunAlone: true }))
-        .catch(() => undefined)
-    return { model, release, ask }
-  }
+// The clients in the order of their calls.
+const clientsOf = ({ calls }: { readonly calls: readonly EndpointRequest[] }): string[] =>
+  calls.map(({ client }) => client!)
+const arrangeClients = () => {
+  const { model, endpoint, release } = arrange()
+  const ask = (client: string, priority = 4): void =>
+    void endpoint
+      .call(requestOf('{"instances":[]}', { client, priority, mustRunAlone: true }))
+      .catch(() => undefined)
+  return { model, release, ask }
+}
 
+describe('requests that cannot be merged', () => {
   test('of several clients take turns', async () => {
     const { model, ask, release } = arrangeClients()
     for (let count = 0; count < 4; count += 1) ask('loud')
@@ -452,6 +452,39 @@ describe('a merged call that fails', () => {
     }
     expect(calls.slice(1)).toEqual([1, 2, 1, 2].map((value) => instances(value)))
     expect(lines).toMatchObject([{ event: 'batch_failed', rowsMax: 1 }])
+  })
+
+  test('with an answer that cannot be divided limits only requests with the same members', async () => {
+    const { bind } = arrange()
+    const calls: number[] = []
+    const endpoint = bind({
+      call: (request) => {
+        calls.push((JSON.parse(request.body.toString()) as { instances: unknown[] }).instances.length)
+        if (!request.body.includes('total')) return Promise.resolve(answer(request))
+        return Promise.resolve({ ...answer(request), body: Buffer.from('{"predictions":{"sum":3}}') })
+      },
+    })
+    const ask = (body: string): Promise<unknown> => endpoint.call(requestOf(body))
+    await Promise.all([1, 2].map((value) => ask(`{"instances":[${value}],"signature_name":"total"}`)))
+    expect(calls.splice(0)).toEqual([2, 1, 1])
+    await Promise.all([1, 2, 3, 4].map((value) => ask(instances(value))))
+    expect(calls).toEqual([4])
+  })
+
+  test('remembers its limit when the model is described again', async () => {
+    const { bind } = arrange()
+    let calls = 0
+    const inner: Endpoint = {
+      call: (request) => {
+        calls += 1
+        return Promise.resolve({ ...answer(request), body: Buffer.from('{}') })
+      },
+    }
+    for (const expected of [3, 5]) {
+      const endpoint = bind(inner)
+      await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
+      expect(calls).toBe(expected)
+    }
   })
 
   test.each([

@@ -47,16 +47,17 @@ test('a request of a sequence has a call of its own', () => {
   ).toBeUndefined()
 })
 
+const readStrings = (count: number, bytesPerElement: number): unknown => {
+  const element = new Uint8Array(4 + bytesPerElement)
+  new DataView(element.buffer).setUint32(0, bytesPerElement, true)
+  const binary = Buffer.concat(Array.from({ length: count }, () => element))
+  const parameters = { binary_data_size: binary.length }
+  const { body } = json({ inputs: [{ name: 'x', datatype: 'BYTES', shape: [count], parameters }] })
+  return tensorsRules.read({ body: Buffer.concat([body, binary]), jsonLength: body.length })
+}
+
 test('a request with very many binary strings has a call of its own; few long ones may share one', () => {
-  const read = (count: number, bytesPerElement: number): unknown => {
-    const element = new Uint8Array(4 + bytesPerElement)
-    new DataView(element.buffer).setUint32(0, bytesPerElement, true)
-    const binary = Buffer.concat(Array.from({ length: count }, () => element))
-    const parameters = { binary_data_size: binary.length }
-    const { body } = json({ inputs: [{ name: 'x', datatype: 'BYTES', shape: [count], parameters }] })
-    return tensorsRules.read({ body: Buffer.concat([body, binary]), jsonLength: body.length })
-  }
-  expect(read(64 * 1024, 0)).toBeDefined()
-  expect(read(64 * 1024 + 1, 0)).toBeUndefined()
-  expect(read(2, 300_000)).toBeDefined()
+  expect(readStrings(64 * 1024, 0)).toBeDefined()
+  expect(readStrings(64 * 1024 + 1, 0)).toBeUndefined()
+  expect(readStrings(2, 300_000)).toBeDefined()
 })

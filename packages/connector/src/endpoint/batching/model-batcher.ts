@@ -1,19 +1,12 @@
 // Merges the concurrent requests of all clients for one model into fewer calls, and limits the calls in progress.
-import { Problem, type CarriedBody } from '@inferwire/protocol'
 import type { EndpointRequest, EndpointResponse } from '../../step.ts'
 import type { Log } from '../../telemetry/index.ts'
-import { UpstreamFailure } from '../upstream-failure.ts'
 import { AdmissionWindow } from './admission-window.ts'
 import { Batch, rowsOf, SharedDeadline, type Entry } from './batch.ts'
 import { DueQueue } from './due-queue.ts'
-import {
-  jsonLengthOf,
-  keyOf,
-  readMember,
-  type BatchedOperation,
-  type LearnedSizes,
-} from './batched-operation.ts'
+import { keyOf, readMember, type BatchedOperation, type LearnedSizes } from './batched-operation.ts'
 import { HoldLearner } from './hold-learner.ts'
+import { carriedOf, isDivisible, mergedRequest, partOf } from './merged-call.ts'
 import { Halves, Search, SizeLimits } from './size-limit.ts'
 import { Suspects } from './suspects.ts'
 
@@ -354,51 +347,4 @@ export class ModelBatcher {
     })
     this.#due.repeat(batches)
   }
-}
-
-function mergedRequest(
-  merged: CarriedBody,
-  first: EndpointRequest,
-  deadline: SharedDeadline,
-): EndpointRequest {
-  const { contentType, headers } = first
-  return {
-    body: asBuffer(merged.body),
-    contentType,
-    inferenceHeaderContentLength: lengthText(merged.jsonLength),
-    headers,
-    deadline,
-    emit: undefined,
-  }
-}
-
-function carriedOf(response: EndpointResponse): CarriedBody {
-  return { body: response.body, jsonLength: jsonLengthOf(response) }
-}
-
-function partOf({ status, contentType }: EndpointResponse, part: CarriedBody): EndpointResponse {
-  const inferenceHeaderContentLength = lengthText(part.jsonLength)
-  return { status, body: asBuffer(part.body), contentType, inferenceHeaderContentLength }
-}
-
-function lengthText(jsonLength: number | undefined): string | undefined {
-  return jsonLength === undefined ? undefined : String(jsonLength)
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-// Errors that may concern one of the requests, or the size of the call. Other errors concern the model server, and would
-// be the same for every request.
-const DIVISIBLE_CODES: ReadonlySet<string> = new Set([
-  'upstream_error',
-  'response_too_large',
-  'upstream_invalid_response',
-  // Over gRPC, the connector itself reads the body.
-  'bad_payload',
-])
-
-function isDivisible(error: unknown): boolean {
-  return error instanceof Problem && !(error instanceof UpstreamFailure) && DIVISIBLE_CODES.has(error.code)
 }

@@ -4,7 +4,7 @@ import type { Log } from '../../telemetry/index.ts'
 // Long enough that failed attempts cost little, short enough that a replaced model is soon merged again.
 const REMEMBERED_MS = 60_000
 
-// The keys come from clients. Whoever fills the map only makes the connector try large calls again.
+// The keys come from clients. A client that fills the map only makes the connector try large calls again.
 const KEYS_MAX = 64
 
 /**
