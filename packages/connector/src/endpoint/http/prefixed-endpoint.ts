@@ -1,6 +1,7 @@
 // Calls an operation of a dialect whose bodies name the model, and which servers offer under different path prefixes.
 import { DIALECTS, type Dialect, type DialectKind, type Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
+import { copyRequest } from '../copy-request.ts'
 import type { AskedModel } from './ask-facts.ts'
 import { askModelList } from './ask-model-list.ts'
 import { withSignal } from './deadline-signal.ts'
@@ -45,7 +46,7 @@ export class PrefixedEndpoint implements Endpoint {
     const { body, modelPlace } = request
     if (modelMember === undefined || modelPlace === undefined) return request
     const named = nameModel(body, modelMember, modelPlace, this.#model.name)
-    return named === body ? request : { ...request, body: named }
+    return named === body ? request : copyRequest(request, { body: named })
   }
 
   #at(prefix: string): Endpoint {
