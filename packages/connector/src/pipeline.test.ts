@@ -663,6 +663,30 @@ describe('a multi-part answer', () => {
       })
     await handled(new TestDelivery({ dup: true }))
     expect(replies.map((reply) => property(reply, 'code'))).toEqual(['stream_interrupted'])
+    // An earlier process published the parts, so their number is unknown.
+    expect([property(replies[0]!, 'seq'), property(replies[0]!, 'final')]).toEqual([undefined, 'true'])
+  })
+
+  test("is ended for a repeated request by that request's own deadline", async () => {
+    let end!: () => void
+    call = (request) =>
+      new Promise((resolve) => {
+        end = () => resolve(ok('[DONE]'))
+        request.emit!(part('1'))
+      })
+    const properties = { correlationData: Buffer.from('c1'), userProperties: ['timeout-ms', '30'] }
+    const repeat = new TestDelivery({ properties })
+    pipeline.handle(new TestDelivery())
+    pipeline.handle(repeat)
+    await expect.poll(() => repeat.settledAfter).toBeDefined()
+    const [, timedOut] = replies
+    expect(['code', 'seq', 'final'].map((name) => property(timedOut!, name))).toEqual([
+      'deadline_exceeded',
+      undefined,
+      'true',
+    ])
+    end()
+    await pipeline.idle()
   })
 
   test.each([

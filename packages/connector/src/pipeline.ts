@@ -145,6 +145,9 @@ export class Pipeline {
       const outcome = await earlier.join(exchange, request.deadline)
       exchange.execution = earlier
       return outcome
+    } catch (error) {
+      exchange.hasLeftStream = earlier.hasStreamBegun
+      throw error
     } finally {
       budget.give(bytes)
     }
@@ -272,6 +275,7 @@ export class Pipeline {
         budget,
         began: () => {
           exchange.streamBegan()
+          execution.hasStreamBegun = true
           if (request.deadline.streamBudgetMs !== undefined) {
             execution.streamBegan(request.deadline.streamBudgetMs)
           }
