@@ -118,7 +118,11 @@ test('an operation that may be answered later leaves the dialect open', async ()
   server.prependListener('request', ({ url }, response) => {
     if (url === '/p/v1/embeddings') response.destroy()
   })
-  expect(await facts()).toEqual({ protocolVersions: ['openai'], unanswered: ['openai'] })
+  expect(await facts()).toEqual({
+    protocolVersions: ['openai'],
+    unanswered: ['openai'],
+    optionalOperations: ['chat'],
+  })
 })
 
 test('a call before the first facts finds the prefix itself', async () => {
@@ -167,3 +171,19 @@ test('a deadline ends the search for the prefix', async () => {
   Object.assign(asked.deadline, { problem: stopped })
   expect(await outcome).toBe(stopped)
 })
+
+test.each([401, 403, 408, 429, 500, 503])(
+  'an operation whose query is answered %i is queried again; the others are known',
+  async (status) => {
+    answers = {
+      'GET /p/v1/models': list('llm'),
+      'GET /p/v1/chat/completions': status,
+      'GET /p/v1/embeddings': 405,
+    }
+    expect(await facts()).toEqual({
+      protocolVersions: ['openai'],
+      unanswered: ['openai'],
+      optionalOperations: ['embeddings'],
+    })
+  },
+)
