@@ -39,6 +39,7 @@ export {
   dialectNames,
   dialectOf,
   DIALECTS,
+  fitsRoutes,
   isServerModelName,
   offeredOperations,
   operationMeaning,

@@ -2,6 +2,7 @@
 import {
   DIALECTS,
   dialectNames,
+  fitsRoutes,
   isAllowableHeader,
   isOperationName,
   isServerModelName,
@@ -27,6 +28,10 @@ const VERSIONED_TITLES = versionedDialects()
   .join(', ')
 const OPAQUE_TITLES = dialectNames()
   .filter(hasOpaqueBodies)
+  .map((dialect) => DIALECTS[dialect].title)
+  .join(', ')
+const SLASH_TITLES = dialectNames()
+  .filter((dialect) => fitsRoutes('a/b', dialect))
   .map((dialect) => DIALECTS[dialect].title)
   .join(', ')
 const DEFAULT_OPERATIONS = dialectNames()
@@ -153,11 +158,12 @@ export const model = z.strictObject({
   modelName: option(
     text(
       isServerModelName,
-      "the name of a model on its server: letters, digits and -._~!$&'()*+,;=:@",
+      "the name of a model on its server: letters, digits and -._~!$&'()*+,;=:@, and / between them",
     ).optional(),
     {
       description:
         'Name of the model on its server; may contain characters that topics do not allow, such as `+`.',
+      details: `Over HTTP, a name with \`/\`, such as \`facebook/opt-125m\`, is possible only where paths do not contain it (${SLASH_TITLES}).`,
       defaultText: 'the name in `models`',
     },
   ),

@@ -16,6 +16,21 @@ let bodies: string[]
 let server: Server
 let upstream: HttpUpstream
 
+const open = (model: string): HttpUpstream =>
+  openHttpUpstream({
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/p`,
+    host: undefined,
+    tls: {},
+    credential: { headers: () => [] },
+    model,
+    dialects: ['v2', 'v1', 'openai'],
+    versions: [],
+    callsMax: 20,
+    responseBytesMax: 10_000,
+    stream: STREAM_LIMITS,
+    errorText: 'first-line',
+  })
+
 beforeEach(async () => {
   answers = {}
   seen = []
@@ -32,19 +47,7 @@ beforeEach(async () => {
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  upstream = openHttpUpstream({
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/p`,
-    host: undefined,
-    tls: {},
-    credential: { headers: () => [] },
-    model: 'llm',
-    dialects: ['v2', 'v1', 'openai'],
-    versions: [],
-    callsMax: 20,
-    responseBytesMax: 10_000,
-    stream: STREAM_LIMITS,
-    errorText: 'first-line',
-  })
+  upstream = open('llm')
 })
 afterEach(async () => {
   await upstream.destroy()
@@ -187,3 +190,18 @@ test.each([401, 403, 408, 429, 500, 503])(
     })
   },
 )
+
+test('a model with a slash in its name is queried only in the dialect whose bodies name it', async () => {
+  await upstream.destroy()
+  upstream = open('facebook/opt-125m')
+  answers = {
+    'GET /p/v1/models': list('facebook/opt-125m'),
+    'GET /p/v1/chat/completions': 405,
+    'POST /p/v1/chat/completions': [200, { choices: [] }],
+  }
+  expect(await facts()).toMatchObject({ protocolVersions: ['openai'], optionalOperations: ['chat'] })
+  await call('chat')
+  expect(bodies).toEqual(['{"model":"facebook/opt-125m"}'])
+  expect(await bodyOf('ready')).toEqual({ name: 'facebook/opt-125m', ready: true })
+  expect(seen.filter((asked) => asked.includes('opt-125m'))).toEqual([])
+})
