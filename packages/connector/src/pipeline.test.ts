@@ -719,6 +719,44 @@ describe('a multi-part answer', () => {
     expect(budget.bytes).toBe(0)
   })
 
+  test('ends with stream_interrupted at the end of a drain, and its request is settled', async () => {
+    expose({ mayEmit: true }, true, 3)
+    let whole!: () => void
+    let emitLate!: () => void
+    const kinds: ((request: EndpointRequest, resolve: (response: EndpointResponse) => void) => void)[] = [
+      (request) => request.emit!(part('1')),
+      (_, resolve) => (whole = () => resolve(ok('whole'))),
+      (request) => (emitLate = () => request.emit!(part('late'))),
+    ]
+    call = (request) =>
+      new Promise((resolve, reject) => {
+        request.deadline.waiting = reject
+        kinds[calls - 1]!(request, resolve)
+      })
+    const topics = ['a', 'b', 'c'].map((id) => `infer/request/cam7/iris/infer/${id}`)
+    const deliveries = topics.map((topic) => new TestDelivery({ topic }))
+    for (const delivery of deliveries) pipeline.handle(delivery)
+    await expect.poll(() => calls).toBe(3)
+    pipeline.stopTaking()
+    pipeline.interruptStreams()
+    emitLate()
+    whole()
+    await pipeline.idle()
+    const shown = replies.map((reply) => [
+      reply.topic.at(-1),
+      ...['code', 'seq', 'final'].map((name) => property(reply, name)),
+    ])
+    expect(shown.toSorted()).toEqual(
+      [
+        ['a', undefined, '0', undefined],
+        ['a', 'stream_interrupted', '1', 'true'],
+        ['b', undefined, undefined, undefined],
+        ['c', 'stream_interrupted', undefined, 'true'],
+      ].toSorted(),
+    )
+    expect(deliveries.every(({ settledAfter }) => settledAfter !== undefined)).toBe(true)
+  })
+
   test('ignores a part that the endpoint emits after the end, and logs a fault', async () => {
     let emit!: NonNullable<EndpointRequest['emit']>
     call = (request) => {
