@@ -786,6 +786,18 @@ describe('a cancel message', () => {
     expect([cancel.settledAfter, telemetry.cancelMessages]).toEqual([0, 1])
   })
 
+  test('cancels a request whose model was removed', async () => {
+    call = ({ deadline }) =>
+      new Promise((_, reject) => {
+        deadline.waiting = reject
+      })
+    pipeline.handle(new TestDelivery())
+    table.delete('iris')
+    pipeline.handle(new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer' }))
+    await pipeline.idle()
+    expect(replies.map((reply) => property(reply, 'code'))).toEqual(['cancelled'])
+  })
+
   test('is counted and settled even if it names no request', async () => {
     await handled(new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer', properties: {} }))
     expect([replies.length, telemetry.cancelMessages]).toEqual([0, 1])
