@@ -205,3 +205,22 @@ test('a model with a slash in its name is queried only in the dialect whose bodi
   expect(await bodyOf('ready')).toEqual({ name: 'facebook/opt-125m', ready: true })
   expect(seen.filter((asked) => asked.includes('opt-125m'))).toEqual([])
 })
+
+test.each([403, 404])('a list that is answered %i is not needed for a call', async (status) => {
+  const post = 'POST /p/v1/chat/completions'
+  answers = { 'GET /p/v1/models': status, 'GET /p/openai/v1/models': status, [post]: [200, { choices: [] }] }
+  const chat = upstream.endpoint('chat', 'openai')!
+  for (let count = 0; count < 2; count++) expect(await chat.call(request())).toMatchObject({ status: 200 })
+  // The list is queried again after a 404, because the dialect may have moved to another prefix.
+  answers = { 'GET /p/openai/v1/models': list('llm') }
+  await expect(chat.call(request())).rejects.toMatchObject({ status: 404 })
+  answers['POST /p/openai/v1/chat/completions'] = [200, { choices: [] }]
+  expect(await chat.call(request())).toMatchObject({ status: 200 })
+  expect(seen.filter((asked) => asked.startsWith('POST')).length).toBe(4)
+  expect(seen.filter((asked) => asked.startsWith('GET')).length).toBeLessThanOrEqual(4)
+})
+
+test('a list that may be answered later fails the call', async () => {
+  answers = { 'GET /p/v1/models': 503, 'GET /p/openai/v1/models': 503 }
+  await expect(call('chat')).rejects.toBeInstanceOf(UpstreamFailure)
+})
