@@ -224,3 +224,10 @@ test('a list that may be answered later fails the call', async () => {
   answers = { 'GET /p/v1/models': 503, 'GET /p/openai/v1/models': 503 }
   await expect(call('chat')).rejects.toBeInstanceOf(UpstreamFailure)
 })
+
+test('metadata has no members that describe the server', async () => {
+  const model = { id: 'llm', object: 'model', created: 1, owned_by: 'vllm', max_model_len: 4096 }
+  const entry = { ...model, root: '/mnt/models', permission: [{ id: 'x' }] }
+  answers = { 'GET /p/v1/models': [200, { object: 'list', data: [entry] }] }
+  expect(await bodyOf('metadata')).toEqual(model)
+})
