@@ -1,8 +1,5 @@
 // Reads the user property `coalesce-ms`, with which a client on a slow link asks for fewer and longer parts.
-import { Problem, PROPERTY, userProperty } from '@inferwire/protocol'
-
-// Longest time for which deltas are collected.
-const COALESCE_MS_MAX = 10_000
+import { COALESCE_MS_MAX, Problem, PROPERTY, userProperty } from '@inferwire/protocol'
 
 /** Returns the client's wish in milliseconds; undefined if it has none. @throws Problem `bad_payload` */
 export function coalesceMsOf(userProperties: readonly string[] | undefined): number | undefined {

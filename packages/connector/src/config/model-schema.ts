@@ -1,5 +1,6 @@
 // The options of one model.
 import {
+  COALESCE_MS_MAX,
   DIALECTS,
   dialectNames,
   fitsRoutes,
@@ -94,7 +95,7 @@ const stream = z.strictObject({
   ),
   coalesceMs: advanced(
     integer(
-      { min: 0, max: 10_000, default: 0 },
+      { min: 0, max: COALESCE_MS_MAX, default: 0 },
       'ms',
       'How long the text of a stream is collected into one part; a request can set `coalesce-ms`.',
       'Applies to the operations `chat` and `completions`. The first part is never delayed. With `0`, each event of the model server is a part.',
@@ -215,7 +216,7 @@ export const model = z.strictObject({
       description:
         'Gives the model an MQTT session of its own, so that its long calls do not delay other models.',
       details:
-        'Meant for calls that take minutes. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request for the model twice, once on each session.',
+        'Meant for calls that take minutes, and for streams: a stream is a call until its last part. The default does not depend on `stream.timeoutMs`, because most streams are short. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request for the model twice, once on each session.',
       defaultText: `\`true\` if \`timeoutMs\` is above ${LANE_TIMEOUT_MS}`,
     }),
   ),
