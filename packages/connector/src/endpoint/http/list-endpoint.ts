@@ -14,7 +14,7 @@ const SHOWN = ['id', 'object', 'created', 'owned_by', 'max_model_len']
 
 /**
  * Returns the model's entry in the list, or, for `ready`, `{"name":"…","ready":true}` with the model's name on its
- * server. Clients do not receive the whole list, because it may contain models that they must not learn of.
+ * server. Clients do not receive the whole list, because it may contain models that they may not see.
  */
 export class ListEndpoint implements Endpoint {
   readonly #target: HttpTarget
