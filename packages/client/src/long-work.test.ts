@@ -10,11 +10,11 @@ const settings = resolveSettings('mqtt://127.0.0.1', { identity: 'app' })
 
 // Delivers one message for each list of user properties.
 const brokerWith = (...messages: string[][]): Dial =>
-  ((_target: unknown, { onMessage }: Parameters<Dial>[1]) => {
+  ((_target: unknown, events: Parameters<Dial>[1]) => {
     setImmediate(() => {
       for (const userProperties of messages) {
         const payload = new TextEncoder().encode(userProperties.includes('final') ? '[DONE]' : '{}')
-        onMessage({ topic: TOPIC, payload, properties: { userProperties } })
+        events.onMessage({ topic: TOPIC, payload, properties: { userProperties } })
       }
     })
     return Promise.resolve({ isSessionPresent: true, close: () => Promise.resolve() })

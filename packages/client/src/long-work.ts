@@ -223,7 +223,6 @@ class ResultWait {
 
   readonly receive = (message: Message): void => {
     if (this.isOver) return
-    const { userProperties } = message.properties
     // The topic ends with model, operation, instance and id.
     const [, , operation, model = ''] = message.topic.split('/').toReversed()
     // An earlier call of `result()` may have received the first parts.

@@ -407,23 +407,23 @@ test('a stream that fails before its first part counts as a failure', async () =
   expect(circuit.state).toBe(2)
 })
 
-describe('streams', () => {
-  // Emits one part at once, and ends after `afterMs`.
-  function stream(afterMs: number, error?: Problem): Endpoint {
-    return {
-      call: (request) => {
-        request.emit!({ body: Buffer.from('{}'), contentType: 'application/json' })
-        return new Promise((resolve, reject) => {
-          setTimeout(() => (error === undefined ? resolve(ANSWER) : reject(error)), afterMs)
-        })
-      },
-    }
+// Emits one part at once, and ends after `afterMs`.
+function stream(afterMs: number, error?: Problem): Endpoint {
+  return {
+    call: (request) => {
+      request.emit!({ body: Buffer.from('{}'), contentType: 'application/json' })
+      return new Promise((resolve, reject) => {
+        setTimeout(() => (error === undefined ? resolve(ANSWER) : reject(error)), afterMs)
+      })
+    },
   }
-  const askFor = (inner: Endpoint): Promise<unknown> =>
-    withBreaker(inner, circuit)
-      .call({ emit: () => {} } as unknown as EndpointRequest)
-      .catch((error: unknown) => error)
+}
+const askFor = (inner: Endpoint): Promise<unknown> =>
+  withBreaker(inner, circuit)
+    .call({ emit: () => {} } as unknown as EndpointRequest)
+    .catch((error: unknown) => error)
 
+describe('streams', () => {
   test('the first part of a probe closes the circuit, before the stream ends', async () => {
     await openIt()
     await vi.advanceTimersByTimeAsync(1_000)

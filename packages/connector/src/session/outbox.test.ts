@@ -294,16 +294,16 @@ test('checks a resent message against the limit of the new connection', async ()
   expect(results).toMatchObject([{ kind: 'too-large' }])
 })
 
-describe('QoS 0', () => {
-  // A socket whose peer reads only when `read` is called.
-  function slowConnection() {
-    const accept: (() => void)[] = []
-    const socket = new Writable({ write: (_chunk, _encoding, accepted) => void accept.push(accepted) })
-    const writer = new PacketWriter(socket as Duplex)
-    return { link: { ...connection().link, writer }, writer, socket, read: () => accept.shift()?.() }
-  }
-  const qos0 = (topic: string): OutgoingMessage => ({ ...message(topic), qos: 0 })
+// A socket whose peer reads only when `read` is called.
+function slowConnection() {
+  const accept: (() => void)[] = []
+  const socket = new Writable({ write: (_chunk, _encoding, accepted) => void accept.push(accepted) })
+  const writer = new PacketWriter(socket as Duplex)
+  return { link: { ...connection().link, writer }, writer, socket, read: () => accept.shift()?.() }
+}
+const qos0 = (topic: string): OutgoingMessage => ({ ...message(topic), qos: 0 })
 
+describe('QoS 0', () => {
   test('completes a publish when the socket has accepted it', async () => {
     const outbox = new Outbox()
     const { link, writer, read } = slowConnection()
