@@ -220,7 +220,8 @@ class RunningConnector implements Connector {
     return isDone
   }
 
-  // Returns whether all requests were answered in time. Streams end before the limit, so that their clients are told.
+  // Returns whether all requests were answered in time. Streams end before the limit, so that their clients receive a
+  // last message.
   async #finish(timeoutMs: number): Promise<boolean> {
     const { pipeline } = this.#rooms
     const streamEndMs = Math.min(STREAM_END_MS, timeoutMs / 2)
