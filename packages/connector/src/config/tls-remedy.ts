@@ -1,4 +1,4 @@
-// Explains a failed TLS handshake, with the option to change.
+// Explains why a TLS handshake failed, and which option to change.
 import { tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 
 const REMEDIES: Readonly<Record<TlsFailureKind, (section: string) => string>> = {
@@ -13,8 +13,8 @@ const REMEDIES: Readonly<Record<TlsFailureKind, (section: string) => string>> = 
 }
 
 /**
- * Returns two sentences: the failure of the handshake, and the remedy. `who` is the subject of the first sentence;
- * `section` is the path of the `tls` options. Returns undefined for errors unrelated to TLS.
+ * Returns two sentences: the first explains why the handshake failed, the second is the remedy. `who` is the subject of
+ * the first sentence; `section` is the path of the `tls` options. Returns undefined for errors unrelated to TLS.
  */
 export function explainTls(error: Error, who: string, section: string): string | undefined {
   const failure = tlsFailure(error)

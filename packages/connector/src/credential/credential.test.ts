@@ -126,7 +126,7 @@ test.each([
   expect(inspect(problem, { depth: 9 }) + JSON.stringify(problem) + String(problem)).not.toContain(CANARY)
 })
 
-test('looks for a missing file once a second, not for every request', () => {
+test('looks for a missing file once a second, not on every request', () => {
   const credential = tokenFile(file, ORIGIN, now)
   expect(problemOf(credential).detail).toContain('cannot be read (ENOENT)')
   rotate('late')

@@ -16,8 +16,8 @@ export class AdmissionWindow {
   }
 
   /**
-   * Number of requests that may be admitted. While a batch runs, the next one forms, so there is room for two batches
-   * per call.
+   * Number of requests that may be admitted. While one batch runs, the next one forms, so there is room for two batches
+   * for each concurrent call.
    */
   get requestsMax(): number {
     return 2 * this.#concurrency * this.#perCall

@@ -1,4 +1,4 @@
-// One operation of a model with batching: how its requests are merged, and its batches that still wait.
+// One operation of a model with batching: how its requests are merged, and which of its batches are still waiting.
 import type { BatchMember, BatchRules } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest } from '../../step.ts'
 import type { OperationFigures } from '../../telemetry/index.ts'
@@ -9,7 +9,7 @@ import type { SizeLimit } from './size-limit.ts'
 /** An operation whose calls pass through a `ModelBatcher`. */
 export interface BatchedOperation {
   readonly inner: Endpoint
-  /** Undefined if every request needs a call of its own. */
+  /** Undefined if every request is sent in a call of its own. */
   readonly rules: BatchRules | undefined
   readonly figures: OperationFigures
   readonly limit: SizeLimit
@@ -23,10 +23,10 @@ export interface BatchedOperation {
   running: number
 }
 
-// Reading longer JSON would delay the requests of all models by more than a merged call saves.
+// Parsing longer JSON would delay the requests of all models by more time than merging saves.
 const JSON_BYTES_MAX = 256 * 1024
 
-/** Reads a request; undefined if it must have a call of its own. */
+/** Parses a request; returns undefined if the request must be sent in a call of its own. */
 export function readMember(rules: BatchRules | undefined, request: EndpointRequest): BatchMember | undefined {
   if (rules === undefined || request.mustRunAlone === true || request.emit !== undefined) return undefined
   const { body } = request
@@ -43,7 +43,7 @@ export function keyOf({ contentType, headers }: EndpointRequest, { key }: BatchM
   return `${contentType}\n${headers.join('\n')}\n\n${key}`
 }
 
-/** Returns the length of the JSON before binary tensors, in bytes. */
+/** Returns the length in bytes of the JSON that precedes the binary tensors. */
 export function jsonLengthOf({
   inferenceHeaderContentLength: length,
 }: Pick<EndpointRequest, 'inferenceHeaderContentLength'>): number | undefined {

@@ -15,7 +15,7 @@ export interface BatcherOptions {
   readonly concurrency: number
   /** Maximum number of instances per call. */
   readonly sizeMax: number
-  /** Longest wait of a request for others, in milliseconds. */
+  /** Longest time that a request waits for others to join it, in milliseconds. */
   readonly delayMaxMs: number
   /** Whether the wait is learned, between 0 and `delayMaxMs`. Otherwise it is always `delayMaxMs`. */
   readonly isLearning: boolean
@@ -24,16 +24,16 @@ export interface BatcherOptions {
   readonly log: Log
 }
 
-// The statuses of a merged call that one of its requests, or its size, may have caused.
+// Statuses of a failed merged call that may have been caused by one of its requests, or by its size.
 const DIVISIBLE_STATUSES: ReadonlySet<number> = new Set([400, 413, 422, 500])
 
 /**
- * The gate admits the requests, and so limits how many wait here. A request that has a call of its own is sent
- * unchanged, and its response is not copied.
+ * The gate admits the requests, and so limits how many wait here. A request that is sent in a call of its own is not
+ * changed, and its response is not copied.
  */
 export class ModelBatcher {
   readonly options: BatcherOptions
-  // The batches that wait for a free call: by priority, then in the order in which they became due.
+  // The batches that wait until another call is allowed: by priority, then in the order in which they became due.
   readonly #due: Batch[] = []
   readonly #window: AdmissionWindow
   /** Number of requests here, waiting or in a call. */
@@ -56,7 +56,10 @@ export class ModelBatcher {
     return this.#running
   }
 
-  /** Calls an operation, alone or together with other requests. @throws Problem, as the operation's endpoint does */
+  /**
+   * Sends a request to an operation, alone or merged with other requests. @throws Problem, as the operation's endpoint
+   * does
+   */
   call(operation: BatchedOperation, request: EndpointRequest): Promise<EndpointResponse> {
     const { problem } = request.deadline
     if (problem !== undefined) return Promise.reject(problem)

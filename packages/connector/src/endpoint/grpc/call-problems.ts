@@ -28,7 +28,7 @@ export function brokenCall(
 ): Problem {
   const reason = [`RST_STREAM ${rstCode}`, error?.message].filter((part) => part !== undefined).join(', ')
   const detail = `${address}: ${reason}`
-  // RFC 9113 §8.7: the server has not processed the request. A stream that a GOAWAY excludes has the same code.
+  // RFC 9113 §8.7: the server has not processed the request. A stream that a GOAWAY excludes ends with the same code.
   if (rstCode === constants.NGHTTP2_REFUSED_STREAM) {
     const sentence = 'The model server refused the call.'
     return new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail })
