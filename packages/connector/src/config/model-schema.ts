@@ -58,7 +58,7 @@ const limits = z.strictObject({
       { min: 1, max: 3_600_000, default: 5_000 },
       'ms',
       'Longest wait of a request; one that would have to wait longer is answered with `overloaded` at once.',
-      "The wait is estimated from the rate of the most recent calls. Up to twice as many requests as `concurrency` may wait regardless of the estimate, but none beyond its deadline.",
+      'The wait is estimated from the rate of the most recent calls. Up to twice as many requests as `concurrency` may wait regardless of the estimate, but none beyond its deadline.',
     ),
   ),
   requestBytesMax: bytesOfMemory(
@@ -92,7 +92,7 @@ const stream = z.strictObject({
       { min: 0, max: 10_000, default: 0 },
       'ms',
       'How long streamed text is collected before it is sent as one part; a request can override it with `coalesce-ms`.',
-      'Applies to the operations `chat` and `completions`. The first part is never delayed. With `0`, each of the model server's events becomes a part.',
+      "Applies to the operations `chat` and `completions`. The first part is never delayed. With `0`, each of the model server's events becomes a part.",
     ),
   ),
 })
@@ -192,7 +192,7 @@ export const model = z.strictObject({
             isOperationName,
             `an operation: ${OPERATION_NAMES.filter((name) => OPERATIONS[name].hasBody).join(', ')}`,
           ).optional(),
-          body: z.unknown().refine(isJson, { error: 'a JSON value: no .inf, .nan and special tags' }),
+          body: z.unknown().refine(isJson, { error: 'a JSON value, without .inf, .nan or special tags' }),
         })
         .optional(),
       { description: 'Example of a working request, for the model card: `operation` and `body`.' },
@@ -275,7 +275,7 @@ export const model = z.strictObject({
   tls: tls.prefault({}),
 })
 
-/** Returns whether a dialect passes bodies of other content types to the model. */
+/** Returns whether a dialect passes bodies of content types other than JSON to the model. */
 export function hasOpaqueBodies(dialect: Dialect): boolean {
   const kind: DialectKind = DIALECTS[dialect]
   return kind.hasOpaqueBodies === true

@@ -37,7 +37,7 @@ test('the first section shows only the options that differ from the defaults, wi
   ])
 })
 
-test('shows the policy after the models and without the policy's defaults, and quotes a name that YAML 1.1 reads as a value', () => {
+test("shows the policy after the models and without the policy's defaults, and quotes a name that YAML 1.1 reads as a value", () => {
   const lines = printed({
     models: { yes: { url: 'http://h' } },
     policy: { allow: [{ clients: ['on'], models: ['yes'] }] },

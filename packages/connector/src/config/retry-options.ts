@@ -63,7 +63,8 @@ export const circuit = z.strictObject({
         .max(3_600_000, { error: TIMEOUT_MIN_EXPECTED })
         .optional(),
       {
-        description: 'A timeout counts as a failure only if the server has answered no request for at least this long.',
+        description:
+          'A timeout counts as a failure only if the server has answered no request for at least this long.',
         details:
           'Clients may set shorter deadlines; if one passes, this does not mean that the server has failed.',
         unit: 'ms',

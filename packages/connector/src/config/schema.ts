@@ -17,7 +17,7 @@ function isFullSecret(value: unknown): boolean {
 }
 
 function passwordMistake({ input }: { readonly input?: unknown }): string {
-  return input instanceof Secret ? 'text that is not empty' : PASSWORD_IN_FILE
+  return input instanceof Secret ? 'non-empty text' : PASSWORD_IN_FILE
 }
 
 function isTopic(value: string): boolean {
@@ -174,7 +174,7 @@ const limits = z.strictObject({
         integer(
           { min: 1, max: 65_535, default: 8192 },
           'requests',
-          "Maximum number of requests in flight from one client.",
+          'Maximum number of requests in flight from one client.',
         ),
       ),
       requestsPerSecond: option(

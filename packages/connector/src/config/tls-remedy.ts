@@ -2,7 +2,7 @@
 import { tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 
 const REMEDIES: Readonly<Record<TlsFailureKind, (section: string) => string>> = {
-  untrusted: (section) => `Set ${section}.caFile to a file with its certificate authority.`,
+  untrusted: (section) => `Set ${section}.caFile to a file with the certificate of the issuing authority.`,
   'wrong-name': (section) =>
     `Use a host name from the certificate in the URL, or set ${section}.serverName to one.`,
   'out-of-date': () => 'Renew the certificate, and check the clocks of both machines.',

@@ -55,7 +55,7 @@ test.each([
   ['token-file', () => tokenFile(file, ORIGIN, now), 'Bearer '],
   ['static-header', () => staticHeader('x-api-key', file, ORIGIN, now), ''],
 ])(
-  '%s picks up a rotated secret within a second, without reading the file in between',
+  '%s picks up a rotated secret after one second, and does not reread the file before that',
   (_kind, create, scheme) => {
     rotate('one')
     const credential = create()

@@ -46,7 +46,7 @@ test('requests that arrive while a call runs share the next call, and each recei
   expect(figures.batchSize.sum).toBe(5)
 })
 
-test('a request in a call of its own is sent unchanged, and so is its response', async () => {
+test('a request in a call of its own is sent unchanged, and its response is returned unchanged', async () => {
   const { model, endpoint, release } = arrange()
   const request = requestOf(' {"instances" : [1.10, 2e5]} ')
   const response = endpoint.call(request)
@@ -104,7 +104,7 @@ test('a call has at most sizeMax instances and requestBytesMax bytes, and at mos
   expect(model.openMax).toBe(2)
 })
 
-// Keeps as many requests here as are admitted, until `count` calls have been made.
+// Keeps the maximum number of admitted requests in flight until `count` calls have been made.
 async function saturate(count: number, bodyOf: (index: number) => string): Promise<ModelBatcher> {
   const { batcher, model, endpoint, release } = arrange({ sizeMax: 32 })
   let inFlight = 0
@@ -119,7 +119,7 @@ async function saturate(count: number, bodyOf: (index: number) => string): Promi
 }
 
 describe('the number of requests that the gate may admit', () => {
-  test('is two full batches for each call if requests are merged', async () => {
+  test('is two full batches for each concurrent call if requests are merged', async () => {
     const batcher = await saturate(10, () => instances([1]))
     expect(batcher.requestsMax).toBe(2 * 32)
   })
@@ -130,7 +130,7 @@ describe('the number of requests that the gate may admit', () => {
   })
 })
 
-test('with delayMaxMs a request waits for others until the time is over or the call is full', async () => {
+test('with delayMaxMs a request waits for others until this time has passed or the call is full', async () => {
   const { model, endpoint } = arrange({ concurrency: 4, sizeMax: 3, delayMaxMs: 20 })
   const ask = (value: number): void =>
     void endpoint.call(requestOf(instances([value]))).catch(() => undefined)
@@ -158,7 +158,7 @@ test('reports the wait in the batch separately from the call', async () => {
   expect(request.batchMs).toBe(20)
 })
 
-test('requests with a higher priority are in an earlier call', async () => {
+test('requests with a higher priority are sent in an earlier call', async () => {
   const { model, endpoint, release } = arrange({ sizeMax: 2 })
   const ask = (value: number, priority: number): void =>
     void endpoint.call(requestOf(instances([value], [value]), { priority })).catch(() => undefined)
@@ -238,7 +238,7 @@ const bodies = (poison: number): string[] =>
   [0, 1, 2, 3, 4, 5, 6, 7].map((value) => instances(value === poison ? 'poison' : String(value)))
 
 describe('a merged call that fails', () => {
-  test('because of one request affects only that request', async () => {
+  test('because one request is invalid affects only that request', async () => {
     const { model, figures, lines, endpoint, release } = arrange()
     const requests = bodies(5).map((body) => requestOf(body))
     const outcomes = requests.map((request) => outcomeOf(endpoint.call(request)))
@@ -250,7 +250,7 @@ describe('a merged call that fails', () => {
     expect(lines).toEqual([])
   })
 
-  test('for every request needs only a few more calls than unmerged requests would', async () => {
+  test('for every request causes only a few more calls than unmerged requests would', async () => {
     const { model, endpoint, release } = arrange()
     const outcomes = bodies(0).map(() => outcomeOf(endpoint.call(requestOf(instances('poison')))))
     for (let call = 0; call < 20; call += 1) await release()
@@ -258,7 +258,7 @@ describe('a merged call that fails', () => {
     expect(model.calls.length).toBeLessThan(16)
   })
 
-  test('because of its size limits the size for a while, and is logged once', async () => {
+  test('because it is too large reduces the size of later calls for a while, and is logged once', async () => {
     const { bind, figures, lines } = arrange()
     const calls: number[] = []
     const endpoint = bind({
@@ -293,52 +293,58 @@ describe('a merged call that fails', () => {
     ['another list beside the predictions', '{"predictions":[1,2],"probabilities":[3,4]}'],
     ['no object', '[1,2]'],
     ['no JSON', 'ok'],
-  ])('whose answer cannot be divided (%s) becomes single calls, now and for a while', async (_what, body) => {
-    const { bind, lines } = arrange()
-    const calls: string[] = []
-    const endpoint = bind({
-      call: (request) => {
-        calls.push(request.body.toString())
-        return Promise.resolve({ ...answer(request), body: Buffer.from(body) })
-      },
-    })
-    for (let round = 0; round < 2; round += 1) {
-      const responses = await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
-      expect(responses.map(({ body }) => Buffer.from(body).toString())).toEqual([body, body])
-    }
-    expect(calls.slice(1)).toEqual([1, 2, 1, 2].map((value) => instances(value)))
-    expect(lines).toMatchObject([{ event: 'batch_failed', rowsMax: 1 }])
-  })
+  ])(
+    'because its answer cannot be divided (%s) is replaced with single calls, and nothing is merged for a while',
+    async (_what, body) => {
+      const { bind, lines } = arrange()
+      const calls: string[] = []
+      const endpoint = bind({
+        call: (request) => {
+          calls.push(request.body.toString())
+          return Promise.resolve({ ...answer(request), body: Buffer.from(body) })
+        },
+      })
+      for (let round = 0; round < 2; round += 1) {
+        const responses = await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
+        expect(responses.map(({ body }) => Buffer.from(body).toString())).toEqual([body, body])
+      }
+      expect(calls.slice(1)).toEqual([1, 2, 1, 2].map((value) => instances(value)))
+      expect(lines).toMatchObject([{ event: 'batch_failed', rowsMax: 1 }])
+    },
+  )
 
   test.each([
     new Problem('upstream_unreachable', 'gone'),
     new Problem('overloaded', 'full'),
     new Problem('circuit_open', 'open'),
     new Problem('upstream_error', 'not found', { status: 404 }),
-  ])('because of the server returns the error to every request, without further calls', async (problem) => {
-    const { bind } = arrange()
-    let calls = 0
-    const endpoint = bind({
-      call: () => {
-        calls += 1
-        return Promise.reject(problem)
-      },
-    })
-    const results = await Promise.allSettled(
-      [1, 2, 3].map((value) => endpoint.call(requestOf(instances(value)))),
-    )
-    expect(results.map((result) => result.status === 'rejected' && (result.reason as unknown))).toEqual([
-      problem,
-      problem,
-      problem,
-    ])
-    expect(calls).toBe(1)
-  })
+  ])(
+    'for a reason unrelated to its requests returns the error to every request, without further calls',
+    async (problem) => {
+      const { bind } = arrange()
+      let calls = 0
+      const endpoint = bind({
+        call: () => {
+          calls += 1
+          return Promise.reject(problem)
+        },
+      })
+      const results = await Promise.allSettled(
+        [1, 2, 3].map((value) => endpoint.call(requestOf(instances(value)))),
+      )
+      expect(results.map((result) => result.status === 'rejected' && (result.reason as unknown))).toEqual([
+        problem,
+        problem,
+        problem,
+      ])
+      expect(calls).toBe(1)
+    },
+  )
 })
 
 const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })
 
-test('tensors are merged only if the metadata allows it, or does not mention it and the operator has set the size', () => {
+test('tensors are merged only if the metadata allows merging, or does not mention it but the operator has set the size', () => {
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, false)).toBe(true)
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4)], outputs: [tensor(1)] }, true)).toBe(false)
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4), tensor(1, 4)] }, true)).toBe(false)

@@ -39,7 +39,7 @@ export function readMember(rules: BatchRules | undefined, request: EndpointReque
  * of a model have the same credential.
  */
 export function keyOf({ contentType, headers }: EndpointRequest, { key }: BatchMember): string {
-  // Header values contain no line breaks.
+  // Header values contain no line breaks, so the key is unambiguous.
   return `${contentType}\n${headers.join('\n')}\n\n${key}`
 }
 

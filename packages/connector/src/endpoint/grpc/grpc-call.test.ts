@@ -137,7 +137,7 @@ test('if a server sends nothing until the deadline, the next call uses a new con
   expect(server.sessionCount()).toBe(2)
 })
 
-test('a connection that answers other calls is kept after one call's deadline', async () => {
+test("a connection that answers other calls is kept after one call's deadline", async () => {
   const deadline = deadlineIn()
   const { server, upstream } = await serving((served, index) => {
     if (index > 0) ready(served)

@@ -20,7 +20,7 @@ export interface OptionalOperations {
   readonly unanswered: readonly Dialect[]
 }
 
-/** Finds the optional operations whose path exists: a GET request on it is answered 405. Never throws. */
+/** Finds the optional operations whose path exists: a GET request for it is answered with 405. Never throws. */
 export async function askOptionalOperations(
   target: HttpTarget,
   model: AskedModel,

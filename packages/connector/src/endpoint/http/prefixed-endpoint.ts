@@ -10,8 +10,8 @@ import { nameModel } from './name-model.ts'
 import { openEndpoint } from './open-endpoint.ts'
 
 /**
- * Replaces the model's name in the body by its name on the server, and reads the token counts of a whole answer. Finds
- * the server's prefix before the first call, if the query for the model's facts has not found it yet.
+ * Replaces the model's name in the body with its name on the server, and reads the token counts of a whole answer.
+ * Finds the server's prefix before the first call, if the query for the model's facts has not found it yet.
  */
 export class PrefixedEndpoint implements Endpoint {
   readonly #target: HttpTarget
@@ -56,7 +56,7 @@ export class PrefixedEndpoint implements Endpoint {
     return openEndpoint(this.#target, this.#dialect, { ...route, stream: streamed })
   }
 
-  // A server without a list has no known prefix; the prefix is then not stored.
+  // If the server has no list, the prefix is unknown, so an empty prefix is used and not stored.
   async #find({ deadline }: EndpointRequest): Promise<string> {
     const { name, prefixes } = this.#model
     const list = await withSignal(deadline, (signal) =>

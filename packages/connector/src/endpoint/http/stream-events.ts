@@ -1,4 +1,4 @@
-// Interprets the events of a stream: errors, the reason for which generation ended, and token counts.
+// Interprets the events of a stream: errors, finish reasons and token counts.
 import type { TokenUsage } from '../../step.ts'
 import { isErrorIn200 } from './error-in-200.ts'
 import type { Chunk } from './join-chunks.ts'
@@ -17,7 +17,7 @@ export function parseChunk(data: Buffer): Chunk | undefined {
   }
 }
 
-/** Returns whether an event that is not parsed can be a part: it is complete JSON. */
+/** Returns whether an unparsed event can be a part, which requires that it is complete JSON. */
 export function isJsonEvent(data: Buffer): boolean {
   return isWholeJson(data)
 }
@@ -34,7 +34,7 @@ export function errorStatusOf(name: string, chunk: Chunk): number | undefined {
   return name === 'error' || chunk['object'] === 'error' ? statusOf(chunk) : undefined
 }
 
-/** Like `errorStatusOf`, for events that are not parsed: only Triton's `{"error":"…"}`, and events named `error`. */
+/** Like `errorStatusOf`, but for unparsed events: detects only Triton's `{"error":"…"}`, and events named `error`. */
 export function errorStatusOfBytes(name: string, data: Buffer): number | undefined {
   return name === 'error' || isErrorIn200(data) ? SERVER_ERROR : undefined
 }
@@ -64,7 +64,7 @@ export class ChoiceEnds {
       if (!isRecord(choice)) continue
       const index = typeof choice['index'] === 'number' ? choice['index'] : 0
       if ((choice['finish_reason'] ?? null) === null) {
-        // A server chooses the indexes, so their number is limited.
+        // The server chooses the indexes, so the number of stored indexes is limited.
         if (this.#open.size < CHOICES_MAX) this.#open.add(index)
       } else {
         this.#open.delete(index)
