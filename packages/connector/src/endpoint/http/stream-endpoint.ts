@@ -67,8 +67,8 @@ export class StreamEndpoint implements Endpoint {
   }
 }
 
-// If `stream` occurs several times, the last one counts, as in most servers. A body that cannot be parsed asks for
-// none.
+// If `stream` occurs several times, the last one counts, as in most servers. A body that cannot be parsed does not ask
+// for a stream.
 function asksForStream(body: Buffer): boolean {
   try {
     const place = findMembers(body, ['stream']).members.findLast(({ name }) => name === 'stream')
