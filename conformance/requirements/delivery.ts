@@ -73,7 +73,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > for a model with repeatable: false, is answered from memory or with maybe_executed`,
     `${ADMISSION} > is never answered from memory for the operation %s`,
     `${ADMISSION} > with or without an id, is not executed twice when it is redelivered after a lost connection`,
-    `${DUPLICATES} > returns the newest outcome for each key byte for byte, without exceeding the size of the memory`,
+    `${DUPLICATES} > returns the newest outcome of each key unchanged, and never exceeds the size of the memory`,
   ),
   met(
     'D5-REPLY',

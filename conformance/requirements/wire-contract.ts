@@ -305,7 +305,7 @@ const BODIES: readonly Requirement[] = [
     'C-BODY-7',
     'wire contract, Bodies',
     'Requests that are merged into one call receive the same answers and errors as in calls of their own.',
-    'packages/connector/src/endpoint/with-batching.property.test.ts > batched answers equal those of single calls, whatever else is in the mix',
+    'packages/connector/src/endpoint/with-batching.property.test.ts > a request gets the same answer with batching as in a call of its own, whatever other requests are sent',
     "conformance/batching.test.ts > with KServe's Python server",
     'conformance/batching.test.ts > with a fake model server > a poisoned request receives its own error, and all others receive their answers',
     'conformance/batching.test.ts > with a fake model server > a request that is cancelled or too late is answered at once; its call continues for the other requests',

@@ -1,4 +1,5 @@
-// Tests a complete connector on the embedded broker. The model server answers at once, or when the test triggers it.
+// Tests a complete connector on the embedded broker. The model server answers at once, or when the test releases the
+// answer.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
@@ -203,7 +204,7 @@ function bound(running: Connector): Pick<Connector, 'reload' | 'stop'> {
 }
 
 test.each([true, false])(
-  'with poison.enabled: %s, does not start a second connector with the same client identifier on one machine',
+  'with poison.enabled: %s, does not start a second connector with the same client identifier on the same machine',
   async (enabled) => {
     const stateFolder = mkdtempSync(join(tmpdir(), 'inferwire-connector-'))
     const config = configOf(['iris'], { poison: { enabled, stateFolder } })

@@ -150,7 +150,7 @@ class RunningConnector implements Connector {
     this.#kept = []
     this.#log.warn(
       { event: 'kept_requests_taken', requests: kept.length },
-      `${kept.length} requests that the last process stored on disk are executed again.`,
+      `${kept.length} requests that the previous process stored on disk are executed again.`,
     )
     for (const delivery of kept) this.#rooms.pipeline.handle(delivery)
   }
@@ -257,7 +257,7 @@ class RunningConnector implements Connector {
       return [`waiting for models: ${notReady.join(', ')} (up to ${MODELS_TIMEOUT_MS / 1_000} s)`]
     }
     if (this.#phase === 'lanes') {
-      return [`waiting for the sessions of lanes (up to ${LANES_TIMEOUT_MS / 1_000} s)`]
+      return [`waiting for the lanes' sessions (up to ${LANES_TIMEOUT_MS / 1_000} s)`]
     }
     const error = lastError()
     const reason = error === undefined ? '' : `: ${describeError(error)}`

@@ -57,7 +57,9 @@ export class Exchange implements Requester {
     this.figures.firstPart.observe((performance.now() - this.delivery.receivedAtMs) / 1000)
   }
 
-  /** Records the end of the call. Does nothing if the request was rejected after the queue, before its call. */
+  /**
+   * Records the end of the call. Does nothing if the request was rejected after it left the queue, but before its call.
+   */
   callEnded(): void {
     if (this.#startedAtMs === undefined) return
     this.#endedAtMs = performance.now()
@@ -66,7 +68,7 @@ export class Exchange implements Requester {
     this.figures.upstream.observe((this.#endedAtMs - calledAtMs) / 1000)
   }
 
-  /** Replaces `earlier`: only this exchange is replied to, and both are settled together. */
+  /** Replaces `earlier`: only this exchange gets a reply, and both are settled together. */
   takeOver(earlier: Exchange): void {
     earlier.isSuperseded = true
     // This exchange is already counted among its client's requests in flight.
@@ -99,7 +101,7 @@ export class Exchange implements Requester {
     return this.#context
   }
 
-  // Milliseconds in a batch, between the turn at the gate and the call.
+  // Milliseconds that the request waited in a batch, between leaving the gate and the call.
   get #batchMs(): number | undefined {
     return this.request?.batchMs
   }

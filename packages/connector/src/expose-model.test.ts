@@ -78,7 +78,7 @@ test('calls a model in the preferred dialect for the operation, and a version in
   expect([model!.card.name, version!.card.name]).toEqual(['iris', 'iris@3'])
 })
 
-test('only operations whose dialect has opaque bodies accept the configured content types, and the card lists them', () => {
+test('only operations whose dialect supports opaque bodies accept the configured content types, and the card lists them', () => {
   const config = configOf({ contentTypes: ['image/jpeg'], versions: ['3'] })
   const [model, version] = expose({ config, server: serverOf(config), facts: BOTH })
   const accepting = [...model!.model.operations.values()].filter(({ contentTypes }) =>
@@ -118,7 +118,7 @@ test('a model has the optional operations of its server, which may stream; chat 
   expect(expose({ config, server, facts: embedding })[0]!.card.default_operation).toBe('embeddings')
 })
 
-test('an optional operation of a server that was not queried yet is open, not unsupported', () => {
+test('until a server has answered the query for an optional operation, the operation is not reported as unsupported', () => {
   const config = configOf({ protocolVersion: 'v2' })
   const server = serverOf(config)
   const known: ModelFacts = { protocolVersions: ['v2'], unanswered: [] }

@@ -67,8 +67,8 @@ export function openServer(
     model: config.modelName ?? name,
     ...protocolOf(config.protocolVersion),
     versions: config.versions,
-    // This is twice the number of calls that the gates of the model and its versions admit, because cancelled calls may
-    // still be waiting for a connection. Four more calls are allowed for the metadata queries.
+    // Twice the number of calls that the gates of the model and its versions admit, because cancelled calls may still
+    // be waiting for a connection. Four more calls are allowed for the metadata queries.
     callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
     responseBytesMax: config.limits.responseBytesMax,
     stream: config.stream,
@@ -183,7 +183,7 @@ function exposeOne(
     batcher,
   })
   const configured = operations.get(config.defaultOperation as OperationName)
-  // A server of embeddings does not have the default operation of its dialect.
+  // An embedding server does not have the default operation of its dialect.
   const [first] = operations.values()
   const defaultOperation = configured ?? operations.get(defaultOperationOf(protocolVersions)) ?? first
   assert(defaultOperation, `"${exposedName}" has no operation`)
@@ -219,7 +219,7 @@ function exposeOne(
   }
 }
 
-// The optional operations of a server on which none was found, because it was not queried for them, or rejects the
+// The optional operations to assume for a server if none was found, because it was not queried for them, or rejects the
 // queries. If the default operation of a dialect is optional, a model of that dialect has at least one of them.
 function assumedOperations(dialects: readonly Dialect[]): OperationName[] {
   return dialects.flatMap((dialect) => {
@@ -307,7 +307,7 @@ function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
   return withBreaker(retrying, circuit)
 }
 
-// The gate counts requests. With batching, the batcher counts the calls, and each may consist of several requests.
+// The gate counts requests. With batching, the batcher counts the calls, because one call may contain several requests.
 function gateLimits({ limits }: ModelConfig, batcher: ModelBatcher | undefined): GateLimits {
   if (batcher === undefined) return limits
   const calls = {

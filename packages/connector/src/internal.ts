@@ -1,5 +1,5 @@
-// Exports internals, for the simulation and the fuzzer in `conformance/`, that no room's index.ts exports. They are not
-// part of the package's exports.
+// For the simulation and the fuzzer in `conformance/`, exports internals that no room's index.ts exports. They are not
+// part of the package's public exports.
 export { readKept, writeKept } from './safekeeping/kept-delivery.ts'
 export type { ByteStream } from './session/dial.ts'
 export type { AckOrderKind } from './session/ack-order.ts'

@@ -13,7 +13,7 @@ import { createLog, ProblemLog, Telemetry } from './telemetry/index.ts'
 /** A model server whose dialects can change while it runs. */
 interface ModelServer {
   readonly url: string
-  /** Metadata requests, by path. */
+  /** The paths of the metadata requests so far. */
   readonly asked: string[]
   v1: (response: ServerResponse) => void
   v2: (response: ServerResponse) => void
@@ -116,7 +116,7 @@ const refusals = (): number => events().filter((event) => event === 'model_not_r
 const warnings = (): number =>
   lines.filter(({ event, level }) => event === 'model_not_ready' && level === 'warn').length
 
-test('sets and removes a single model, with its card, its table entry and its figures', async () => {
+test('sets and removes a single model, including its card, its table entry and its figures', async () => {
   const server = await startServer()
   expect(registry.set('iris', configOf({ url: server.url, versions: ['3'] }))).toBeUndefined()
   await registry.allExposed()

@@ -366,7 +366,7 @@ test('rejects a password that is set twice or is empty', () => {
   expect(errorOf(() => load(text, { INFERWIRE_BROKER_PASSWORD: 'canary' })).message).toMatch(/set twice/)
   const { message } = errorOf(() => load('broker: {username: u}', { INFERWIRE_BROKER_PASSWORD: '' }))
   expect(message).toMatch(
-    /INFERWIRE_BROKER_PASSWORD: broker\.password: \*\*\* is not valid; expected text that is not empty$/,
+    /INFERWIRE_BROKER_PASSWORD: broker\.password: \*\*\* is not valid; expected non-empty text$/,
   )
 })
 

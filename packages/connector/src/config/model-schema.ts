@@ -43,13 +43,13 @@ const limits = z.strictObject({
   concurrency: integer(
     { min: 1, max: 10_000, default: 64 },
     'requests',
-    'Maximum number of calls to the model server that run at the same time.',
+    'Maximum number of concurrent calls to the model server.',
   ),
   queueDepthMax: advanced(
     integer(
       { min: 0, max: 65_535, default: 4096 },
       'requests',
-      'Maximum number of requests that wait for a call; any further request is answered `overloaded`.',
+      'Maximum number of waiting requests; any further request is answered with `overloaded`.',
     ),
   ),
   queueBytesMax: advanced(
@@ -63,8 +63,8 @@ const limits = z.strictObject({
     integer(
       { min: 1, max: 3_600_000, default: 5_000 },
       'ms',
-      'Longest wait for a call; a request that would wait longer is answered `overloaded` at once.',
-      "The wait is estimated from the rate of the most recent calls. Up to twice `concurrency` requests may wait regardless of the estimate, but never beyond a request's deadline.",
+      'Longest wait of a request; one that would have to wait longer is answered with `overloaded` at once.',
+      'The wait is estimated from the rate of the most recent calls. Up to twice as many requests as `concurrency` may wait regardless of the estimate, but none beyond its deadline.',
     ),
   ),
   requestBytesMax: bytesOfMemory(
@@ -97,8 +97,8 @@ const stream = z.strictObject({
     integer(
       { min: 0, max: COALESCE_MS_MAX, default: 0 },
       'ms',
-      'How long the text of a stream is collected into one part; a request can set `coalesce-ms`.',
-      'Applies to the operations `chat` and `completions`. The first part is never delayed. With `0`, each event of the model server is a part.',
+      'How long streamed text is collected before it is sent as one part; a request can override it with `coalesce-ms`.',
+      "Applies to the operations `chat` and `completions`. The first part is never delayed. With `0`, each of the model server's events becomes a part.",
     ),
   ),
 })
@@ -172,7 +172,7 @@ export const model = z.strictObject({
     option(
       z
         .array(
-          // In YAML, a version without quotes is a number.
+          // YAML reads an unquoted version as a number.
           z.union([z.int().nonnegative(), versionText], { error: VERSION_EXPECTED }).transform(String),
         )
         .max(64)
@@ -184,7 +184,7 @@ export const model = z.strictObject({
   ),
   defaultOperation: advanced(
     option(text(isOperationName, `an operation: ${OPERATION_NAMES.join(', ')}`).optional(), {
-      description: 'Operation for requests whose topic names no operation.',
+      description: 'Operation of a request whose topic does not name one.',
       defaultText: DEFAULT_OPERATIONS,
     }),
   ),
@@ -199,7 +199,7 @@ export const model = z.strictObject({
             isOperationName,
             `an operation: ${OPERATION_NAMES.filter((name) => OPERATIONS[name].hasBody).join(', ')}`,
           ).optional(),
-          body: z.unknown().refine(isJson, { error: 'a JSON value: no .inf, .nan and special tags' }),
+          body: z.unknown().refine(isJson, { error: 'a JSON value, without .inf, .nan or special tags' }),
         })
         .optional(),
       { description: 'Example of a working request, for the model card: `operation` and `body`.' },
@@ -228,8 +228,8 @@ export const model = z.strictObject({
   repeatable: advanced(
     option(z.boolean().default(true), {
       description:
-        'Whether a request may be executed twice after a crash; `false` for calls with side effects.',
-      details: 'With `false`, a request that may have been executed is answered `maybe_executed`.',
+        'Whether a request may be executed twice after a crash; use `false` for calls with side effects.',
+      details: 'With `false`, a request that may have been executed is answered with `maybe_executed`.',
     }),
   ),
   errorText: advanced(
@@ -238,7 +238,7 @@ export const model = z.strictObject({
       {
         description: "How much of a model server's error is sent to the client.",
         details:
-          '`first-line` keeps the first line of each text in the body, and the exception of a Python traceback. `whole` includes tracebacks and file paths. If a body is larger than 64 KiB, only the first 1000 characters of its text are used. The log always contains the beginning of the text.',
+          '`first-line` keeps the first line of each text in the body; of a Python traceback, it keeps the line with the exception. `whole` includes tracebacks and file paths. If a body is larger than 64 KiB, only the first 1000 characters of its text are used. The log always contains the beginning of the text.',
       },
     ),
   ),
@@ -256,7 +256,7 @@ export const model = z.strictObject({
       {
         description: `Content types of requests that are sent to the model as they are, without JSON (${OPAQUE_TITLES}).`,
         details:
-          "Only a request whose Content Type is in the list, letter for letter, is passed through; the model server receives its bytes and its type. KServe's Python server gives the bytes to the model's `preprocess` or `predict`, except that it parses `application/octet-stream` as JSON.",
+          "Only a request whose Content Type exactly matches an entry is passed through; the model server receives its bytes and its type. KServe's Python server gives the bytes to the model's `preprocess` or `predict`, except that it parses `application/octet-stream` as JSON.",
       },
     ),
   ),
@@ -282,7 +282,7 @@ export const model = z.strictObject({
   tls: tls.prefault({}),
 })
 
-/** Returns whether a dialect passes bodies of other content types to the model. */
+/** Returns whether a dialect passes bodies of content types other than JSON to the model. */
 export function hasOpaqueBodies(dialect: Dialect): boolean {
   const kind: DialectKind = DIALECTS[dialect]
   return kind.hasOpaqueBodies === true
@@ -294,7 +294,7 @@ function isOpaqueType(value: string): boolean {
   return new RegExp(`^${name}/${name}$`).test(value) && value !== 'application/json'
 }
 
-// The recursion is bounded by the maximum depth of a configuration file.
+// The maximum depth of a configuration file limits the recursion.
 function isJson(value: unknown): boolean {
   if (value === undefined || value === null || ['string', 'boolean'].includes(typeof value)) return true
   if (typeof value === 'number') return Number.isFinite(value)

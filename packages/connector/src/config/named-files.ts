@@ -1,5 +1,5 @@
-// Checks, before the first connection, that the files named in a configuration can be read, and that their content fits
-// the option.
+// Checks, before the first connection, that the files named in a configuration can be read, and that their content is
+// what the options require.
 import { accessSync, constants, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { ConfigMistake } from './config-error.ts'
@@ -18,8 +18,8 @@ const MODEL_FILES = [
 ]
 
 /**
- * Returns the mistakes in all files that the configuration names. `values` may be invalid, so that these mistakes can
- * be reported together with the schema's.
+ * Returns the mistakes in all files that the configuration names. `values` may violate the schema, so that these
+ * mistakes can be reported together with the schema's.
  */
 export function unusableFiles(values: Record<string, unknown>, sourceOf: SourceOf): ConfigMistake[] {
   const options = leavesOf(configSchema).filter(({ text }) => text.isFile === true)

@@ -45,7 +45,7 @@ export function integer(range: Range, unit: OptionText['unit'], description: str
 }
 
 /**
- * Returns an option for a number of bytes whose default is at most 1/`part` of the memory limit of the process (its
+ * Returns an option for a number of bytes whose default is at most 1/`part` of the process's memory limit (set by its
  * control group), so that the defaults do not exhaust the memory of a small container.
  */
 export function bytesOfMemory(range: Range, part: number, description: string) {
@@ -84,7 +84,7 @@ export function file(description: string) {
   return option(filePath, { description, isFile: true })
 }
 
-/** Returns an option for the path of a file, as `file` does, but the option may be omitted. */
+/** Like `file`, but the option may be omitted. */
 export function optionalFile(description: string) {
   return option(filePath.optional(), { description, isFile: true })
 }

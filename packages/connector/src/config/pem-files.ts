@@ -15,8 +15,8 @@ export function isPemOption(name: string | undefined): name is PemOption {
 export const NO_CERTIFICATE = 'contains no readable certificate; expected PEM (-----BEGIN CERTIFICATE-----)'
 
 /**
- * Returns whether the bytes are PEM with at least one certificate, all of them readable. Node.js' TLS accepts any bytes
- * as a CA file, ignores everything after the first error, and then trusts no authority.
+ * Returns whether the bytes are PEM and contain at least one certificate, and all certificates are readable. Node.js
+ * accepts any bytes as a CA file, ignores everything after the first error, and may then trust no authority.
  */
 export function hasCertificate(pem: Uint8Array): boolean {
   const blocks = pemCertificates(Buffer.from(pem).toString('latin1'))

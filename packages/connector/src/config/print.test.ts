@@ -1,4 +1,5 @@
-// Tests the output of `inferwire config print`. fuzz.test.ts tests that loading it results in the same configuration.
+// Tests the output of `inferwire config print`. fuzz.test.ts tests that loading this output results in the same
+// configuration.
 import { expect, test } from 'vitest'
 import { allOptions } from './all-options.ts'
 import { loadConfig } from './load.ts'
@@ -36,7 +37,7 @@ test('the first section shows only the options that differ from the defaults, wi
   ])
 })
 
-test('shows the policy after the models, without its defaults, and quotes a name that YAML 1.1 reads as a value', () => {
+test("shows the policy after the models and without the policy's defaults, and quotes a name that YAML 1.1 reads as a value", () => {
   const lines = printed({
     models: { yes: { url: 'http://h' } },
     policy: { allow: [{ clients: ['on'], models: ['yes'] }] },

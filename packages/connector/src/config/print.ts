@@ -39,7 +39,7 @@ interface Defaults {
 function defaultsOf({ name }: ConnectorConfig): Defaults {
   const models = { any: { url: 'http://127.0.0.1' } }
   const { name: hostName } = loadConfig({ env: {} })
-  // The name is set, because the default of broker.clientId contains it.
+  // A connector name is set, because the default of broker.clientId contains it.
   const { models: modelsByName, ...config } = loadConfig({ env: {}, flags: { name, models } })
   const { any } = modelsByName
   if (any === undefined) throw new Error('The defaults have no model.')

@@ -73,7 +73,7 @@ test('rejects a former name in parsed command-line flags', () => {
   )
 })
 
-test('reports only one mistake if a required option has its former name', () => {
+test('reports only one mistake if a required option is set under its former name', () => {
   const credential = { kind: 'token-file', file: '/dev/null' }
   const flags = { models: { a: { url: 'http://h', credential } } } as unknown as ConfigInput
   expect(mistakesOf({ flags })).toMatch(/has a mistake:\n.*: "file" is now "tokenFile"$/)

@@ -26,7 +26,7 @@ export const RENAMED_OPTIONS: readonly RenamedOption[] = [
   },
 ]
 
-/** Returns the renamed option whose former name is `key` in this section with these values, or undefined. */
+/** Returns the option that was formerly named `key` in a section with this path and these values, or undefined. */
 export function renamedOption(
   section: readonly PropertyKey[],
   key: string,

@@ -26,7 +26,7 @@ export const retry = z.strictObject({
     integer(
       { min: 0, max: 60_000, default: 2_000 },
       'ms',
-      'Upper bound of the random wait before any call.',
+      'Upper bound of the random wait before any retry.',
       "If the server's Retry-After is longer, the call is not repeated, and the reply to the client contains the time to wait.",
     ),
   ),
@@ -38,7 +38,7 @@ export const circuit = z.strictObject({
     integer(
       { min: 0, max: 10_000, default: 5 },
       undefined,
-      'Consecutive failures after which requests are answered `circuit_open` at once; 0 = never.',
+      'Number of consecutive failures after which requests are answered with `circuit_open` at once; 0 = never.',
     ),
   ),
   openMinMs: advanced(
@@ -63,9 +63,10 @@ export const circuit = z.strictObject({
         .max(3_600_000, { error: TIMEOUT_MIN_EXPECTED })
         .optional(),
       {
-        description: 'A timeout is a failure only if the server answered no request for at least this long.',
+        description:
+          'A timeout counts as a failure only if the server has answered no request for at least this long.',
         details:
-          'Clients may set shorter deadlines; exceeding such a deadline is not a sign of a failed server.',
+          'Clients may set shorter deadlines; if one passes, this does not mean that the server has failed.',
         unit: 'ms',
         defaultText: '90 % of `timeoutMs`',
       },

@@ -6,7 +6,7 @@ import { advanced, option, optionalFile, text } from './option.ts'
 /** One mebibyte, in bytes. */
 export const MIB = 1024 * 1024
 
-/** Returns a schema for text. `mistake` validates it: it returns the expected form, or undefined for a valid value. */
+/** Returns a schema for text. `mistake` returns the form that was expected, or undefined for a valid value. */
 export function address(mistake: (value: string) => string | undefined) {
   return z.string({ error: mistake('') }).check((context) => {
     const expected = mistake(context.value)
@@ -35,7 +35,7 @@ export const glob = text(
 /** The `tls` section: trusted authorities and the client certificate. */
 export const tls = z.strictObject({
   caFile: optionalFile('PEM file with the trusted certificate authorities, which replace those of Node.js.'),
-  certFile: optionalFile('PEM file with the client certificate, together with `keyFile`.'),
+  certFile: optionalFile('PEM file with the client certificate; requires `keyFile`.'),
   keyFile: optionalFile('PEM file with the private key of the client certificate.'),
   serverName: advanced(
     option(shortText.optional(), {

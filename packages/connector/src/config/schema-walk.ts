@@ -21,7 +21,9 @@ export function definitionOf(schema: z.ZodType): Definition {
   return (schema as unknown as { _zod: { def: Definition } })._zod.def
 }
 
-/** Returns the schema of the value as written, without `optional`, `default`, `prefault` and `transform`. */
+/**
+ * Returns the schema of the value as written, without the wrappers `optional`, `default`, `prefault` and `transform`.
+ */
 export function unwrap(schema: z.ZodType): z.ZodType {
   const { type, innerType, in: input } = definitionOf(schema)
   if (type === 'pipe' && input !== undefined) return unwrap(input)
@@ -62,10 +64,7 @@ export interface Leaf {
   readonly text: OptionText
 }
 
-/**
- * Returns all options in a schema, in the order of the schema. Descends into sections, but not into maps such as
- * `models`.
- */
+/** Returns all options in a schema, in schema order. Descends into sections, but not into maps such as `models`. */
 export function leavesOf(schema: z.ZodType, path: readonly string[] = []): Leaf[] {
   const { shape } = definitionOf(unwrap(schema))
   if (shape !== undefined && textOf(schema) === undefined) {

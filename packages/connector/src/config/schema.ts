@@ -1,5 +1,5 @@
-// Every option with its type, default, unit and description. Types, validation, JSON Schema and the reference page
-// are derived from it.
+// Every option with its type, default, unit and description. The types, the validation, the JSON Schema and the
+// reference page are derived from this file.
 import { isCleanLevel, isModelName } from '@inferwire/protocol'
 import { z } from 'zod'
 import { brokerUrlMistake } from './address.ts'
@@ -17,7 +17,7 @@ function isFullSecret(value: unknown): boolean {
 }
 
 function passwordMistake({ input }: { readonly input?: unknown }): string {
-  return input instanceof Secret ? 'text that is not empty' : PASSWORD_IN_FILE
+  return input instanceof Secret ? 'non-empty text' : PASSWORD_IN_FILE
 }
 
 function isTopic(value: string): boolean {
@@ -64,7 +64,7 @@ const broker = z.strictObject({
     integer(
       { min: 100, max: 600_000, default: 10_000 },
       'ms',
-      'Time limit for a connection attempt, until the broker has acknowledged the subscription.',
+      'Time limit for a connection attempt, which ends when the broker has acknowledged the subscription.',
     ),
   ),
   sessionExpirySeconds: advanced(
@@ -72,7 +72,7 @@ const broker = z.strictObject({
       { min: 1, max: 0xffff_ffff, default: 300 },
       's',
       'MQTT Session Expiry Interval; must be longer than a restart of the connector takes.',
-      'The broker queues requests for this long after a lost connection.',
+      'The broker queues requests for this long after the connection was lost.',
     ),
   ),
   receiveMaximum: advanced(
@@ -156,7 +156,7 @@ const limits = z.strictObject({
         bytesOfMemory(
           { min: 0, max: 4096 * MIB, default: 16 * MIB },
           24,
-          'Memory for answers that are kept for repeated requests, which then need no second call; 0 = none.',
+          'Memory for remembered answers, so that repeated requests need no second call; 0 = none.',
         ),
       ),
       windowMs: advanced(
@@ -174,7 +174,7 @@ const limits = z.strictObject({
         integer(
           { min: 1, max: 65_535, default: 8192 },
           'requests',
-          "Maximum number of one client's requests in flight.",
+          'Maximum number of requests in flight from one client.',
         ),
       ),
       requestsPerSecond: option(
@@ -198,14 +198,14 @@ const poison = z.strictObject({
     option(z.boolean().default(true), {
       description: 'Whether the connector looks for the request that crashed it.',
       details:
-        'After a crash, redelivered requests are recorded on disk while they run. A request that was running at each of three crashes is answered `internal` and set aside.',
+        'After a crash, redelivered requests are recorded on disk while they run. A request that was running at each of three crashes is answered with `internal` and set aside.',
     }),
   ),
   stateFolder: advanced(
     option(shortText.optional(), {
       description: 'Folder for the state that must outlive the process; each connector needs its own folder.',
       details:
-        'It contains the journal that identifies a request that crashes the process, and requests that were acknowledged before they were answered.',
+        'It contains a journal, which identifies any request that crashes the process, and the requests that were acknowledged before they were answered.',
       defaultText: 'a folder below `$XDG_STATE_HOME/inferwire` or `~/.local/state/inferwire`',
     }),
   ),
@@ -229,7 +229,7 @@ const admin = z.strictObject({
   port: integer(
     { min: 0, max: 65_535, default: 8383 },
     undefined,
-    'Port of this HTTP server; 0 = any free port.',
+    'Port of the HTTP server for `/livez`, `/readyz` and `/metrics`; 0 = any free port.',
   ),
 })
 
@@ -258,7 +258,7 @@ export const configSchema = z.strictObject({
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',
     details:
-      '`allow` is a list of rules with `clients` and `models`, in whose names `*` matches any characters. An empty list forbids everything. A request for a forbidden model is answered `model_not_found`, as if the model did not exist; with `showForbidden: true` it is answered `forbidden_model`. `priorityMax` (0 to 9, default 4) is the highest `priority` of a request that the rule allows; if several rules match, the highest value applies.',
+      '`allow` is a list of rules, each with `clients` and `models`; `*` in their names matches any characters. An empty list forbids everything. A request for a forbidden model is answered with `model_not_found`, as if the model did not exist, or with `forbidden_model` if `showForbidden` is true. `priorityMax` (0 to 9, default 4) is the highest `priority` that the rule allows; if several rules match, the highest value applies.',
     defaultText: 'every client may use every model',
   }),
   limits: limits.prefault({}),

@@ -63,7 +63,7 @@ test.each([
   { INFERWIRE_BROKER_URL: `me:${CANARY}@h:1883` },
   { INFERWIRE_BROKER_URL: `mqtt://me:/${CANARY}@x@h` },
   { INFERWIRE_BROKER_PASWORD: CANARY },
-  // This is a mistake, because no user name is set.
+  // A password without a user name is a mistake.
   { INFERWIRE_BROKER_PASSWORD: CANARY },
 ])('shows no secret in the mistakes reported for %j', (env) => {
   let error: unknown

@@ -4,7 +4,7 @@ import { inspect } from 'node:util'
 /** The text that is shown instead of a secret. */
 export const MASK = '***'
 
-/** Holds a secret. Only `reveal()` returns it; as a string, in JSON and in `util.inspect` it is `***`. */
+/** Holds a secret. Only `reveal()` returns it; as a string, in JSON and in `util.inspect` it appears as `***`. */
 export class Secret {
   readonly #value: string
 

@@ -1,4 +1,4 @@
-// Formats keys and values of a configuration for messages: quoted, of bounded length, with secrets masked.
+// Formats keys and values of a configuration for messages: quoted, shortened if they are long, and with secrets masked.
 import { MASK, Secret } from './secret.ts'
 
 const LENGTH_MAX = 80

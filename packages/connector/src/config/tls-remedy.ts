@@ -1,8 +1,8 @@
-// Explains a failed TLS handshake, with the option to change.
+// Explains why a TLS handshake failed, and which option to change.
 import { tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 
 const REMEDIES: Readonly<Record<TlsFailureKind, (section: string) => string>> = {
-  untrusted: (section) => `Set ${section}.caFile to a file with its certificate authority.`,
+  untrusted: (section) => `Set ${section}.caFile to a file with the certificate of the issuing authority.`,
   'wrong-name': (section) =>
     `Use a host name from the certificate in the URL, or set ${section}.serverName to one.`,
   'out-of-date': () => 'Renew the certificate, and check the clocks of both machines.',
@@ -13,8 +13,8 @@ const REMEDIES: Readonly<Record<TlsFailureKind, (section: string) => string>> = 
 }
 
 /**
- * Returns two sentences: the failure of the handshake, and the remedy. `who` is the subject of the first sentence;
- * `section` is the path of the `tls` options. Returns undefined for errors unrelated to TLS.
+ * Returns two sentences: the first explains why the handshake failed, the second is the remedy. `who` is the subject of
+ * the first sentence; `section` is the path of the `tls` options. Returns undefined for errors unrelated to TLS.
  */
 export function explainTls(error: Error, who: string, section: string): string | undefined {
   const failure = tlsFailure(error)

@@ -1,4 +1,4 @@
-// Detects changes of the configuration file, even in a Kubernetes ConfigMap volume.
+// Detects changes to the configuration file, even in a Kubernetes ConfigMap volume.
 import { statSync } from 'node:fs'
 
 /** Time between two checks. The kubelet takes up to a minute to update a ConfigMap volume. */

@@ -2,7 +2,10 @@
 // would end the process.
 import { Lexer, Parser } from 'yaml'
 
-/** Returns the offset of the first collection inside more than `depthMax` others, or undefined. Takes linear time. */
+/**
+ * Returns the offset of the first collection that is nested in more than `depthMax` others, or undefined. Takes linear
+ * time.
+ */
 export function offsetOfTooDeep(text: string, depthMax: number): number | undefined {
   const parser = new Parser()
   for (const lexeme of new Lexer().lex(text)) {

@@ -55,7 +55,7 @@ test.each([
   ['token-file', () => tokenFile(file, ORIGIN, now), 'Bearer '],
   ['static-header', () => staticHeader('x-api-key', file, ORIGIN, now), ''],
 ])(
-  '%s picks up a rotated secret within a second, without reading the file in between',
+  '%s picks up a rotated secret after one second, and does not reread the file before that',
   (_kind, create, scheme) => {
     rotate('one')
     const credential = create()
@@ -126,7 +126,7 @@ test.each([
   expect(inspect(problem, { depth: 9 }) + JSON.stringify(problem) + String(problem)).not.toContain(CANARY)
 })
 
-test('looks for a missing file once a second, not for every request', () => {
+test('looks for a missing file once a second, not on every request', () => {
   const credential = tokenFile(file, ORIGIN, now)
   expect(problemOf(credential).detail).toContain('cannot be read (ENOENT)')
   rotate('late')

@@ -32,8 +32,8 @@ export class SecretFile {
    * content.
    */
   read(): string {
-    // A failure is remembered for the same time as a secret, so that a missing file does not cause a file access for
-    // every request.
+    // A failure is remembered for as long as a secret, so that a missing file does not cause a file access for every
+    // request.
     if (this.#now() - this.#lookedAtMs >= LOOK_AGAIN_AFTER_MS) this.#look()
     if (this.#value === undefined) throw this.#problem!
     return this.#value

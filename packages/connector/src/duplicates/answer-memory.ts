@@ -8,7 +8,8 @@ export function isProblem(outcome: Outcome): outcome is Problem {
   return outcome instanceof Error
 }
 
-// The header of an entry, in words of 4 bytes. Meta and body follow it; the next entry starts at a multiple of 8 bytes.
+// The header of an entry, in words of 4 bytes. The entry's meta and body follow the header; the next entry starts at a
+// multiple of 8 bytes.
 const SIZE = 0
 const NEXT = 1
 const DIGEST = 2
@@ -19,7 +20,7 @@ const STATUS = 8
 const BODY_BYTES = 9
 const META_BYTES = 10
 const HEADER_BYTES = 48
-// Stored as the status of an entry with a problem.
+// Stored instead of a status if the outcome is a problem.
 const PROBLEM = 0x10000
 // Largest share of the memory for one answer; a larger answer would displace too many others.
 const SHARE_OF_ONE = 1 / 8
@@ -40,8 +41,8 @@ export class AnswerMemory {
   readonly #key = new Int32Array(DIGEST_WORDS)
   #oldest = 0
   #end = 0
-  // The offset at which the older entries end, while the newest entries are stored at lower offsets than the oldest
-  // entry. Otherwise 0.
+  // The offset at which the older entries end, if the newest entries have wrapped around to offsets below the oldest
+  // entry; otherwise 0.
   #wrapAt = 0
   #count = 0
   #used = 0
@@ -137,7 +138,7 @@ export class AnswerMemory {
   #dropOldest(): void {
     const word = this.#oldest >> 2
     const size = this.#words[word + SIZE]!
-    // The oldest entry is the last one of its bucket.
+    // The oldest entry is the last one in the chain of its bucket.
     const bucket = this.#words[word + DIGEST]! & (this.#buckets.length - 1)
     const link = this.#oldest + 1
     if (this.#buckets[bucket] === link) {

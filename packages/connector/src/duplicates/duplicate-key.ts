@@ -5,12 +5,12 @@ import type { Delivery, RequestName } from '../step.ts'
 
 // For larger bodies, a cryptographic hash would cost as much as all other work for the request.
 const DIGESTED_BYTES_MAX = 16 * 1024
-// Large enough for name, Correlation Data and body of nearly every request.
+// Large enough for the name, the Correlation Data and the body of nearly every request.
 const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
 
 /**
- * Returns whether equal keys identify the same request. For a request without id and Correlation Data, they do so only
- * if the DUP flag is set.
+ * Returns whether equal keys identify the same request. If a request has neither an id nor Correlation Data, they do so
+ * only if the DUP flag is set.
  */
 export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Delivery, 'dup'>): boolean {
   return id !== undefined || correlationData !== undefined || dup
@@ -20,7 +20,7 @@ export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Deli
  * Returns the key of a request: 32 characters, one for each byte of a SHA-256 digest. The key covers the client, so
  * that no client can read another client's answer by guessing its Correlation Data. It covers the body, because devices
  * restart their counters after a reboot, and a different request may then have the same Correlation Data. A request
- * without id and Correlation Data is identified by its Packet Identifier, which the broker keeps when it redelivers.
+ * with neither an id nor Correlation Data is identified by its Packet Identifier, which does not change on redelivery.
  */
 export function duplicateKey(
   name: RequestName,

@@ -33,7 +33,7 @@ const requester = (): Requester => ({
   takeOver: () => {},
 })
 const delivery = { packetId: 1, payload: Buffer.from('{}'), dup: false, properties: {} } as Delivery
-// Returns keys that all have the same bucket, because the bucket depends only on the beginning of a key.
+// Returns keys that all belong to the same bucket: they begin alike, and the bucket depends only on the beginning.
 const crowded = (number: number): string => `${'x'.repeat(28)}${String(number).padStart(4, '0')}`
 const keyOf = (id: string): string => duplicateKey(name({ id }), delivery)
 const arrange = (bytesMax = 100_000, windowMs = 1_000) => new Duplicates({ bytesMax, windowMs })
@@ -58,7 +58,7 @@ test('lets repeats of a running request wait for its answer, and gives later rep
   expect(duplicates.find(keyOf('other'), 10)).toBeUndefined()
 })
 
-test('gives an outcome that is not final to the waiting repeats, and runs the next repeat', async () => {
+test('gives a non-final outcome to the waiting repeats, but executes a repeat that arrives later', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const waiting = (duplicates.find(keyOf('k'), 0) as Execution).join(requester(), noDeadline())
@@ -67,7 +67,7 @@ test('gives an outcome that is not final to the waiting repeats, and runs the ne
   expect(duplicates.find(keyOf('k'), 0)).toBeUndefined()
 })
 
-test('ends only the wait of the repeat whose deadline has passed', async () => {
+test('when the deadline of a waiting repeat passes, only that repeat stops waiting', async () => {
   const duplicates = arrange()
   const execution = duplicates.begin(keyOf('k'), 0, delivery, true)
   const deadline = noDeadline()
@@ -177,7 +177,7 @@ test('finds running requests, however many share a hash bucket', () => {
   )
 })
 
-test('returns the newest outcome for each key byte for byte, without exceeding the size of the memory', () => {
+test('returns the newest outcome of each key unchanged, and never exceeds the size of the memory', () => {
   const outcome = fc.oneof(
     fc.record({
       status: fc.integer({ min: 200, max: 299 }),
@@ -233,7 +233,7 @@ function plain(outcome: Outcome): unknown {
   }
 }
 
-test('does not keep an answer that would fill most of the memory, and keeps nothing if the memory has size 0', () => {
+test('does not keep an answer that would fill most of the memory, and keeps nothing if the size of the memory is 0', () => {
   const duplicates = arrange(10_000)
   ran(duplicates, keyOf('small'), answer('a'))
   ran(duplicates, keyOf('large'), answer(Buffer.alloc(5_000)))
@@ -268,7 +268,7 @@ test('treats requests as the same only if client, model, operation, id, Correlat
   expect(duplicateKey(name(), { ...delivery, packetId: 9 })).toBe(keys[0])
 })
 
-test('identifies a request without id and Correlation Data by its Packet Identifier', () => {
+test('identifies a request that has neither an id nor Correlation Data by its Packet Identifier', () => {
   const nameless = name({ correlationData: undefined })
   const key = duplicateKey(nameless, delivery)
   expect(duplicateKey(nameless, { ...delivery })).toBe(key)

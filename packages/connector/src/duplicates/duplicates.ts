@@ -106,8 +106,8 @@ export class Duplicates {
   }
 
   /**
-   * Records that a request must not run again, unless it certainly did not run. The record is kept longer than the
-   * answer.
+   * Records that a request must not be executed again, unless it certainly was not executed. The record is kept longer
+   * than the answer.
    */
   keepFact({ key, untilMs, partsSent }: Execution, outcome: Outcome): void {
     if (isProblem(outcome) && NEVER_RAN.has(outcome.code) && partsSent === 0) return

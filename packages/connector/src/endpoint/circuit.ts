@@ -5,7 +5,7 @@ import { UpstreamFailure } from './upstream-failure.ts'
 
 /** When a circuit opens, and for how long. */
 export interface CircuitOptions {
-  /** Consecutive failures that open the circuit; 0 = it never opens. */
+  /** Number of consecutive failures that open the circuit; 0 = it never opens. */
   readonly failuresMax: number
   /** Longest time from opening to the first probe. The interval then doubles after each failed probe. */
   readonly openMinMs: number
@@ -13,7 +13,7 @@ export interface CircuitOptions {
   readonly openMaxMs: number
   /** A timeout counts as a failure only if the server was silent for at least this long. */
   readonly timeoutMinMs: number
-  /** Maximum number of concurrent probes, so that hanging probes do not occupy every turn. */
+  /** Maximum number of concurrent probes, so that hanging probes do not occupy every slot of the gate. */
   readonly probesMax: number
   /** The model's name, for the operator's log. */
   readonly model: string
@@ -27,7 +27,7 @@ export interface CircuitOptions {
 // Knative removes the last pod only after 60 s without requests (its stable window). A server that answered more
 // recently is running, and not in a cold start.
 const WARM_MS = 60_000
-// Longest gap between calls that counts as silence of the server; a longer gap is idle time.
+// Longest gap between calls during which the server counts as silent; a longer gap is idle time.
 const PAUSE_MS = 1_000
 
 // Problems that prove that the server responded.
@@ -67,7 +67,7 @@ export class Circuit {
   #probes = 0
   #calls = 0
   #calledUntilMs = -Infinity
-  /** Start of the current silence, in which there were calls without long gaps, but no answer. */
+  /** Start of the current silence: since then, there were calls without long gaps between them, but no answer. */
   #silentSinceMs = 0
 
   constructor(options: CircuitOptions) {
@@ -205,7 +205,7 @@ export class Circuit {
     }
   }
 
-  // A server that answers that it is starting is reachable, but does not become warm.
+  // A server that reports that it is starting is reachable, but does not count as warm.
   #answeredWith(error: unknown, nowMs: number): void {
     this.#failures = 0
     this.#silentSinceMs = nowMs

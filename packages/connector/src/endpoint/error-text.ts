@@ -42,7 +42,7 @@ export function shownText(text: string, mode: ErrorText): string {
 export function shownBody(body: Uint8Array, mode: ErrorText): Uint8Array | undefined {
   if (mode === 'none' || body.length === 0 || body.length > BODY_BYTES_MAX) return undefined
   if (mode === 'whole') return body
-  // Most other charsets encode line ends and quotes like ASCII, and latin1 preserves all other bytes.
+  // Most other charsets encode line ends and quotes as ASCII does, and latin1 preserves all other bytes.
   const encoding = isUtf8(body) ? 'utf8' : 'latin1'
   const whole = Buffer.from(body.buffer, body.byteOffset, body.length).toString(encoding)
   const cut = isJson(whole) ? whole.replace(JSON_STRING, firstLineOfString) : firstLine(whole)
@@ -61,7 +61,7 @@ function firstLine(text: string): string {
   return (exception ?? lines.split(LINE_END, 1)[0] ?? '').trim()
 }
 
-// Takes and returns the escaped form, so that a string without a line end remains unchanged.
+// Takes and returns a string in its escaped form, so that a string without a line end remains unchanged.
 function firstLineOfString(literal: string): string {
   const text = JSON.parse(literal) as string
   const line = firstLine(text)

@@ -218,7 +218,7 @@ test('for a server that keeps failing and recovering, the pause between queries 
   for (const gap of gapsS.slice(6)) expect(gap).toBeCloseTo(31, 0)
 })
 
-test('a server that answered in only one dialect is soon queried again, for at most a minute', async () => {
+test('a server that answered in only one dialect is queried at short intervals, for at most a minute', async () => {
   start(undefined, V1_ONLY_ANSWERED)
   await pass(61_000)
   expect(asked).toBe(8)

@@ -10,8 +10,8 @@
 //     answers follow each other quickly, the pause between the queries grows to 30 s;
 //   - the first answer more than a minute after the last query, because a server may load another model without a
 //     failure. A server that answers requests is running anyway.
-// - Exception: A server that answered for one dialect or version, and failed for another, is running. It is queried
-//   again soon, for at most a minute. After that, its partial metadata is used, and the rule above applies.
+// - Exception: A server that answered for one dialect or version, and failed for another, is running. It is queried at
+//   short intervals, for at most a minute. After that, its partial metadata is used, and the rule above applies.
 import { dialectNames, Problem } from '@inferwire/protocol'
 import type { ModelFacts } from '../step.ts'
 import type { Circuit } from './circuit.ts'
@@ -172,7 +172,7 @@ function isComplete({ unanswered, ofVersions }: ModelFacts): boolean {
   return [...(ofVersions?.values() ?? [])].every(({ state }) => state !== 'unanswered')
 }
 
-// Keeps the known facts of each dialect or version without an answer.
+// Keeps the known facts of each dialect or version for which there was no answer.
 function merged(known: ModelFacts | undefined, facts: ModelFacts): ModelFacts {
   if (known === undefined || isComplete(facts)) return facts
   const model = mergedModel(known, facts)

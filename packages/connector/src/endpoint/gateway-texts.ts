@@ -1,4 +1,4 @@
-// The texts of gateways for a model without a reachable pod, over HTTP and gRPC.
+// The error texts that gateways send, over HTTP and gRPC, if a model has no reachable pod.
 
 /** Envoy (Istio) and Traefik. Envoy's `overflow` means that a pod exists, but is full. */
 export const NO_SERVER =

@@ -1,4 +1,4 @@
-// Limits how many calls to a model server are retried: a share of its requests, plus a few per second.
+// Limits how many calls to a model server are retried: a share of the requests to the server, plus a few per second.
 
 // The amounts are counted in tenths of a retry, so that sums remain exact: each request earns 1/10 of a retry, and each
 // second earns 3 retries.

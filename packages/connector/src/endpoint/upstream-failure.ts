@@ -1,4 +1,4 @@
-// The error of a call that may succeed on a retry or later, with a sign of the server's state.
+// The error of a call that may succeed when it is repeated, with an indication of the server's state.
 import { Problem, type ProblemCode, type ProblemOptions } from '@inferwire/protocol'
 
 /**
@@ -15,9 +15,7 @@ export type FailureSign = 'unreachable' | 'no-answer' | 'starting' | 'busy' | 'r
 /** The only errors that are retried. A model's own error for a request (400, 500, …) is a plain `Problem`. */
 export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
-  /**
-   * The reply has this value even if it also has the server's own status 502 or 504, because the error is temporary.
-   */
+  /** True even if the reply contains the server's own status 502 or 504, because the error is temporary. */
   override readonly retryable = true
   /** Whether the model may have run, so that a retry may run it twice. */
   readonly maybeExecuted: boolean

@@ -34,8 +34,8 @@ interface Faulty {
   seen: number
 }
 
-// Starts a server that answers correctly once, so that the circuit counts it as warm, then has the fault `times` times,
-// and then answers correctly again.
+// Starts a server that answers correctly once, so that the circuit counts it as warm, then fails in the given way
+// `times` times, and then answers correctly again.
 async function startServer(bad: Answer, times: number): Promise<Faulty> {
   let left = times
   const server = createServer((request, response) => {

@@ -19,7 +19,7 @@ test('never waits while no call runs', async () => {
   }
 })
 
-test('holds requests while a call runs, until it ends', async () => {
+test('holds requests while a call runs, and sends them when the call ends', async () => {
   const { model, endpoint, release } = arrange(auto)
   for (const value of [1, 2, 3]) {
     void endpoint.call(requestOf(instances([value])))
@@ -30,7 +30,7 @@ test('holds requests while a call runs, until it ends', async () => {
   expect(sizes(model)).toEqual([1, 2])
 })
 
-test('stops waiting if the duration of calls grows with their size', async () => {
+test('stops holding requests if the duration of calls grows with their size', async () => {
   const { bind } = arrange({ ...auto, sizeMax: 64 })
   const calls: number[] = []
   const endpoint = bind({
@@ -59,7 +59,7 @@ test('stops waiting if the duration of calls grows with their size', async () =>
   await Promise.all(held)
 })
 
-test('stops waiting if no other request ever joins', async () => {
+test('stops holding requests if no other request ever joins', async () => {
   const { model, endpoint, release } = arrange(auto)
   let waited = 0
   for (let round = 0; round < 60; round += 1) {

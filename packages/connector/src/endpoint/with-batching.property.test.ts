@@ -1,4 +1,5 @@
-// For random mixes of requests, compares the answers of a model with batching with those of the same model without.
+// For random mixes of requests, compares the answers of a model with batching to the answers of the same model without
+// batching.
 import { batchRulesOf, Problem } from '@inferwire/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -50,7 +51,7 @@ const inferBody = fc
     ),
     id: fc.constantFrom(undefined, undefined, 'a', 'ü"\\'),
     columns: fc.constantFrom(1, 2),
-    // A wrong size makes the request invalid; two of them together would look valid.
+    // A wrong size makes a request invalid, but two wrong sizes could cancel each other out in a merged request.
     surplus: fc.constantFrom(0, 0, 0, 0, 1, -1),
     isBinary: fc.boolean(),
     wantsBinary: fc.boolean(),
@@ -81,7 +82,7 @@ const inferBody = fc
 
 interface Asked {
   readonly request: EndpointRequest
-  /** Turn of the event loop in which the request is sent, and in which it is cancelled. */
+  /** The turns of the event loop in which the request is sent and is cancelled. */
   readonly atTurn: number
   readonly cancelledAtTurn: number | undefined
 }
@@ -134,7 +135,7 @@ function single(request: EndpointRequest): unknown {
 let requests = 0
 let calls = 0
 
-test('batched answers equal those of single calls, whatever else is in the mix', async () => {
+test('a request gets the same answer with batching as in a call of its own, whatever other requests are sent', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(asked, { minLength: 2, maxLength: 24 }), options, async (all, limits) => {
       const log = createLog({ level: 'error', format: 'json' }, { write: () => undefined })

@@ -47,7 +47,7 @@ test('requests that arrive while a call runs share the next call, and each recei
   expect(figures.batchSize.sum).toBe(5)
 })
 
-test('a request in a call of its own is sent unchanged, and so is its response', async () => {
+test('a request in a call of its own is sent unchanged, and its response is returned unchanged', async () => {
   const { model, endpoint, release } = arrange()
   const request = requestOf(' {"instances" : [1.10, 2e5]} ')
   const response = endpoint.call(request)
@@ -154,7 +154,7 @@ describe('the number of requests that the gate may admit', () => {
   })
 })
 
-test('with delayMaxMs a request waits for others until the time is over or the call is full', async () => {
+test('with delayMaxMs a request waits for others until this time has passed or the call is full', async () => {
   const { model, endpoint } = arrange({ concurrency: 4, sizeMax: 3, delayMaxMs: 20 })
   const ask = (value: number): void =>
     void endpoint.call(requestOf(instances([value]))).catch(() => undefined)
@@ -182,7 +182,7 @@ test('reports the wait in the batch separately from the call', async () => {
   expect(request.batchMs).toBe(20)
 })
 
-test('requests with a higher priority are in an earlier call', async () => {
+test('requests with a higher priority are sent in an earlier call', async () => {
   const { model, endpoint, release } = arrange({ sizeMax: 2 })
   const ask = (value: number, priority: number): void =>
     void endpoint.call(requestOf(instances([value], [value]), { priority })).catch(() => undefined)
@@ -325,7 +325,7 @@ const bodies = (poison: number): string[] =>
   [0, 1, 2, 3, 4, 5, 6, 7].map((value) => instances(value === poison ? 'poison' : String(value)))
 
 describe('a merged call that fails', () => {
-  test('because of one request affects only that request', async () => {
+  test('because one request is invalid affects only that request', async () => {
     const { model, figures, lines, endpoint, release } = arrange()
     const requests = bodies(5).map((body) => requestOf(body))
     const outcomes = requests.map((request) => outcomeOf(endpoint.call(request)))
@@ -402,7 +402,7 @@ describe('a merged call that fails', () => {
     expect(model.calls.length).toBeLessThan(16)
   })
 
-  test('because of its size limits the size for a while, and is logged once', async () => {
+  test('because it is too large reduces the size of later calls for a while, and is logged once', async () => {
     const { bind, figures, lines } = arrange()
     const calls: number[] = []
     const endpoint = bind({
@@ -437,22 +437,25 @@ describe('a merged call that fails', () => {
     ['another list beside the predictions', '{"predictions":[1,2],"probabilities":[3,4]}'],
     ['no object', '[1,2]'],
     ['no JSON', 'ok'],
-  ])('whose answer cannot be divided (%s) becomes single calls, now and for a while', async (_what, body) => {
-    const { bind, lines } = arrange()
-    const calls: string[] = []
-    const endpoint = bind({
-      call: (request) => {
-        calls.push(request.body.toString())
-        return Promise.resolve({ ...answer(request), body: Buffer.from(body) })
-      },
-    })
-    for (let round = 0; round < 2; round += 1) {
-      const responses = await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
-      expect(responses.map(({ body }) => Buffer.from(body).toString())).toEqual([body, body])
-    }
-    expect(calls.slice(1)).toEqual([1, 2, 1, 2].map((value) => instances(value)))
-    expect(lines).toMatchObject([{ event: 'batch_failed', rowsMax: 1 }])
-  })
+  ])(
+    'because its answer cannot be divided (%s) is replaced with single calls, and nothing is merged for a while',
+    async (_what, body) => {
+      const { bind, lines } = arrange()
+      const calls: string[] = []
+      const endpoint = bind({
+        call: (request) => {
+          calls.push(request.body.toString())
+          return Promise.resolve({ ...answer(request), body: Buffer.from(body) })
+        },
+      })
+      for (let round = 0; round < 2; round += 1) {
+        const responses = await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
+        expect(responses.map(({ body }) => Buffer.from(body).toString())).toEqual([body, body])
+      }
+      expect(calls.slice(1)).toEqual([1, 2, 1, 2].map((value) => instances(value)))
+      expect(lines).toMatchObject([{ event: 'batch_failed', rowsMax: 1 }])
+    },
+  )
 
   test('with an answer that cannot be divided limits only requests with the same members', async () => {
     const { bind } = arrange()

@@ -104,7 +104,7 @@ function hang(): { outcome: Promise<unknown>; end: (error?: Error) => Promise<un
   return { outcome, end }
 }
 
-test('consecutive failures open the circuit, with one log line', async () => {
+test('consecutive failures open the circuit, which is logged once', async () => {
   await fail(4, REFUSED)
   expect(circuit.state).toBe(0)
   await fail(20, REFUSED)
@@ -129,7 +129,7 @@ test('an answer resets the count of failures', async () => {
   expect(circuit.state).toBe(0)
 })
 
-test('an open circuit rejects requests at once, with the time to wait before a retry', async () => {
+test('an open circuit rejects requests at once, and the problem contains the time to wait before a retry', async () => {
   await openIt()
   const asked = calls
   const problem = await ask()
@@ -373,7 +373,7 @@ test('reports that the server is back when the circuit closes, unless the model 
   expect(returns).toBe(1)
 })
 
-test('a stream that ends early after its first part is not a failure, and its first part is an answer', async () => {
+test('a stream that ends early after its first part is not a failure, and its first part counts as an answer', async () => {
   await ask()
   const early = (error: Problem): Promise<unknown> => {
     server = undefined

@@ -116,7 +116,7 @@ test('retries a call that may have been executed only if the model is repeatable
   expect(await settled(twice.outcome)).toBe(ANSWER)
 })
 
-test('waits for a Retry-After plus jitter', async () => {
+test('waits for the time in Retry-After plus jitter', async () => {
   const { outcome, calledAtMs } = ask([failure('busy', false, 1_000)])
   expect(await settled(outcome)).toBe(ANSWER)
   expect(calledAtMs).toEqual([0, 1_050])

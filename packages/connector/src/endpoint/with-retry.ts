@@ -78,7 +78,7 @@ function callEmitting(
     .then(undefined, (error: unknown) => tryAgain(inner, watched, error, options, () => hasEmitted))
 }
 
-// Returns the wait before the next attempt in milliseconds; undefined if there is none.
+// Returns the wait in milliseconds before the next attempt; undefined if there is no further attempt.
 function waitBefore(
   error: unknown,
   attempts: number,

@@ -3,23 +3,23 @@
 
 interface Count {
   copies: number
-  /** Time of the monotonic clock at which the count left zero. */
+  /** Time of the monotonic clock at which the count became nonzero. */
   sinceMs: number
 }
 
 /**
- * The main session receives a copy of every request, so the number of handled copies must equal the number that it
- * receives: an additional copy would cause a second reply, and a missing copy would be a lost request. Identical copies
- * cannot be told apart, only counted. In case of doubt, a copy is handled. Entries are kept by fingerprint, up to
- * `sizeMax` of each kind.
+ * The main session receives a copy of every request, so the number of handled copies must equal the number of copies
+ * that it receives: an additional copy would cause a second reply, and a missing copy would be a lost request.
+ * Identical copies cannot be told apart, only counted. In case of doubt, a copy is handled. Entries are kept by
+ * fingerprint, up to `sizeMax` of each kind.
  */
 export class CopyLedger {
   readonly #sizeMax: number
   readonly #ageMaxMs: number
   // A positive number counts copies that the lane handled and the main session has not received. A negative number
-  // counts copies that the main session dropped, so that the lane must handle them.
+  // counts copies that the main session dropped, so that the lane must handle their counterparts.
   readonly #ahead = new Map<string, Count>()
-  // Copies that the main session handled, and whose counterparts the lane may still receive.
+  // Counts copies that the main session handled, and whose counterparts the lane may still receive.
   readonly #handledOnMain = new Map<string, Count>()
   // Counts copies that the lane dropped. For each, the main session must handle its next identical copy, which may be
   // the counterpart of the dropped copy.

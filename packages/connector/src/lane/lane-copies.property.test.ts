@@ -138,7 +138,7 @@ const action = fc.oneof(
 )
 const actions = fc.array(action, { maxLength: 80 })
 
-test('handles every request at least once, in whatever order the sessions deliver', () => {
+test('handles every request at least once, in whatever order the two sessions deliver the copies', () => {
   fc.assert(
     fc.property(actions, (steps) => {
       let next = 0
@@ -164,7 +164,7 @@ test('handles at least as many identical requests as the client published', () =
   )
 })
 
-test('handles each request exactly once if both sessions are prompt, whenever the lane subscribes or unsubscribes', () => {
+test('handles each request exactly once if both sessions deliver promptly, whenever the lane subscribes or unsubscribes', () => {
   const prompt = fc.array(
     fc.constantFrom<Action>('publish', 'publish', 'main', 'lane', 'main', 'lane', 'subscribe', 'unsubscribe'),
     { maxLength: 80 },

@@ -12,8 +12,8 @@ export interface CopyHandler {
   /** Handles the copy like any other request, because the other session might not have it. */
   readonly handle: (delivery: Delivery) => void
   /**
-   * Whether identical copies are the same request, because the client gave it an id or Correlation Data. Undefined if
-   * other connectors share the subscriptions and receive some of the copies.
+   * Whether identical copies belong to the same request, because the client gave it an id or Correlation Data.
+   * Undefined if other connectors share the subscriptions and receive some of the copies.
    */
   readonly isNamed: ((delivery: Delivery) => boolean) | undefined
   /** The bytes that this process may hold, including copies that wait for the lane. */
@@ -56,7 +56,7 @@ export class LaneCopies {
    * started.
    */
   #state: 'down' | 'apart' | 'met' | 'away' | 'leaving' | 'left' | 'stopped' = 'down'
-  // Held copies by fingerprint, in the order of arrival; bounded by the byte budget.
+  // Held copies by fingerprint, in the order of arrival; the byte budget limits their size.
   readonly #held = new Map<string, Held>()
   readonly #onLane = new RecentSet(RECENT_MAX)
   readonly #handledHere = new RecentSet(RECENT_MAX)
@@ -186,7 +186,8 @@ export class LaneCopies {
     // A redelivered copy may be older than the lane, and its request may still be running here. The copy then joins
     // that call; if the call has ended, it gets the remembered answer.
     if (delivery.dup) return this.#handler.handle(delivery)
-    // If several requests are identical, the two copies at which the sessions met may belong to different requests.
+    // If several requests are identical, the two copies that were taken for the same request may belong to different
+    // ones.
     if (isRepeat) return this.#hold(delivery, fingerprint)
     this.#drop(delivery, fingerprint)
   }

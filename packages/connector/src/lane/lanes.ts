@@ -37,11 +37,14 @@ export interface LanesParts {
 interface Lane {
   readonly session: LaneSession
   /**
-   * Copies by the name in their topics, which is a name of the model or of one of its versions. A name that is being
-   * removed stays until the lane has unsubscribed from it.
+   * Copies, keyed by the name in their topics, which is the name of the model or of one of its versions. A name that is
+   * being removed stays until the lane has unsubscribed from it.
    */
   readonly copies: Map<string, LaneCopies>
-  /** The wanted names. If there are none, the lane closes after its last delivery has been acknowledged. */
+  /**
+   * The names that the lane must serve. If there are none, the lane closes after its last delivery has been
+   * acknowledged.
+   */
   names: readonly string[]
   /** Names whose subscription the broker has not acknowledged yet. */
   readonly joining: Set<string>
@@ -79,8 +82,8 @@ export class Lanes {
   }
 
   /**
-   * Sets the models with a lane, each with all its names on the topics. Opens new lanes, and closes lanes that are not
-   * listed.
+   * Sets the models that have a lane, each with all names under which it appears in topics. Opens new lanes, and closes
+   * lanes that are not listed.
    */
   update(models: ReadonlyMap<string, readonly string[]>): void {
     for (const [model, lane] of this.#lanes) this.#setNames(lane, models.get(model) ?? [])
@@ -188,8 +191,8 @@ export class Lanes {
     this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
   }
 
-  // If the lane was unsubscribing from this name, the name starts again: held copies are handled, and the sessions must
-  // meet again.
+  // If the lane was unsubscribing from this name, the name's state starts anew: held copies are handled, and the
+  // sessions must meet again.
   #addName(lane: Lane, name: string): void {
     const { handle, budget, isShared, topics } = this.#parts
     const isNamed = ({ topic, properties }: Delivery): boolean =>

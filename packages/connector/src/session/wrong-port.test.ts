@@ -57,7 +57,7 @@ const mute = (): Server => createTcpServer((socket) => socket.on('error', () => 
 test('suggests broker.tls.caFile for a self-signed certificate', async () => {
   const reason = await reasonOf('mqtts', createTlsServer(LOCALHOST))
   expect(reason).toMatch(/^The broker has a TLS certificate that .*\(self-signed certificate\)\./)
-  expect(reason).toContain('Set broker.tls.caFile to a file with its certificate authority')
+  expect(reason).toContain('Set broker.tls.caFile to a file with the certificate of the issuing authority')
 })
 
 test('suggests broker.tls.caFile for a self-signed certificate over wss', async () => {

@@ -7,7 +7,7 @@ import type { Halves } from './size-limit.ts'
 /** A request in a batch, with the promise of its answer. */
 export interface Entry {
   readonly request: EndpointRequest
-  /** Undefined if the request needs a call of its own. */
+  /** Undefined if the request is sent in a call of its own. */
   readonly member: BatchMember | undefined
   readonly arrivedAtMs: number
   readonly resolve: (response: EndpointResponse) => void
@@ -17,15 +17,15 @@ export interface Entry {
 /** Requests for one call. A batch of one request is sent unchanged. */
 export class Batch {
   readonly operation: BatchedOperation
-  /** The key that all its requests have; undefined if no further request may join. */
+  /** The key that all requests in the batch share; undefined if no further request may join. */
   readonly key: string | undefined
   /** The two halves of a failed batch, if this batch is one of them. */
   readonly halves: Halves | undefined
   readonly entries: Entry[] = []
-  /** Number of instances, and size of the bodies in bytes. */
+  /** Total number of instances, and total size of the request bodies in bytes. */
   rows = 0
   bytes = 0
-  /** The highest priority of its requests. */
+  /** The highest priority of the requests in the batch. */
   priority = 0
   /** Its turn among the batches of its class; -1 = before all others. */
   round = 0
@@ -61,14 +61,14 @@ export class Batch {
   }
 }
 
-/** Returns the number of instances; 1 if it is unknown. */
+/** Returns the number of instances in a request; 1 if the number is unknown. */
 export function rowsOf({ member }: Entry): number {
   return member?.rows ?? 1
 }
 
 /**
- * The deadline of a merged call: the latest of its members. A member whose own deadline passes or that is cancelled
- * leaves at once; the call stops when the last member has left.
+ * The deadline of a merged call: the latest deadline of its members. A member leaves at once if it is cancelled or its
+ * own deadline passes; the call stops when the last member has left.
  */
 export class SharedDeadline implements Deadline {
   atMs: number

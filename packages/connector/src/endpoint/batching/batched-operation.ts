@@ -1,4 +1,4 @@
-// One operation of a model with batching: how its requests are merged, and its batches that still wait.
+// One operation of a model with batching: how its requests are merged, and which of its batches are still waiting.
 import type { BatchMember, BatchRules } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest } from '../../step.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
@@ -17,7 +17,7 @@ export interface LearnedSizes {
 /** An operation whose calls pass through a `ModelBatcher`. */
 export interface BatchedOperation extends LearnedSizes {
   readonly inner: Endpoint
-  /** Undefined if every request needs a call of its own. */
+  /** Undefined if every request is sent in a call of its own. */
   readonly rules: BatchRules | undefined
   readonly figures: OperationFigures
   /** The batches that other requests may join, by key. */
@@ -28,10 +28,10 @@ export interface BatchedOperation extends LearnedSizes {
   running: number
 }
 
-// Reading longer JSON would delay the requests of all models by more than a merged call saves.
+// Parsing longer JSON would delay the requests of all models by more time than merging saves.
 const JSON_BYTES_MAX = 256 * 1024
 
-/** Reads a request; undefined if it must have a call of its own. */
+/** Parses a request; returns undefined if the request must be sent in a call of its own. */
 export function readMember(rules: BatchRules | undefined, request: EndpointRequest): BatchMember | undefined {
   if (rules === undefined || request.mustRunAlone === true || request.emit !== undefined) return undefined
   const { body } = request
@@ -46,11 +46,11 @@ export function readMember(rules: BatchRules | undefined, request: EndpointReque
  * of a model have the same credential.
  */
 export function keyOf({ contentType, headers }: EndpointRequest, { key }: BatchMember): string {
-  // Header values contain no line breaks.
+  // Header values contain no line breaks, so the key is unambiguous.
   return `${contentType}\n${headers.join('\n')}\n\n${key}`
 }
 
-/** Returns the length of the JSON before binary tensors, in bytes. */
+/** Returns the length in bytes of the JSON that precedes the binary tensors. */
 export function jsonLengthOf({
   inferenceHeaderContentLength: length,
 }: Pick<EndpointRequest, 'inferenceHeaderContentLength'>): number | undefined {

@@ -6,7 +6,7 @@ import { HoldLearner } from './hold-learner.ts'
 const sizes = fc.array(fc.integer({ min: 1, max: 64 }), { minLength: 60, maxLength: 100 })
 const ms = (max: number) => fc.double({ min: 0, max, noNaN: true })
 
-test('finds the overhead of a call, and holds a request at most that long', () => {
+test('learns the overhead of a call, and holds no request for longer than the overhead', () => {
   fc.assert(
     fc.property(sizes, ms(50), ms(2), (calls, overheadMs, costMs) => {
       fc.pre(new Set(calls.slice(-30)).size > 5)
@@ -20,7 +20,7 @@ test('finds the overhead of a call, and holds a request at most that long', () =
   )
 })
 
-test('follows a model that becomes faster', () => {
+test('adapts to a model that becomes faster', () => {
   const learner = new HoldLearner(10)
   for (let call = 0; call < 100; call += 1) learner.called(1 + (call % 8), 100)
   expect(learner.holdMs()).toBe(10)

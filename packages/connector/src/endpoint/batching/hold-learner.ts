@@ -1,9 +1,9 @@
-// Learns how long it pays to hold a request while calls run, so that others can join it.
+// Learns how long it is worth holding a request while calls run, so that other requests can join it.
 
 // The weight of one call in the averages, which cover about the last 32 calls.
 const WEIGHT = 1 / 32
 const CALLS_MIN = 8
-// If another request joins fewer than this share of the holds, a hold is only tried from time to time.
+// If other requests join less than this share of the holds, only an occasional hold is tried.
 const JOINED_MIN = 0.1
 const TRY_EVERY = 32
 
@@ -39,7 +39,7 @@ export class HoldLearner {
   get overheadMs(): number {
     if (this.#calls < CALLS_MIN) return Infinity
     const variance = this.#rowsSquared - this.#rows ** 2
-    // If all calls have the same size, the cost of another instance is unknown, and merging is worth a try.
+    // If all calls have the same size, the cost of an additional instance is unknown, so merging is worth a try.
     if (variance < 0.01) return this.#ms
     const costMs = Math.max(0, (this.#rowsByMs - this.#rows * this.#ms) / variance)
     return Math.max(0, this.#ms - costMs * this.#rows)

@@ -18,7 +18,7 @@ export interface BatcherOptions {
   readonly concurrency: number
   /** Maximum number of instances per call. */
   readonly sizeMax: number
-  /** Longest wait of a request for others, in milliseconds. */
+  /** Longest time that a request waits for others to join it, in milliseconds. */
   readonly delayMaxMs: number
   /** Whether the wait is learned, between 0 and `delayMaxMs`. Otherwise it is always `delayMaxMs`. */
   readonly isLearning: boolean
@@ -35,8 +35,8 @@ export interface BytesHeld {
 }
 
 /**
- * The gate admits the requests, and so limits how many wait here. A request that has a call of its own is sent
- * unchanged, and its response is not copied.
+ * The gate admits the requests, and so limits how many wait here. A request that is sent in a call of its own is not
+ * changed, and its response is not copied.
  */
 export class ModelBatcher {
   readonly options: BatcherOptions

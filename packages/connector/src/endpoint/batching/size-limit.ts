@@ -1,7 +1,7 @@
 // Remembers for a while how large a merged call a model accepts.
 import type { Log } from '../../telemetry/index.ts'
 
-// Long enough that failed attempts cost little, short enough that a replaced model is soon merged again.
+// Long enough that failed attempts cost little, and short enough that merging soon resumes if the model is replaced.
 const REMEMBERED_MS = 60_000
 
 // The keys come from clients. A client that fills the map only makes the connector try large calls again.
@@ -54,7 +54,7 @@ export class Search {
   #hasFailedSingle = false
   readonly #culprits: string[] = []
 
-  /** Whether all requests probably fail, because a request failed alone and no call has succeeded. */
+  /** Whether every request will probably fail, because one failed in a call of its own and no call has succeeded. */
   get isHopeless(): boolean {
     return this.#hasFailedSingle && !this.#hasSuccess
   }
@@ -74,7 +74,10 @@ export class Search {
   }
 }
 
-/** The two halves of a merged call that failed. If both succeed, the size was the cause, not one of the requests. */
+/**
+ * The two halves of a merged call that failed. If both succeed, the call failed because of its size, not because of one
+ * of its requests.
+ */
 export class Halves {
   readonly search: Search
   /** The key of the merged call. */

@@ -72,7 +72,7 @@ test('the facts contain the tensors, versions and platform of the model and of i
   expect(found.ofVersions?.get('9')).toMatchObject({ state: 'missing' })
 })
 
-test('a server counts as streaming unless it does not implement the method for streams', async () => {
+test('a server counts as streaming unless it reports that the streaming method is not implemented', async () => {
   const without = await facts(await serving({ ModelMetadata: metadataOf }))
   expect(without).not.toHaveProperty('optionalOperations')
   const having = await facts(
@@ -137,7 +137,7 @@ test('ready is answered with the body that an HTTP server sends, or with model_n
   })
 })
 
-test('operations that V2 does not have over gRPC have no endpoint', async () => {
+test('operations that V2 does not offer over gRPC have no endpoint', async () => {
   const upstream = await serving({})
   expect(upstream.endpoint('predict', 'v2')).toBeUndefined()
   expect(upstream.endpoint('explain', 'v2')).toBeUndefined()

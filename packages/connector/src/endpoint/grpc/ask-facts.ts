@@ -1,4 +1,5 @@
-// Queries a gRPC server for the metadata of a model and of its versions, and for the operations that it has.
+// Queries a gRPC server for the metadata of a model and of its versions, and for the operations that the server
+// supports.
 import { Problem, type Dialect } from '@inferwire/protocol'
 import type { ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
 import { AskDeadline } from '../ask-deadline.ts'
@@ -64,7 +65,7 @@ async function askVersion(
   }
 }
 
-// Opens a stream without a request, which calls no model. Returns undefined if there was no answer.
+// Opens a stream without sending a request, so that no model is called. Returns undefined if there was no answer.
 async function askStreams(target: GrpcTarget, signal: AbortSignal): Promise<boolean | undefined> {
   const method = 'ModelStreamInfer'
   const deadline = new AskDeadline(addressOf(target, method), signal)

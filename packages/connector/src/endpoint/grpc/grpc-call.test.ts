@@ -1,4 +1,4 @@
-// Tests a call's metadata, deadline, cancellation, and connections that break.
+// Tests the metadata, the deadline and the cancellation of a call, and broken connections.
 import { once } from 'node:events'
 import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { constants } from 'node:http2'
@@ -56,7 +56,7 @@ const unreachableFailure = (maybeExecuted: boolean): object => ({
   maybeExecuted,
 })
 
-test('sends the deadline, the host, the credential and passed headers, but no header that gRPC reserves', async () => {
+test('sends the deadline, the host, the credential and the headers that are passed on, but no header that gRPC reserves', async () => {
   const { server, upstream } = await serving(ready, {
     host: 'iris.example.com',
     credential: { headers: () => ['Authorization', 'Bearer t'] },
@@ -137,7 +137,7 @@ test('if a server sends nothing until the deadline, the next call uses a new con
   expect(server.sessionCount()).toBe(2)
 })
 
-test('after a deadline on a connection that answers other calls, the connection is kept', async () => {
+test("a connection that answers other calls is kept after one call's deadline", async () => {
   const deadline = deadlineIn()
   const { server, upstream } = await serving((served, index) => {
     if (index > 0) ready(served)
@@ -234,7 +234,7 @@ test.each<[string, (served: ServedCall) => void, boolean]>([
   expect(await failureOf(call(upstream))).toMatchObject(unreachableFailure(maybeExecuted))
 })
 
-test('GOAWAY under load loses no call: the calls in flight end, and unprocessed calls are retried', async () => {
+test('GOAWAY under load loses no call: the calls in flight finish, and unprocessed calls are retried', async () => {
   const { server, upstream } = await serving((served, index) => {
     if (index % 10 === 9) served.stream.session!.close()
     setImmediate(() => ready(served))
@@ -336,7 +336,7 @@ test('connects with TLS to a server whose certificate has the configured name', 
   expect((await call(upstream)).status).toBe(200)
 })
 
-test('for an untrusted authority and a wrong name, the detail contains the option to change', async () => {
+test('for an untrusted authority and a wrong name, the detail names the option to change', async () => {
   const { upstream } = await serving(ready, { tls: { serverName: 'localhost' } }, LOCALHOST)
   const untrusted = await failureOf(call(upstream))
   expect(untrusted.message).toBe("The connector rejected the model server's TLS certificate.")

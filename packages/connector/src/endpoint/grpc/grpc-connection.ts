@@ -1,4 +1,4 @@
-// The HTTP/2 connection to one model server, on node:http2: options, replacement, and close.
+// The HTTP/2 connection to one model server, with node:http2: how it is configured, replaced and closed.
 import {
   connect,
   type ClientHttp2Session,
@@ -29,12 +29,12 @@ export interface OpenCall {
 // KB would be paused nine times.
 const STREAM_WINDOW_BYTES = 1024 * 1024
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
-// In megabytes. The gates and the byte budget limit the bodies; Node.js' limit of 10 MB would break off large calls.
+// In megabytes. The gates and the byte budget limit the bodies; Node.js' default of 10 MB would abort large calls.
 const SESSION_MEMORY_MAX_MB = 4096
 
 /**
- * A connection that all calls share. It is opened by the first call, and again by the next call after it has ended or
- * the server has announced its end (GOAWAY).
+ * A connection that all calls share. The first call opens it. If it has ended, or the server has announced its end
+ * (GOAWAY), the next call opens a new one.
  */
 export class GrpcConnection {
   readonly #origin: string
@@ -55,7 +55,7 @@ export class GrpcConnection {
     }
   }
 
-  /** Registers a call until `ended`; returns the connection that it uses. */
+  /** Registers a call until `ended` is called; returns the connection that the call uses. */
   began(call: OpenCall): Link {
     if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#host)
     this.#calls.set(call, this.#link)
@@ -73,14 +73,15 @@ export class GrpcConnection {
   }
 
   /**
-   * Connects anew for all further calls if the server has sent nothing on this connection since `sinceMs` (monotonic
-   * clock): the connection may be dead although TCP has not detected it yet. Calls in flight keep it until they end.
+   * Opens a new connection for all further calls if the server has sent nothing on this connection since `sinceMs`
+   * (monotonic clock): the connection may be dead although TCP has not detected it yet. Calls in flight keep the old
+   * connection until they end.
    */
   replaceSilent(link: Link, sinceMs: number): void {
     if (link === this.#link && link.answeredAtMs < sinceMs) this.#link = undefined
   }
 
-  /** Closes the connection after the calls in flight. */
+  /** Closes the connection when the calls in flight have ended. */
   async close(): Promise<void> {
     if (this.#calls.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
     this.#link?.close()
@@ -94,7 +95,7 @@ export class GrpcConnection {
   }
 }
 
-/** One HTTP/2 session, from its connection to its end. */
+/** One HTTP/2 session, from the connection attempt to its end. */
 export class Link {
   /** Number of calls in flight. */
   calls = 0
@@ -113,11 +114,11 @@ export class Link {
     session.on('error', (error) => (this.#error ??= error))
     session.once('connect', () => session.setLocalWindowSize(SESSION_WINDOW_BYTES))
     session.once('remoteSettings', () => (this.#isReady = true))
-    // Streams in flight continue; Node.js closes the session after them.
+    // Streams in flight continue; Node.js closes the session when they have ended.
     session.once('goaway', () => (this.#isEnding = true))
   }
 
-  /** Whether a call can begin; it waits for the connection if necessary. */
+  /** Whether a call can begin; the call waits for the connection if necessary. */
   get isUsable(): boolean {
     return !this.#isEnding && !this.#session.closed && !this.#session.destroyed
   }

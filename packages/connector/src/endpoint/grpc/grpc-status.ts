@@ -43,7 +43,7 @@ export function readStatus(headers: IncomingHttpHeaders): GrpcStatus | undefined
   return { code: Number(code), details: typeof text === 'string' ? decoded(text) : '' }
 }
 
-// The text is percent-encoded UTF-8; a decoder must tolerate mistakes.
+// The text is percent-encoded UTF-8; a decoder must tolerate invalid encodings.
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text)

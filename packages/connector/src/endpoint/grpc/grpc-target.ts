@@ -47,7 +47,7 @@ export function addressOf(target: GrpcTarget, method: string): string {
   return `${method} ${target.origin}`
 }
 
-/** Makes a call; resolves after the status OK. @throws Problem */
+/** Makes a call; resolves if its status is OK. @throws Problem for any other status */
 export function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> {
   return target.credential.refresh === undefined ? callOnce(target, call) : callTwice(target, call)
 }
@@ -83,7 +83,7 @@ async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
     throw judgeStatus(status, { address, isReadiness, errorText: target.errorText })
 }
 
-/** Makes a call with a single response. @throws Problem, also if the response is missing or malformed */
+/** Makes a call with a single response. @throws Problem, even for a missing or malformed response */
 export async function callForOne<Message>(
   target: GrpcTarget,
   call: Omit<TargetCall, 'onMessage'>,

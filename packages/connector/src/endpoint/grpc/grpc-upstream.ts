@@ -11,7 +11,7 @@ import { askMetadata, MetadataEndpoint, ReadyEndpoint } from './model-state.ts'
 import { StreamEndpoint } from './stream-endpoint.ts'
 import type { WireModel } from './to-wire.ts'
 
-/** Implements `Upstream` over gRPC. It has the V2 dialect only, whatever dialect is asked for. */
+/** Implements `Upstream` over gRPC. It supports only the V2 dialect, whichever dialect is requested. */
 export class GrpcUpstream implements Upstream {
   readonly #target: GrpcTarget
   readonly #name: string

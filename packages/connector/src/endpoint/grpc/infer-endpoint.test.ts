@@ -53,7 +53,7 @@ const body = (data: unknown = [1], datatype = 'FP32'): object => ({
 })
 const sent = (server: GrpcServer): WireRequest => MESSAGES.request.decode(server.calls.at(-1)!.message)
 
-test('JSON data is sent typed, with names, version, id and parameters', async () => {
+test('JSON data is sent as typed contents, with names, version, id and parameters', async () => {
   const { server, upstream } = await serving((call) => answer(call, [one]))
   const request = jsonRequest(
     '{"id":"r1","parameters":{"flag":true,"count":-9007199254740993,"top":18446744073709551615,"text":"t","share":0.5},"outputs":[{"name":"y","parameters":{"classification":2}}],"inputs":[{"name":"x","shape":[1,2],"datatype":"INT64","parameters":{"p":1},"data":[9007199254740993,-2]}]}',
@@ -81,7 +81,7 @@ test('JSON data is sent typed, with names, version, id and parameters', async ()
 test('a fraction in a parameter is also sent as text, which a server without double_param reads', async () => {
   const { server, upstream } = await serving((call) => answer(call, [one]))
   await infer(upstream, jsonRequest({ parameters: { t: 0.5 }, inputs: [] }))
-  // A oneof has the value of its last member: an older server skips the field 4 and keeps the field 3.
+  // The last known member of a oneof counts: an older server skips field 4 and keeps field 3.
   const encoded = server.calls[0]!.message.toString('latin1')
   expect(encoded).toContain('\x1a\x030.5\x21')
 })
@@ -100,7 +100,7 @@ test.each([
   expect(sent(server).inputs[0]!.contents![list]).toEqual(values)
 })
 
-test('all data is raw if the request is binary, mixed, or has FP16', async () => {
+test('all data is sent raw if the request is binary, mixed, or contains FP16', async () => {
   const { server, upstream } = await serving((call) => answer(call, [one]))
   const binaryInput = { name: 'b', shape: [2], datatype: 'UINT8', parameters: { binary_data_size: 2 } }
   await infer(
@@ -129,7 +129,7 @@ test.each<[string, Partial<WireResponse['outputs'][number]>, string]>([
   ['FP32', { contents: { fp32_contents: [NaN] } }, '[null]'],
   ['FP64', { contents: { fp64_contents: [0.1] } }, '[0.1]'],
   ['BYTES', { contents: { bytes_contents: [Buffer.from('ä')] } }, '["ä"]'],
-])('a typed answer of %s is read', async (datatype, output, data) => {
+])('a typed answer with %s data is read', async (datatype, output, data) => {
   const { upstream } = await serving((call) => answer(call, [responseOf([{ ...output, datatype }])]))
   const response = await infer(upstream, jsonRequest(body()))
   expect(response.contentType).toBe('application/json')
@@ -138,7 +138,7 @@ test.each<[string, Partial<WireResponse['outputs'][number]>, string]>([
   )
 })
 
-test('a raw answer becomes JSON or binary, as the request asks', async () => {
+test('a raw answer becomes JSON or binary, as the request specifies', async () => {
   const raw = Buffer.from(Float32Array.of(0.5).buffer)
   const { upstream } = await serving((call) => answer(call, [responseOf([{}], [raw])]))
   const json = await infer(upstream, jsonRequest(body()))
@@ -180,7 +180,7 @@ test('a tensor of 600 KB is sent and received unchanged', async () => {
   ).toBe(true)
 })
 
-test('an invalid body is rejected before any call, with the place of the mistake', async () => {
+test('an invalid body is rejected before any call, and the message names the place of the mistake', async () => {
   const { server, upstream } = await serving((call) => answer(call, [one]))
   const problem = await problemOf(infer(upstream, jsonRequest(body([1, 2]))))
   expect(problem).toMatchObject({

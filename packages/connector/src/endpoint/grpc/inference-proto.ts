@@ -94,7 +94,7 @@ export interface WireParameter {
 /** The members of a map field. */
 export type WireParameters = Readonly<Record<string, WireParameter>>
 
-/** InferTensorContents. Decoded lists are arrays, which are empty if absent. */
+/** InferTensorContents. Lists are decoded as arrays; an absent list is decoded as an empty array. */
 export interface WireContents {
   readonly bool_contents?: ArrayLike<boolean | number>
   readonly int_contents?: ArrayLike<number>

@@ -33,7 +33,7 @@ test.each<[number, string, string, number, string?]>([
   [codes.CANCELLED, 'Cancelled', 'upstream_unreachable', 502, 'unreachable'],
   [codes.PERMISSION_DENIED, 'RBAC: access denied', 'unauthorized_upstream', 502],
   [codes.UNAUTHENTICATED, 'Jwt is missing', 'unauthorized_upstream', 502],
-])('%i with "%s" is %s (%i)', (code, details, problem, status, sign) => {
+])('the status %i with the text "%s" becomes %s (%i)', (code, details, problem, status, sign) => {
   expect(judge(code, details)).toMatchObject({
     code: problem,
     status,
@@ -41,7 +41,7 @@ test.each<[number, string, string, number, string?]>([
   })
 })
 
-test('an error of the model has the same body as over HTTP, with only its first line', () => {
+test("the model's error has the same body as over HTTP, with only the first line of its text", () => {
   const { body, contentType } = judge(codes.INTERNAL, 'boom\n  File "/srv/model.py"')
   expect(Buffer.from(body!).toString()).toBe('{"error":"boom"}')
   expect(contentType).toBe('application/json')

@@ -27,10 +27,10 @@ const HTTP_STATUSES: ReadonlyMap<number, number> = new Map([
   [STATUS.UNIMPLEMENTED, 501],
   [STATUS.UNAVAILABLE, 503],
 ])
-// Matches the error text for a request above the server's size limit; with any other text, the code means that the
-// server is full.
+// Matches the error text for a request above the server's size limit; with any other text, RESOURCE_EXHAUSTED means
+// that the server is full.
 const TOO_LARGE = /larger than max/
-// KServe and MLServer report these exceptions of Python with the code UNKNOWN.
+// KServe and MLServer report these Python exceptions with the code UNKNOWN.
 const NOT_READY = /\bModelNot(?:Found|Ready)\b/
 
 /** Returns the Problem for a status other than OK. After an `UpstreamFailure`, a retry may succeed. */

@@ -59,7 +59,7 @@ export class MessageFrames {
     // The request accepts no compression.
     if (first[0] !== 0) throw new FrameError(`a message has the flag ${first[0]}, but must not be compressed`)
     const length = first.readUInt32BE(1)
-    if (length > this.#messageBytesMax) throw new FrameError(`a message has ${length} bytes`, true)
+    if (length > this.#messageBytesMax) throw new FrameError(`a message is ${length} bytes long`, true)
     this.#frameBytes = PREFIX_BYTES + length
   }
 }

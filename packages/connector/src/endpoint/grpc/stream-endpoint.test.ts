@@ -87,7 +87,7 @@ test.each<[string, Buffer[]]>([
   expect(await streamed(endpoint)).toMatchObject({ words: ['a', 'b'], end: DONE })
 })
 
-test('an output that is requested as binary is JSON in a part, which has no length header', async () => {
+test('an output that is requested as binary is sent as JSON, because a part has no length header', async () => {
   const endpoint = await serving((call) => answer(call, [triton(word('a'))]))
   const outputs = [{ name: 'text', parameters: { binary_data: true } }]
   expect((await streamed(endpoint, { ...BODY, outputs })).words).toEqual(['a'])
@@ -111,7 +111,7 @@ test("the model's error, which Triton sends in a message, ends the stream", asyn
   expect(Buffer.from((end as Problem).body!).toString()).toBe('{"error":"boom"}')
 })
 
-test('a stream that breaks after a part is interrupted; before a part, it is unreachable and may be retried', async () => {
+test('a stream that breaks after a part is reported as interrupted; before the first part, as unreachable and retryable', async () => {
   const middle = await serving(({ stream }) => {
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
     stream.write(framed(triton(word('a'))), () => setImmediate(() => stream.session!.destroy()))
@@ -124,14 +124,14 @@ test('a stream that breaks after a part is interrupted; before a part, it is unr
   expect(await streamed(start)).toMatchObject({ words: [], end: { code: 'upstream_unreachable' } })
 })
 
-test('a server without streams and a malformed message are problems', async () => {
+test('a server without the streaming method and a malformed message are reported as problems', async () => {
   const endpoint = await serving((call) => refuse(call, 12, 'Method not found!'))
   expect((await streamed(endpoint)).end).toMatchObject({ code: 'upstream_error', status: 501 })
   const malformed = await serving((call) => answer(call, [Buffer.from([0xff])]))
   expect((await streamed(malformed)).end).toMatchObject({ code: 'upstream_invalid_response' })
 })
 
-test('a cancel in the middle of a stream reaches the server, and no further part is emitted', async () => {
+test('a cancellation in the middle of a stream reaches the server, and no further part is emitted', async () => {
   let stream: ServedCall['stream'] | undefined
   const endpoint = await serving((call) => {
     stream = call.stream
@@ -161,7 +161,7 @@ test('no deadline is sent, because a stream may continue beyond it', async () =>
   expect(timeout).toBeUndefined()
 })
 
-test('a stream that pauses too long is interrupted, and its model receives the cancel', async () => {
+test('a stream that pauses too long is interrupted, and the model server receives the cancellation', async () => {
   let stream: ServedCall['stream'] | undefined
   const endpoint = await serving((call) => {
     stream = call.stream

@@ -99,7 +99,7 @@ export class StreamEndpoint implements Endpoint {
 
 // The call is not retried, because parts were already published; the client may repeat the request.
 function interrupted(cause: Problem): Problem {
-  return new Problem('stream_interrupted', 'The stream of the model server broke.', {
+  return new Problem('stream_interrupted', "The model server's stream was interrupted.", {
     detail: cause.detail ?? cause.message,
     cause,
   })

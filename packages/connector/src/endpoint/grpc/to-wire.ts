@@ -28,8 +28,8 @@ export interface WireModel {
 const NO_BYTES: readonly Uint8Array[] = []
 
 /**
- * Converts a request. As in KServe's own client, JSON data is sent typed and binary data raw. All data is raw if the
- * request has both, or FP16 and BF16, which have no typed form. Binary tensors are not copied.
+ * Converts a request. As in KServe's own client, JSON data is sent typed and binary data raw. All data is sent raw if
+ * the request has both kinds, or contains FP16 or BF16, which have no typed form. Binary tensors are not copied.
  */
 export function toWireRequest(request: MessageRequest, model: WireModel): WireRequest {
   const isTyped = request.inputs.every(({ data, datatype }) => 'values' in data && !isHalf(datatype))
@@ -92,7 +92,7 @@ function toWireParameter(value: ParameterValue): WireParameter {
     const integer = BigInt(value)
     return integer >= 2n ** 63n ? { uint64_param: halvesOf(integer) } : { int64_param: halvesOf(integer) }
   }
-  // Of the members of a oneof, a decoder uses the last one that it knows. KServe and MLServer do not know double_param,
-  // and would fail on a parameter without a value.
+  // If several members of a oneof are sent, a decoder uses the last one that it knows. KServe and MLServer do not know
+  // double_param, and would fail on a parameter without a value.
   return { string_param: String(value), double_param: value }
 }

@@ -30,9 +30,10 @@ export interface AskedModel {
 
 /**
  * Requests the model's metadata in each dialect. If one dialect succeeds, an error in another means that the server
- * does not support that other dialect. The error may be a 404, but also a 400, 401, 405 or a web page, because servers
- * differ in their answers for unknown paths. A dialect counts as unanswered only if a later query may succeed. Finally,
- * the metadata of each configured version is requested, because the model's metadata does not describe versions.
+ * does not support that other dialect. The error may be a 404, a 400, a 401, a 405 or a web page, because servers
+ * answer requests for unknown paths differently. A dialect counts as unanswered only if a later query may succeed.
+ * Finally, the metadata of each configured version is requested, because the model's metadata does not describe
+ * versions.
  * @throws Problem: `model_not_ready` if every response was 404, otherwise the reason why no dialect succeeded. Once
  * `signal` is aborted, any Problem may be thrown.
  */

@@ -111,12 +111,12 @@ test('a model that is not in the list does not have the dialect', async () => {
   expect(await facts()).toEqual({ protocolVersions: ['v2'], unanswered: [] })
 })
 
-test('if the list may be answered later, the dialect is reported as unanswered', async () => {
+test('if a later query of the list may be answered, the dialect is reported as unanswered', async () => {
   answers = { 'GET /p/v2/models/llm': [200, { name: 'llm' }], 'GET /p/openai/v1/models': 503 }
   expect(await facts()).toEqual({ protocolVersions: ['v2'], unanswered: ['openai'] })
 })
 
-test('if an operation may be answered later, its dialect is reported as unanswered', async () => {
+test('if a later query of an operation may be answered, its dialect is reported as unanswered', async () => {
   answers = { 'GET /p/v1/models': list('llm'), 'GET /p/v1/chat/completions': 405 }
   server.prependListener('request', ({ url }, response) => {
     if (url === '/p/v1/embeddings') response.destroy()
@@ -128,7 +128,7 @@ test('if an operation may be answered later, its dialect is reported as unanswer
   })
 })
 
-test('a call before the first facts finds the prefix itself', async () => {
+test('a call that is made before the facts are known finds the prefix itself', async () => {
   answers = {
     'GET /p/openai/v1/models': list('llm'),
     'POST /p/openai/v1/embeddings': [200, { data: [] }],

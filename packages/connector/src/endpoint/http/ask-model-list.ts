@@ -12,7 +12,7 @@ export interface ModelList {
   readonly entry: Metadata | undefined
 }
 
-/** Returns whether the metadata of a model is an entry in the list of the server's models. */
+/** Returns whether a model's metadata in this dialect is an entry in the server's list of models. */
 export function hasModelList(dialect: Dialect): boolean {
   const { modelMember }: DialectKind = DIALECTS[dialect]
   return modelMember !== undefined
@@ -20,7 +20,7 @@ export function hasModelList(dialect: Dialect): boolean {
 
 /**
  * Queries the list under each prefix of the dialect. Returns the first list that contains the model, or else the first
- * list; undefined if the server has no list, which includes a list in another dialect's format.
+ * list; undefined if the server has no list, or only lists in another dialect's format.
  * @throws Problem if no list was found and a query failed: an `UpstreamFailure` if a later query may succeed
  */
 export async function askModelList(
@@ -41,7 +41,7 @@ export async function askModelList(
       if (entry !== undefined) return { prefix, entry }
       first ??= { prefix, entry }
     } catch (error) {
-      // A failure that may pass is reported before a refusal, because the refused prefix may not exist.
+      // A temporary failure is reported rather than a refusal, because a prefix that was refused may not exist.
       if (!(failure instanceof UpstreamFailure)) failure = Problem.from(error)
     }
   }

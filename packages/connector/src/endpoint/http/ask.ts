@@ -8,7 +8,7 @@ import { judgeAnswer } from './judge-answer.ts'
 
 const METADATA_BYTES_MAX = 256 * 1024
 
-/** A JSON object of a server. */
+/** A JSON object from a server. */
 export type Metadata = Readonly<Record<string, unknown>>
 
 /**
@@ -29,7 +29,7 @@ export async function ask(
   return readMetadata(judgeAnswer(answer, address, { host, errorText }).body, address)
 }
 
-/** Sends a request without a body, and returns the answer, whatever it is. @throws Problem without an answer */
+/** Sends a request without a body, and returns the answer, whatever it is. @throws Problem if there is no answer */
 export async function askForAnswer(
   target: HttpTarget,
   route: Route,

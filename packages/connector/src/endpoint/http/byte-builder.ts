@@ -4,7 +4,7 @@
 const FIRST_BYTES = 1_024
 const NONE = Buffer.alloc(0)
 
-/** A buffer that grows as needed. Its size is bounded by the caller. */
+/** A buffer that grows as needed. The caller limits its size. */
 export class ByteBuilder {
   #buffer = NONE
   #length = 0
@@ -20,7 +20,7 @@ export class ByteBuilder {
     this.#length = length
   }
 
-  /** Returns the collected bytes, and starts with none again. */
+  /** Returns the collected bytes, and empties the buffer. */
   take(): Buffer {
     const taken = this.#buffer.subarray(0, this.#length)
     this.#buffer = NONE

@@ -133,7 +133,7 @@ async function askPlain(answer: string, end: (socket: Socket) => void): Promise<
 const reset = (socket: Socket): void => void setTimeout(() => socket.resetAndDestroy(), 20)
 
 describe('over plain TCP', () => {
-  test('accepts a body that ends with an orderly end of the connection', async () => {
+  test('accepts a body that ends when the connection is closed in an orderly way', async () => {
     expect(await askPlain(ENDED_BY_CLOSE, (socket) => socket.end())).toMatchObject({ status: 200 })
   })
 

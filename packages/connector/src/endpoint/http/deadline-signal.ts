@@ -1,7 +1,10 @@
 // Connects a request's deadline with functions that take an AbortSignal.
 import type { Deadline } from '../../step.ts'
 
-/** Calls `run` with a signal that is aborted when the deadline stops. @throws the deadline's problem, if it stopped */
+/**
+ * Calls `run` with a signal that is aborted when the deadline stops. @throws the deadline's problem, if the deadline
+ * stopped
+ */
 export async function withSignal<Result>(
   deadline: Deadline,
   run: (signal: AbortSignal) => Promise<Result>,

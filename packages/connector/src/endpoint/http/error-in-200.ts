@@ -11,7 +11,7 @@ const MARK = /^"(error|message)"\s*:\s*"/
 const MARK_BYTES = 64
 const REST_BYTES_MAX = 256
 
-/** Returns whether the body of a 200 is an error in a known form, with an error text that is not empty. */
+/** Returns whether the body of a 200 is an error in a known form, with a non-empty error text. */
 export function isErrorIn200(body: Uint8Array): boolean {
   const brace = startOfText(body)
   if (body[brace] !== 0x7b) return false

@@ -64,7 +64,7 @@ test('accepts an event of exactly the maximum size', () => {
   expect(parse([`data:${'x'.repeat(195)}\n\n`], 200)).toHaveLength(1)
 })
 
-test('passes on an event without its blank line when the body ends', () => {
+test('passes on the last event even if the body ends without a blank line after it', () => {
   const events: string[] = []
   const parser = new EventStreamParser((data) => events.push(data.toString()), 100)
   parser.push(Buffer.from('data: a\n\ndata: b'))

@@ -1,4 +1,4 @@
-// Parses server-sent events (WHATWG HTML §9.2.6) from the chunks of a response body, with a bounded size.
+// Parses server-sent events (WHATWG HTML §9.2.6) from the chunks of a response body, and limits their size.
 import { ByteBuilder } from './byte-builder.ts'
 
 const LINE_FEED = 0x0a
@@ -37,7 +37,7 @@ export class EventStreamParser {
     this.#bytesMax = bytesMax
   }
 
-  /** Parses the next bytes. @throws EventTooLargeError, or an error of the callback; then the parser is unusable */
+  /** Parses the next bytes. @throws EventTooLargeError, or the callback's error; the parser is unusable afterwards */
   push(chunk: Buffer): void {
     let at = 0
     if (this.#isAfterReturn && chunk[0] === LINE_FEED) at = 1
@@ -61,7 +61,7 @@ export class EventStreamParser {
     }
   }
 
-  /** Ends the body: an event without the blank line after it is passed on. @throws an error of the callback */
+  /** Ends the body: a last event without a blank line after it is passed on. @throws the callback's error */
   end(): void {
     if (this.#line.length > 0) this.#endLine(Buffer.alloc(0))
     this.#dispatch()

@@ -21,7 +21,7 @@ test.each([
   expect(findUsage(Buffer.from(body))).toEqual(counts && { promptTokens, completionTokens })
 })
 
-test('examines only a few members of that name, so that an answer with many of them takes little time', () => {
+test('examines only a few members named usage, so that an answer with many of them takes little time', () => {
   const body = Buffer.from(`{"a":[${'"usage":{,'.repeat(200_000)}`)
   const startedAtMs = performance.now()
   expect(findUsage(body)).toBeUndefined()

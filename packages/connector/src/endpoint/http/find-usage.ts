@@ -11,7 +11,7 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 // Longer objects are not token counts.
 const USAGE_BYTES_MAX = 4_096
-// Bounds the time for an answer with many members of this name.
+// Limits the time spent on an answer with many members named `usage`.
 const TRIES_MAX = 16
 
 /**
@@ -34,7 +34,7 @@ export function findUsage(body: Uint8Array): TokenUsage | undefined {
   return undefined
 }
 
-// Returns the index after the object that begins at `start`; -1 if none does, or if it is too long.
+// Returns the index after the object that begins at `start`; -1 if no object begins there, or if it is too long.
 function endOfObject(body: Buffer, start: number): number {
   if (body[start] !== OPEN_OBJECT) return -1
   let depth = 0

@@ -1,4 +1,4 @@
-// Validates a successful response. Its body remains unchanged, and its type remains as labelled.
+// Validates a successful response. The body remains unchanged, and its type remains as the server labelled it.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import {

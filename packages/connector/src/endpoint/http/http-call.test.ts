@@ -102,7 +102,7 @@ test('a call that ends in flight closes its connection and does not reconnect', 
   running.expire()
   expect(await running.end).toBe(EXPIRED)
   await gone
-  // Connections are accepted in order, so an earlier connection would be visible after this one.
+  // Connections are accepted in order, so when this one is visible, any earlier connection would be visible too.
   const marker = connect(server.port, '127.0.0.1')
   closing.push(() => marker.destroy())
   await once(marker, 'connect')

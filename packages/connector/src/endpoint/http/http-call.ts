@@ -35,7 +35,7 @@ export interface HttpCallOptions {
   readonly deadline: Deadline
   /** Method and URL, for the operator's log. */
   readonly address: string
-  /** Called with the head of the response, whose body it may take as it arrives. */
+  /** Called with the head of the response; may take the response's body as it arrives. */
   readonly open?: OpenBody | undefined
 }
 
@@ -58,7 +58,8 @@ export interface CallControl {
 
 /**
  * Sends a request, and resolves with the result of `finish`, which runs in the turn of the event loop in which the
- * response ends. Its body is empty if `options.open` took it. An error thrown by `finish` rejects the promise.
+ * response ends. The response's body is empty if `options.open` took it. An error thrown by `finish` rejects the
+ * promise.
  * @throws Problem `upstream_unreachable`, `upstream_invalid_response`, `response_too_large`, or the deadline's problem.
  */
 export function callHttp<Result>(

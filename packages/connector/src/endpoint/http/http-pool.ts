@@ -40,7 +40,7 @@ export class HttpPool extends Pool {
     const connector = buildConnector({ ...connect, allowH2: false })
     super(origin, {
       ...options,
-      // callsHeldMax bounds the connections: undici adds a client (one connection) only if all others are busy, or were
+      // callsHeldMax limits the connections: undici adds a client (one connection) only if all others are busy, or were
       // busy in this turn of the event loop. undici's own limit would queue calls, and a queued call cannot be
       // cancelled.
       connections: null,

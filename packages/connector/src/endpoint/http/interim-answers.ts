@@ -9,7 +9,7 @@ const LETTER_H = 0x48
 const DIGIT_1 = 0x31
 const DIGIT_2 = 0x32
 
-/** Why the connection must be closed: the server switched protocols, or sends interim responses without end. */
+/** Why the connection must be closed: the server switched protocols, or sends endless interim responses. */
 export type InterimFault = 'switched' | 'endless'
 
 // Node.js' own limit for the head of a response.

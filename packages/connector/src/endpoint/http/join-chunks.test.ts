@@ -25,7 +25,7 @@ const add = (chunk: object): void => joiner.add(Buffer.from(JSON.stringify(chunk
 const textOf = (part: unknown): string =>
   (part as { choices: { delta: { content: string } }[] }).choices[0]!.delta.content
 
-test('emits the first event at once, and joins the events that follow until the time is over', () => {
+test('emits the first event at once, and joins the events that follow until the configured time has passed', () => {
   start(100)
   for (const each of ['a', 'b', 'c']) add(chat(each))
   expect(parts).toEqual([chat('a')])
@@ -87,7 +87,7 @@ test.each<[string, object]>([
   expect(parts.at(-1)).toEqual(event)
 })
 
-test('joins nothing if the time is 0, and never an event that was not parsed', () => {
+test('joins nothing if the time is 0, and never joins an event that was not parsed', () => {
   start(0)
   for (const each of ['a', 'b', 'c']) add(chat(each))
   expect(parts.map(textOf)).toEqual(['a', 'b', 'c'])

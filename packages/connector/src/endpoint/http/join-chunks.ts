@@ -38,8 +38,9 @@ const CHOICE_MEMBERS: ReadonlySet<string> = new Set(['index', 'delta', 'text'])
  * Emits the first event at once. An event that follows within `coalesceMs` after a part waits until that time is over,
  * and is joined with the events after it: the `content` of their deltas, or their `text`, is concatenated. Two events
  * are joined if both have exactly one choice, and are equal except for this text and for `created`, and have no members
- * other than the usual ones (members that are null do not count). All other events are parts of their own, and the order
- * is kept. A part that contains one event has its bytes; a joined part has the members of its first event.
+ * other than the usual ones (members that are null do not count). All other events are parts of their own, and the
+ * order is kept. A part with a single event consists of the event's bytes; a joined part has the members of its first
+ * event.
  */
 export class ChunkJoiner {
   readonly #emit: (part: ReplyPart) => void
@@ -128,8 +129,8 @@ function joined({ chunk, texts }: Pending): Buffer {
   return Buffer.from(JSON.stringify({ ...chunk, choices: [whole] }))
 }
 
-// Apart from the members that contain the text, all values must be scalars, because a server could nest them so deeply
-// that they cannot be written again.
+// Apart from the members that contain the text, all values must be scalars: a list or an object could be nested too
+// deeply to be serialized again.
 function hasOnly(value: Chunk, names: ReadonlySet<string>): boolean {
   return Object.entries(value).every(
     ([name, member]) =>

@@ -1,7 +1,9 @@
-// Replaces the exposed name of a model in a request's body by the model's name on its server.
+// Replaces the exposed name of a model in a request's body with the model's name on its server.
 import type { ModelPlace } from '../../step.ts'
 
-/** Returns the body with the name. Only the bytes of the name change; a body that has it already is not copied. */
+/**
+ * Returns the body with the name. Only the bytes of the name change; a body that already has the name is not copied.
+ */
 export function nameModel(body: Buffer, member: string, place: ModelPlace, name: string): Buffer {
   const { start, end, isEmpty } = place
   const literal = JSON.stringify(name)

@@ -12,7 +12,7 @@ export interface PoolTarget {
 }
 
 // A running pod completes the handshake in milliseconds; if a NetworkPolicy denies the connection, the handshake never
-// completes. A lost SYN is retransmitted after 1 s. A longer timeout would only occupy the call's turn.
+// completes. A lost SYN is retransmitted after 1 s. A longer timeout would only occupy the call's slot for longer.
 const CONNECT_TIMEOUT_MS = 2_000
 // Shorter than the 5 s after which older versions of uvicorn close idle connections.
 const KEEP_ALIVE_TIMEOUT_MS = 4_000

@@ -14,8 +14,8 @@ import { openEndpoint } from './open-endpoint.ts'
 const NOT_FOUND = 404
 
 /**
- * Replaces the model's name in the body by its name on the server, and reads the token counts of a whole answer. Finds
- * the server's prefix before the first call, if the query for the model's facts has not found it yet.
+ * Replaces the model's name in the body with its name on the server, and reads the token counts of a whole answer.
+ * Finds the server's prefix before the first call, if the query for the model's facts has not found it yet.
  */
 export class PrefixedEndpoint implements Endpoint {
   readonly #target: HttpTarget

@@ -71,7 +71,7 @@ export class StreamAnswer implements BodySink {
     }
   }
 
-  /** Ends the stream after its body. @throws Problem if the stream is incomplete */
+  /** Ends the stream when its body has ended. @throws Problem if the stream is incomplete */
   end(): EndpointResponse {
     this.#isEnding = true
     this.#parser.end()
@@ -160,7 +160,7 @@ export class StreamAnswer implements BodySink {
     this.#endWait = setTimeout(() => this.#options.control.finish(), END_WAIT_MS)
   }
 
-  // An error with a status is treated like the same error in a separate response, before or after the first part.
+  // An error event with a status is treated like a separate error response, both before and after the first part.
   #modelError(body: Buffer, status: number): Problem {
     const { address, head, errorText } = this.#options
     return modelError({

@@ -129,7 +129,7 @@ const breaking =
 
 const END = { status: 200, contentType: 'text/plain', endsStream: true }
 
-test('each event is a part, byte for byte, and the end is the response', async () => {
+test('each event becomes a part, byte for byte, and the event that ends the stream becomes the response', async () => {
   const odd = '{"choices" : [ ], "n":9007199254740993,"x":"\\u00fc"}'
   answer = sending(': ping\n\n', event(chunk('a')), event(odd), event(chunk('b', 'stop')), DONE)
   const { parts, response } = await call()
@@ -216,12 +216,12 @@ test.each<[string, Answer]>([
   expect(problem).not.toBeInstanceOf(UpstreamFailure)
 })
 
-test('a last event without a blank line after it counts', async () => {
+test('the last event counts even if no blank line follows it', async () => {
   answer = sending(event(chunk('a')), 'data: [DONE]')
   expect((await call()).response).toMatchObject(END)
 })
 
-test('a cut connection before the first part is a failure that can be retried', async () => {
+test('a connection that breaks before the first part is a failure that can be retried', async () => {
   answer = breaking(': ping\n\n')
   const { parts, problem } = await call()
   expect([parts, problem!.code]).toEqual([[], 'upstream_unreachable'])
@@ -285,7 +285,7 @@ test('the number of events is not limited, nor is the size of the whole stream',
   expect([parts.length, response]).toEqual([500, expect.objectContaining(END)])
 })
 
-test('an event that is not JSON is an invalid response', async () => {
+test('an event that is not JSON makes the response invalid', async () => {
   answer = sending(event(chunk('a')), event('hello'), DONE)
   expect((await call()).problem).toMatchObject({ code: 'upstream_invalid_response' })
 })
@@ -396,7 +396,7 @@ test('deltas are joined for the time that the request sets, and nothing is lost 
 
 const GENERATE = { operation: 'generate', dialect: 'v2' } as const
 
-test('generate uses the path for streams if the body asks for a stream, which ends with the response body', async () => {
+test('generate uses the streaming path if the body asks for a stream, and the stream ends with the response body', async () => {
   answer = (response, { url }) =>
     url!.endsWith('/generate')
       ? void response.writeHead(200, { 'content-type': 'application/json' }).end('{"text_output":"ab"}')
@@ -411,7 +411,7 @@ test('generate uses the path for streams if the body asks for a stream, which en
   ])
 })
 
-test("generate reports Triton's errors before, in and instead of the stream", async () => {
+test('generate reports errors that Triton sends before, in or instead of the stream', async () => {
   const failing = event('{"error":"gen failed"}')
   const body = '{"text_input":"x","stream":true}'
   answer = (response) => response.writeHead(400, SSE).end(failing)
@@ -441,7 +441,7 @@ test("generate reports Triton's errors before, in and instead of the stream", as
   expect((await call({ ...GENERATE, body })).problem).toMatchObject({ code: 'stream_interrupted' })
 })
 
-test('infer_stream: an empty stream is complete, and a member `error` of a response is data', async () => {
+test("infer_stream treats an empty stream as complete, and a response's member `error` as data", async () => {
   const asked = { operation: 'infer_stream', dialect: 'v2' } as const
   answer = sending()
   expect(await call(asked)).toMatchObject({ parts: [], response: END })

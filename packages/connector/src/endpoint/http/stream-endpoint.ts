@@ -67,7 +67,8 @@ export class StreamEndpoint implements Endpoint {
   }
 }
 
-// The last member with this name counts, as in most servers. A body that cannot be read is not a stream.
+// If `stream` occurs several times, the last one counts, as in most servers. A body that cannot be parsed does not ask
+// for a stream.
 function asksForStream(body: Buffer): boolean {
   try {
     const place = findMembers(body, ['stream']).members.findLast(({ name }) => name === 'stream')
@@ -83,7 +84,7 @@ function encoded(coding: string, address: string): Problem {
   })
 }
 
-// Triton sends the error before the first event as an event, with an error status.
+// If an error precedes the first event, Triton sends the error as an event, with an error status.
 function withoutFrame(answer: HttpAnswer): HttpAnswer {
   const { status, contentType, body, coding } = answer
   if (status < 400 || coding !== undefined || !isEventStream(contentType)) return answer

@@ -58,7 +58,7 @@ export function errorStatusOf(name: string, chunk: Chunk): number | undefined {
   return name === 'error' || chunk['object'] === 'error' ? statusOf(chunk) : undefined
 }
 
-/** Like `errorStatusOf`, for events that are not parsed: only Triton's `{"error":"…"}`, and events named `error`. */
+/** Like `errorStatusOf`, but for unparsed events: detects only Triton's `{"error":"…"}`, and events named `error`. */
 export function errorStatusOfBytes(name: string, data: Buffer): number | undefined {
   return name === 'error' || isErrorIn200(data) ? SERVER_ERROR : undefined
 }

@@ -40,14 +40,14 @@ async function problemOf(server: Server, trusted?: string): Promise<Problem> {
   )
 }
 
-test('for an untrusted certificate authority, the detail contains tls.caFile', async () => {
+test('for an untrusted certificate authority, the detail names the option tls.caFile', async () => {
   const { code, message, detail } = await problemOf(createTlsServer(LOCALHOST))
   expect(code).toBe('upstream_unreachable')
   expect(message).toBe("The connector rejected the model server's TLS certificate.")
   expect(detail).toMatch(/self-signed certificate.*the model's tls\.caFile/)
 })
 
-test('for a certificate for another host, the detail contains both names and tls.serverName', async () => {
+test('for a certificate for another host, the detail contains both host names and the option tls.serverName', async () => {
   const { message, detail } = await problemOf(createTlsServer(OTHER_NAME), OTHER_NAME.cert)
   expect(message).toBe("The connector rejected the model server's TLS certificate.")
   expect(detail).toMatch(/another host name.*localhost.*DNS:other\.example.*tls\.serverName/)

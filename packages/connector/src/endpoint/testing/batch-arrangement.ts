@@ -1,4 +1,4 @@
-// Arranges an endpoint with batching in front of a model in memory.
+// Sets up an endpoint with batching in front of an in-memory model.
 import { batchRulesOf, dialectNames, type BatchRules } from '@inferwire/protocol'
 import type { Endpoint } from '../../step.ts'
 import { createLog, OperationFigures } from '../../telemetry/index.ts'

@@ -1,4 +1,4 @@
-// A model in memory that answers bodies of both dialects, which an independent reader parses, and records its calls.
+// An in-memory model that answers bodies of both dialects and records its calls. It has its own parsers for the bodies.
 import {
   BodyError,
   Problem,
@@ -49,14 +49,16 @@ const TENSORS = {
   outputs: [{ name: 'y' }, { name: 'words' }],
 }
 
-/** Answers after `wait`, unless the deadline stops the call. Fails as a real model does for input that does not fit. */
+/**
+ * Answers after `wait`, unless the deadline stops the call. Like a real model, it fails for input of the wrong shape.
+ */
 export class BatchModel implements Endpoint {
   /** The requests in order of arrival. */
   readonly calls: EndpointRequest[] = []
   /** Number of calls that were stopped by their deadline. */
   stopped = 0
   #open = 0
-  /** Largest number of calls at the same time. */
+  /** Largest number of concurrent calls. */
   openMax = 0
   readonly #wait: (request: EndpointRequest) => Promise<void>
 
@@ -106,7 +108,7 @@ function jsonResponse(value: unknown): EndpointResponse {
   }
 }
 
-// The prediction depends on the other members, so that a merge of requests that differ in them is noticed.
+// The prediction contains all other members, so that tests notice if requests with different members were merged.
 function predict({ body, headers }: EndpointRequest): EndpointResponse {
   let request: Record<string, unknown>
   try {

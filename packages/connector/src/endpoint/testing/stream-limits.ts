@@ -1,4 +1,4 @@
-// Limits of streams for tests in which no limit is reached.
+// Stream limits for tests in which no limit is reached.
 import type { StreamLimits } from '../stream-clock.ts'
 
 /** Thirty seconds between parts, ten minutes in total, nothing joined. */

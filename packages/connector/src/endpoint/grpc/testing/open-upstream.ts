@@ -27,7 +27,7 @@ export interface TestDeadline extends Deadline {
   pass(problem?: Problem): void
 }
 
-/** Returns a deadline in `ms` milliseconds. */
+/** Returns a deadline that passes after `ms` milliseconds. */
 export function deadlineIn(ms = 60_000): TestDeadline {
   const deadline = {
     atMs: performance.now() + ms,
