@@ -10,6 +10,7 @@ const request: Required<EndpointRequest> = {
   headers: ['x-a', '1'],
   deadline: { atMs: 1, problem: undefined, waiting: undefined },
   emit: () => {},
+  client: 'cam7',
   mustRunAlone: true,
   priority: 9,
   batchMs: 3,

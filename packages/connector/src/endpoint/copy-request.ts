@@ -10,7 +10,7 @@ export function copyRequest(
   changes: Partial<Pick<EndpointRequest, 'body' | 'emit'>>,
 ): EndpointRequest {
   const { body, contentType, inferenceHeaderContentLength, headers, deadline, emit } = request
-  const { mustRunAlone, priority, batchMs, coalesceMs, modelPlace } = request
+  const { client, mustRunAlone, priority, batchMs, coalesceMs, modelPlace } = request
   return {
     body,
     contentType,
@@ -18,6 +18,7 @@ export function copyRequest(
     headers,
     deadline,
     emit,
+    ...(client === undefined ? {} : { client }),
     ...(mustRunAlone === undefined ? {} : { mustRunAlone }),
     ...(priority === undefined ? {} : { priority }),
     batchMs,
