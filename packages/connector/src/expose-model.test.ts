@@ -127,8 +127,8 @@ test('an optional operation of a server that was not queried yet is open, not un
   const [unanswered] = expose({ config, server, facts: { ...known, unanswered: ['v2'] } })
   expect(() => findOperation(unanswered!.model, 'generate')).toThrow('has not answered yet')
   const [answered] = expose({ config, server, facts: known })
-  expect(() => findOperation(answered!.model, 'generate')).toThrow('does not offer that operation')
-  expect(() => findOperation(assumed!.model, 'chat')).toThrow('does not offer that operation')
+  expect(() => findOperation(answered!.model, 'generate')).toThrow('does not offer generate')
+  expect(() => findOperation(assumed!.model, 'chat')).toThrow('does not offer chat')
   expect(assumed!.card).toEqual(answered!.card)
 })
 
