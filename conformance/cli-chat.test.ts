@@ -185,7 +185,7 @@ describe('chat in a terminal', () => {
     expect((await chat.ended).code).toBe(0)
   })
 
-  test('while the broker is gone, says so, and Ctrl-C cancels the message', async () => {
+  test('while the broker is gone, reports it, and Ctrl-C cancels the message', async () => {
     const broker = await startMosquitto()
     const chat = startInTerminal(['chat', 'any', '-p', String(broker.port)])
     await chat.said(new RegExp(PROMPT))

@@ -134,9 +134,7 @@ function contentProperties(
   ]
   for (const text of [...userProperties, contentType ?? '']) {
     if (typeof text !== 'string' || text.length > PROPERTY_LENGTH_MAX || !isPropertyText(text)) {
-      throw new TypeError(
-        'headers and contentType must be text without NUL, at most 21845 characters each.',
-      )
+      throw new TypeError('headers and contentType must be text without NUL, at most 21845 characters each.')
     }
   }
   return {

@@ -86,12 +86,14 @@ test.each([
   expect((await rows(least * (1 - 2 ** -50))).datatype).toBe(datatype)
 })
 
+async function messageOf(json: string): Promise<string> {
+  return read('a.json', json, FP32).then(
+    () => '',
+    (error: Error) => error.message.replace(folder, ''),
+  )
+}
+
 test('errors about values name the file once; a request body is not a tensor', async () => {
-  const messageOf = async (json: string): Promise<string> =>
-    read('a.json', json, FP32).then(
-      () => '',
-      (error: Error) => error.message.replace(folder, ''),
-    )
   expect(await messageOf('[1,"b"]')).toBe('file "/a.json": "b" is not a value of FP32')
   expect(await messageOf('{"datatype":"FP31","shape":[1],"data":[1]}')).toBe(
     'file "/a.json" has the unknown datatype "FP31"',

@@ -36,7 +36,9 @@ export function unreachable(error: Error, address: string, progress: Progress): 
   }
   if (code.startsWith('HPE_') || error.name === 'HTTPParserError' || BROKEN_ANSWERS.has(code)) {
     // A gRPC server answers a request over HTTP/1.1 with frames of HTTP/2.
-    const hint = error.message.includes(NO_START_LINE) ? '. If this is a gRPC port, set protocolVersion: grpc-v2.' : ''
+    const hint = error.message.includes(NO_START_LINE)
+      ? '. If this is a gRPC port, set protocolVersion: grpc-v2.'
+      : ''
     return new Problem('upstream_invalid_response', NOT_HTTP, { detail: `${detail}${hint}`, cause: error })
   }
   const text = sentence(error, code, progress)
