@@ -135,7 +135,8 @@ test('-D sets user properties, the content type and the expiry, as in mosquitto_
     '-D publish content-type image/jpeg',
     '-D publish message-expiry-interval 77',
   ].flatMap((option) => option.split(' '))
-  await inferwire(['infer', 'mirror', '-f', jpeg, ...properties, '--priority', '7', ...at])
+  const sent = await inferwire(['infer', 'mirror', '-f', jpeg, ...properties, '--priority', '7', ...at])
+  expect(sent, sent.stderr).toMatchObject({ code: 0 })
   const { headers, body } = upstream.requests.at(-1)!
   expect(headers).toMatchObject({ 'x-line': '3', 'content-type': 'image/jpeg' })
   expect(headers).not.toHaveProperty('x-other')
