@@ -65,7 +65,7 @@ export interface InferOptions {
   readonly waitForConnector?: boolean | undefined
   /** The priority of the request, 0 to 9, as far as the connector's policy allows it (MQTT 5). @default 4 */
   readonly priority?: string | number | undefined
-  /** How long the connector may collect parts of a stream into one message, in milliseconds (MQTT 5). */
+  /** How long the connector may collect parts of a stream into one message, in milliseconds, at most 10000 (MQTT 5). */
   readonly coalesceMs?: number | undefined
 }
 
