@@ -1,7 +1,9 @@
 // Tests `inferwire chat` and streamed output, including in a terminal, with the toy language model of `inferwire dev`.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { inferwire, startInferwire, startInTerminal } from './fixtures/inferwire.ts'
+import { startMosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
+import { startPartResponder } from './fixtures/part-responder.ts'
 import type { RunningCommand, TypedCommand } from './fixtures/processes.ts'
 
 const MODEL = 'toy-chat'
@@ -110,7 +112,7 @@ describe('chat with one message', () => {
     await command.said(/\w+ \w+/)
     command.signal('SIGINT')
     const { code, stderr } = await command.ended
-    expect({ code, stderr }).toEqual({ code: 130, stderr: '' })
+    expect({ code, stderr }).toEqual({ code: 130, stderr: '[cancelled]\n' })
     await expect.poll(stops).toBe(before + 1)
   })
 
@@ -175,12 +177,33 @@ describe('chat in a terminal', () => {
   })
 
   test('an error ends the answer, not the chat', async () => {
-    const chat = startInTerminal(['chat', 'iris', ...at])
-    await chat.said(new RegExp(PROMPT))
+    const chat = startInTerminal(['chat', MODEL, ...LONG, '-t', '2', ...at])
+    await chat.said(new RegExp(`Chat with ${MODEL}\\. Ctrl-C cancels an answer, Ctrl-D ends\\.[^]*${PROMPT}`))
     chat.type('Hello\r')
-    await chat.said(new RegExp(`operation_not_supported[^]*${PROMPT}`))
+    await chat.said(new RegExp(`deadline_exceeded[^]*${PROMPT}`))
     chat.type('\u0004')
     expect((await chat.ended).code).toBe(0)
+  })
+
+  test('while the broker is gone, reports it, and Ctrl-C cancels the message', async () => {
+    const broker = await startMosquitto()
+    const chat = startInTerminal(['chat', 'any', '-p', String(broker.port)])
+    await chat.said(new RegExp(PROMPT))
+    await broker.stop()
+    chat.type('Hello\r')
+    const lost = `\\[connection to mqtt://127\\.0\\.0\\.1:${broker.port} lost; reconnecting, Ctrl-C cancels\\]`
+    await chat.said(new RegExp(lost))
+    chat.type('\u0003')
+    await chat.said(new RegExp(`\\[cancelled\\]\r\n[^\n]*${PROMPT}`))
+    chat.type('\u0004')
+    expect((await chat.ended).code).toBe(0)
+  })
+
+  test('a model without chat is refused before the prompt', async () => {
+    const chat = startInTerminal(['chat', 'iris', ...at])
+    const { code, stdout } = await chat.ended
+    expect(stdout).toMatch(/^error: Model "iris" has no chat; chat models: toy-chat\r\n/)
+    expect(code).toBe(1)
   })
 })
 
@@ -226,5 +249,38 @@ describe('infer', () => {
     const lines = stdout.trimEnd().split('\n')
     expect(lines.length).toBeGreaterThan(5)
     expect(JSON.parse(lines.at(-1)!)).toMatchObject({ status: 200, final: true })
+  })
+
+  test('a result that is not complete in time continues with the next command', async () => {
+    const broker = await startMosquitto()
+    let finish: (() => Promise<unknown>) | undefined
+    const responder = await startPartResponder(broker.url, async (request) => {
+      for (const seq of [0, 1, 2]) await request.part(seq, `"${seq}"`)
+      finish = async () => {
+        await request.part(3, '"3"')
+        await request.final(4)
+      }
+    })
+    const own = ['-p', String(broker.port)]
+    const { stdout } = await inferwire([
+      'infer',
+      MODEL,
+      '-d',
+      body,
+      '--operation',
+      'chat',
+      '--no-wait',
+      ...own,
+    ])
+    const id = stdout.trim()
+    const first = await inferwire(['result', id, '-t', '3', ...own])
+    expect(first.stderr).toContain(
+      `The stream is not complete: 3 parts were printed; the rest remains available with: inferwire result ${id}`,
+    )
+    expect(first).toMatchObject({ code: 124, stdout: '"0"\n"1"\n"2"\n' })
+    await finish!()
+    expect(await inferwire(['result', id, ...own])).toMatchObject({ code: 0, stdout: '"3"\n' })
+    await responder.stop()
+    await broker.stop()
   })
 })

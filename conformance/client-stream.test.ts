@@ -80,7 +80,7 @@ describe('a stream', () => {
       await request.final(3, usage)
     })
     const client = await open()
-    const stream = client.stream('llm', REQUEST, { coalesceMs: 20.2, priority: 'high' })
+    const stream = client.stream('llm', REQUEST, { coalesceMs: 20.2, priority: 7 })
     expect(stream.usage).toBeUndefined()
     const outcome = await drain(stream)
     expect(texts(outcome)).toEqual(['"0"', '"1"', '"2"'])
@@ -92,7 +92,7 @@ describe('a stream', () => {
     const [request] = responder.requests
     expect(request!.topic).toMatch(/^infer\/request\/[^/]+\/llm\/generate\/[0-9a-f]{16}\/[0-9a-f]{32}$/)
     expect(JSON.parse(request!.body.toString())).toEqual(REQUEST.body)
-    expect(request!.user).toMatchObject({ 'coalesce-ms': '21', priority: 'high' })
+    expect(request!.user).toMatchObject({ 'coalesce-ms': '21', priority: '7' })
     expect(client.stats).toMatchObject({ inFlight: 0, ignoredReplies: 0 })
     expect(responder.cancels).toEqual([])
   })

@@ -109,7 +109,9 @@ test('several inputs keep their names, and `outputs` selects among the outputs',
   expect(all.outputs.map(({ name }) => name)).toEqual(['out-a', 'out-b', 'out-c'])
   expect(all.output('out-b')).toMatchObject({ datatype: 'FP64', shape: [0, 3] })
   expect(all.output('out-c').data).toEqual(BigInt64Array.of(7n))
-  expect(() => all.output()).toThrow(/expected one output; its outputs are "out-a", "out-b", "out-c"/)
+  expect(() => all.output()).toThrow(
+    /output\(\) needs a name: model "[^"]+" has the outputs "out-a", "out-b", "out-c"/,
+  )
   expect(() => all.output('d')).toThrow(/expected one output "d"/)
   const some = await client.infer('echo', inputs, { outputs: ['out-c'] })
   expect(isBinary(some)).toBe(true)

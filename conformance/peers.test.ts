@@ -138,6 +138,17 @@ test('a model that two connectors expose is logged as a warning', async () => {
   await expect.poll(() => events(a)).toContain('model_exposed_twice')
 })
 
+test('after a connector stops, the card of its model is that of the connector that still exposes the model', async () => {
+  await run('a', ['iris'])
+  const b = await run('b', ['iris'], {
+    models: { iris: { url: upstream.url, protocolVersion: 'v1', timeoutMs: 1_234 } },
+  })
+  await expect.poll(() => retained(`${root}/models/iris`)).toContain('1234')
+  await stop(b)
+  await expect.poll(() => retained(`${root}/models/iris`)).not.toContain('1234')
+  expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')
+})
+
 test('a connector that restarts without a model clears its earlier card', async () => {
   await stop(await run('a', ['iris', 'rose']))
   expect(await retained(`${root}/models/iris`)).toContain('"name":"iris"')

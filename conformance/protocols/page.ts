@@ -25,12 +25,16 @@ These tests run KServe's OpenAI routes without vLLM, with a model that repeats w
 
 ${table(['operation', 'body', 'protocol', ...SERVER_NAMES.map((name) => SERVERS[name])], WAY_NAMES.map(wayRow))}
 
+The option \`protocolVersion\` of a model chooses the protocol: \`v1\`, \`v2\` and \`openai\` over HTTP, \`grpc-v2\` over
+gRPC. Without it, the connector uses every HTTP protocol that the server supports, and never gRPC.
+
 A cell without "yes" names what the server lacks, and what a client receives if it sends the request anyway.
 The models in the last column have only OpenAI routes.
 
 ## Results
 
-In each situation, a client receives the same code and status, whatever protocol and server the model has. With
+Once the connector knows the situation, a client receives the same code and status, whatever protocol and server the
+model has; servers report some mistakes differently: see [Errors of the servers](#errors-of-the-servers). With
 \`upstream_error\`, the status is the server's own. [Problem codes](reference/problems.md) explains the codes.
 
 ${table(

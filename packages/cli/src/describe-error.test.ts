@@ -57,6 +57,14 @@ test("removes the SDK's remedy from the message, because the command line has it
   )
 })
 
+test('says that the answer is incomplete if the connection was lost during a stream', () => {
+  const advice = 'Lost. With sessionExpirySeconds, streams continue on the next connection.'
+  expect(messageOf('stream_interrupted', advice)).toBe(
+    'error: The connection was lost during the stream; the answer above is incomplete. (stream_interrupted)',
+  )
+  expect(messageOf('stream_interrupted', 'Part 3 is missing.')).toContain('Part 3 is missing.')
+})
+
 test('names the model in the remedy', () => {
   const error = named('InferwireError', 'shape mismatch', {
     code: 'upstream_error',

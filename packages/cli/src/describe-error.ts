@@ -66,6 +66,14 @@ const REMEDIES: Readonly<Record<string, string>> = {
 const SDK_REMEDY =
   /; set (?:the option ca to|mqttVersion to) [^;]*?(?=\.(?: |$))|; call result\(\) again later| \(keepSeconds\)/
 
+// The SDK recommends an option of connect() that the command line does not have.
+const INTERRUPTED = 'The connection was lost during the stream; the answer above is incomplete.'
+
+function messageOf({ code, message }: RequestError): string {
+  const isLost = code === 'stream_interrupted' && message.includes('sessionExpirySeconds')
+  return isLost ? INTERRUPTED : message.replace(SDK_REMEDY, '')
+}
+
 const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
   'wrong-name':
     'Use a name from the certificate with -h or --broker. (--cafile sets the trusted authorities, not the name.)',
@@ -101,7 +109,7 @@ function describeRequestError(error: RequestError): DescribedError {
     (Object.hasOwn(PROBLEMS, error.code) ? PROBLEMS[error.code as keyof typeof PROBLEMS].remedy : undefined)
   const label = error.status === undefined ? error.code : `${error.status} ${error.code}`
   return described(
-    `${error.message.replace(SDK_REMEDY, '')} (${label})`,
+    `${messageOf(error)} (${label})`,
     remedy?.replace(/\bMODEL\b/, error.model ?? 'MODEL'),
     exitCodeOf(error.code, error.retryable ?? false),
   )

@@ -63,7 +63,7 @@ export interface InferOptions {
   readonly repeatAfterMs?: number | undefined
   /** Whether to wait for a connector until the deadline instead of failing with `no_connector`. @default false */
   readonly waitForConnector?: boolean | undefined
-  /** The priority class of the request, if the connector's policy allows it to this client (MQTT 5). */
+  /** The priority of the request, 0 to 9, as far as the connector's policy allows it (MQTT 5). @default 4 */
   readonly priority?: string | number | undefined
   /** How long the connector may collect parts of a stream into one message, in milliseconds, at most 10000 (MQTT 5). */
   readonly coalesceMs?: number | undefined
@@ -162,7 +162,7 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
 export function milliseconds(name: string, value: number): number {
   if (typeof value === 'number' && value > 0 && value <= TIMEOUT_MAX_MS) return value
   throw new TypeError(
-    `${name} is ${value}; expected a number of milliseconds above 0 and up to ${TIMEOUT_MAX_MS}.`,
+    `${name} is ${shown(value)}; expected a number of milliseconds above 0 and up to ${TIMEOUT_MAX_MS}.`,
   )
 }
 
@@ -258,8 +258,13 @@ function randomClientId(): string {
   return `inferwire-${randomHex(6)}`
 }
 
+// Text is quoted, because "5" and 5 would look the same.
+function shown(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
+}
+
 /** Checks a whole number. @throws TypeError that mentions `name` */
 export function within(name: string, value: number, min: number, max: number): number {
   if (Number.isInteger(value) && value >= min && value <= max) return value
-  throw new TypeError(`${name} is ${value}; expected a whole number from ${min} to ${max}.`)
+  throw new TypeError(`${name} is ${shown(value)}; expected a whole number from ${min} to ${max}.`)
 }

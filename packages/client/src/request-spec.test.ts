@@ -64,6 +64,7 @@ test.each(['', 'a/b', '+', '#', '..', 'a\0', 'ünicode'])('rejects the model nam
 test.each([
   [{ timeoutMs: -1 }, /timeoutMs is -1/],
   [{ timeoutMs: Infinity }, /timeoutMs is Infinity/],
+  [{ timeoutMs: '5' as unknown as number }, /timeoutMs is "5"; expected a number/],
   [{ repeatAfterMs: 0 }, /repeatAfterMs is 0/],
   [{ headers: { a: 5 as unknown as string } }, /must be text/],
   [{ headers: { a: 'x\0' } }, /must be text/],
@@ -98,7 +99,9 @@ test.each([
   [on5, { coalesceMs: -1 }, /coalesceMs is -1; expected milliseconds from 0/],
   [on5, { coalesceMs: 10_001 }, /coalesceMs is 10001; expected milliseconds from 0 to 10000/],
   [on5, { coalesceMs: Number.NaN }, /coalesceMs is NaN/],
-  [on5, { priority: 'a\0b' }, /priority and contentType must be text without NUL/],
+  [on5, { priority: 'high' }, /priority is "high"; expected a whole number from 0 to 9/],
+  [on5, { priority: 12 }, /priority is 12; expected a whole number from 0 to 9/],
+  [on5, { contentType: 'a\0b' }, /headers and contentType must be text without NUL/],
   [on5, { idleTimeoutMs: 0 }, /idleTimeoutMs is 0/],
   [on4, { priority: 'high', operation: 'infer' }, /priority and coalesceMs require MQTT 5/],
   [on4, { coalesceMs: 5, operation: 'infer' }, /priority and coalesceMs require MQTT 5/],

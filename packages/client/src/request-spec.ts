@@ -23,7 +23,7 @@ const TIMEOUT_DEFAULT_MS = 30_000
 const REPEAT_AFTER_DEFAULT_MS = 5_000
 const IDLE_TIMEOUT_DEFAULT_MS = 60_000
 const CORRELATION_BYTES = 16
-// The user property with the priority class of a request.
+// The user property with the priority of a request.
 const PRIORITY = 'priority'
 // The operation level of the reply topic when the request topic has no operation.
 const OPERATION_OF_CARD = 'default'
@@ -128,15 +128,13 @@ function contentProperties(
 ): MessageProperties {
   // The connector uses the first value of a repeated name, so a header cannot override an option.
   const userProperties = [
-    ...(priority === undefined ? [] : [PRIORITY, String(priority)]),
+    ...(priority === undefined ? [] : [PRIORITY, priorityDigit(priority)]),
     ...(coalesceMs === undefined ? [] : [PROPERTY.coalesceMs, String(wholeMilliseconds(coalesceMs))]),
     ...Object.entries(headers ?? {}).flat(),
   ]
   for (const text of [...userProperties, contentType ?? '']) {
     if (typeof text !== 'string' || text.length > PROPERTY_LENGTH_MAX || !isPropertyText(text)) {
-      throw new TypeError(
-        'headers, priority and contentType must be text without NUL, at most 21845 characters each.',
-      )
+      throw new TypeError('headers and contentType must be text without NUL, at most 21845 characters each.')
     }
   }
   return {
@@ -153,6 +151,12 @@ function isPropertyText(text: string): boolean {
     !text.includes('\0') &&
     !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text)
   )
+}
+
+function priorityDigit(priority: string | number): string {
+  const digit = String(priority)
+  if (/^\d$/.test(digit)) return digit
+  throw new TypeError(`priority is ${JSON.stringify(priority)}; expected a whole number from 0 to 9.`)
 }
 
 function wholeMilliseconds(coalesceMs: number): number {

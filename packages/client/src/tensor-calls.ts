@@ -38,7 +38,8 @@ export interface TensorReply extends Reply {
   readonly modelVersion: string | undefined
   /**
    * Returns an output by its name; without a name, the only output.
-   * @throws InferwireError `upstream_invalid_response` if there is no such output
+   * @throws TypeError without a name if there are several outputs; InferwireError `upstream_invalid_response` if there
+   * is no such output
    */
   output(name?: string): OutputTensor
 }
@@ -195,6 +196,9 @@ function toTensorReply(reply: Reply, model: string): TensorReply {
       if (found.length === 1) return found[0]!
       const wanted = name === undefined ? 'one output' : `one output "${name}"`
       const names = outputs.map((each) => `"${each.name}"`).join(', ')
+      if (name === undefined && outputs.length > 1) {
+        throw new TypeError(`output() needs a name: model "${model}" has the outputs ${names}.`)
+      }
       throw invalid(reply, model, `expected ${wanted}; its outputs are ${names || 'none'}`)
     }
     return Object.assign(reply, { outputs, modelName, modelVersion, output })

@@ -92,6 +92,7 @@ export function compose(parts: ComposeParts): Composition {
       presence.clearCardsOf(status)
       if (status.timestamp >= bornAtMs) session.beBornAfter(status.timestamp)
     },
+    left: (models) => presence.cardsAgain(models),
     log,
   })
   const ownFilters = [cancels.filter, peers.filter]

@@ -127,8 +127,8 @@ test('until a server has answered the query for an optional operation, the opera
   const [unanswered] = expose({ config, server, facts: { ...known, unanswered: ['v2'] } })
   expect(() => findOperation(unanswered!.model, 'generate')).toThrow('has not answered yet')
   const [answered] = expose({ config, server, facts: known })
-  expect(() => findOperation(answered!.model, 'generate')).toThrow('does not offer that operation')
-  expect(() => findOperation(assumed!.model, 'chat')).toThrow('does not offer that operation')
+  expect(() => findOperation(answered!.model, 'generate')).toThrow('does not offer generate')
+  expect(() => findOperation(assumed!.model, 'chat')).toThrow('does not offer chat')
   expect(assumed!.card).toEqual(answered!.card)
 })
 

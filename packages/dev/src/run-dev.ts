@@ -31,7 +31,7 @@ function summary(stack: DevStack, seconds: string): string {
     ['MQTT', stack.broker.url, stack.broker.kind],
     ...(stack.broker.wsUrl === undefined ? [] : [['WebSocket', stack.broker.wsUrl, '']]),
     ['Models', stack.modelServer.url, stack.modelServer.models.join(', ')],
-    ['gRPC', stack.modelServer.grpcUrl!, 'the models over V2'],
+    ['gRPC', stack.modelServer.grpcUrl!, stack.modelServer.tensorModels.join(', ')],
     ['Admin', stack.adminUrl, '/readyz /metrics'],
   ]
   const width = Math.max(...rows.map(([, url]) => url!.length))

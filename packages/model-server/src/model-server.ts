@@ -45,6 +45,8 @@ export interface ModelServer {
   readonly grpcUrl: string | undefined
   /** Names of the served models. */
   readonly models: readonly string[]
+  /** Names of those that are served over V1, V2 and gRPC. */
+  readonly tensorModels: readonly string[]
   /** The package in use: `onnxruntime-node` or `onnxruntime-web`. */
   readonly engine: string
   /** Stops listening, waits for running requests (at most 5 s), and frees the models. May be called again. */
@@ -92,6 +94,7 @@ export async function startModelServer(options: ModelServerOptions): Promise<Mod
     url: `${origin}:${boundPort}`,
     port: boundPort,
     grpcUrl: grpc === undefined ? undefined : `${origin}:${grpc.port}`,
+    tensorModels: [...served.tensorModels.keys()],
     models: [...served.tensorModels.keys(), ...served.languageModels.keys()],
     engine: served.engine,
     close: () => (closed ??= close()),

@@ -1,5 +1,5 @@
 // Runs `inferwire chat`: one message, or a conversation at a prompt.
-import { openClient } from '../broker-client.ts'
+import { noneIfForbidden, openClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { describeError } from '../describe-error.ts'
@@ -11,6 +11,8 @@ import { publishProperties } from '../publish-properties.ts'
 import { printableLines } from '../table.ts'
 import { utf8Text } from '../text-file.ts'
 import { writeOut } from '../write-out.ts'
+import { checkChatModel } from './check-chat-model.ts'
+import { watchConnection } from './connection-watch.ts'
 import { Conversation, type TurnFacts } from './conversation.ts'
 import { Prompt } from './prompt.ts'
 
@@ -27,6 +29,7 @@ export interface ChatFlags extends BrokerFlags {
 
 const TIMEOUT_SECONDS = 600
 const PROMPT = '> '
+const CANCELLED = '[cancelled]\n'
 
 /** Prints the answers of a model. @throws CliError, InferwireError */
 export async function runChat(model: string, message: string | undefined, flags: ChatFlags): Promise<void> {
@@ -49,11 +52,27 @@ export async function runChat(model: string, message: string | undefined, flags:
     timeoutMs: target.timeoutMs,
   })
   try {
-    if (only === undefined) await converse(conversation, flags)
-    else await cancellable(async (signal) => printTurn(conversation, only, signal, flags))
+    const say: Say = (text, signal) =>
+      watchConnection(
+        () => client.sdk.isConnected,
+        () => process.stderr.write(`[connection to ${target.url.href} lost; reconnecting, Ctrl-C cancels]\n`),
+        () => printTurn(conversation, text, signal, flags),
+      )
+    if (only === undefined) {
+      checkChatModel(await client.cards().catch(noneIfForbidden), model)
+      await converse(model, say)
+    } else await cancellable((signal) => say(only, signal)).catch(reportCancel)
   } finally {
     await client.close()
   }
+}
+
+// Sends a message and prints the answer.
+type Say = (message: string, signal: AbortSignal) => Promise<void>
+
+function reportCancel(error: unknown): never {
+  if ((error as Error).name === 'Interrupted') process.stderr.write(CANCELLED)
+  throw error
 }
 
 async function readMessage(): Promise<string> {
@@ -66,7 +85,8 @@ async function readMessage(): Promise<string> {
   )
 }
 
-async function converse(conversation: Conversation, flags: ChatFlags): Promise<void> {
+async function converse(model: string, say: Say): Promise<void> {
+  process.stderr.write(`Chat with ${model}. Ctrl-C cancels an answer, Ctrl-D ends.\n`)
   const prompt = new Prompt(PROMPT)
   try {
     for (;;) {
@@ -77,7 +97,7 @@ async function converse(conversation: Conversation, flags: ChatFlags): Promise<v
         return
       }
       if (typed.text.trim() === '') continue
-      await prompt.during((signal) => tryTurn(conversation, typed.text, signal, flags))
+      await prompt.during((signal) => tryTurn(say, typed.text, signal))
     }
   } finally {
     prompt.close()
@@ -85,16 +105,11 @@ async function converse(conversation: Conversation, flags: ChatFlags): Promise<v
 }
 
 // An error ends the turn, not the conversation.
-async function tryTurn(
-  conversation: Conversation,
-  message: string,
-  signal: AbortSignal,
-  flags: ChatFlags,
-): Promise<void> {
+async function tryTurn(say: Say, message: string, signal: AbortSignal): Promise<void> {
   try {
-    await printTurn(conversation, message, signal, flags)
+    await say(message, signal)
   } catch (error) {
-    process.stderr.write(signal.aborted ? '[cancelled]\n' : describeError(error).text)
+    process.stderr.write(signal.aborted ? CANCELLED : describeError(error).text)
   }
 }
 

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { addBrokerFlags } from '../broker-flags.ts'
 import type { ChatFlags } from '../chat/run-chat.ts'
 import { setExamples } from '../examples.ts'
+import { addPriorityFlag } from '../priority-flag.ts'
 import { addPropertyFlag } from '../publish-properties.ts'
 
 /** Builds the command. */
@@ -20,8 +21,8 @@ export function chatCommand(): Command {
     .option('--max-tokens <NUMBER>', 'longest answer, in tokens', parseTokens)
     .option('--temperature <NUMBER>', 'randomness of the answer; 0 = the likeliest tokens', parseTemperature)
     .option('--no-stream', 'print each answer when it is complete')
-    .option('--priority <CLASS>', 'priority class of the requests, if the policy allows it')
     .option('-v, --verbose', 'print time and token counts to standard error after each answer')
+  addPriorityFlag(command)
   addPropertyFlag(command)
   addBrokerFlags(command, { meaning: 'longest time for one answer', shown: '600' }).action(
     async (model: string, message: string | undefined, flags: ChatFlags) => {

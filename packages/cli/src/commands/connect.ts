@@ -1,5 +1,5 @@
 // Declares `inferwire connect`.
-import { dialectNames } from '@inferwire/protocol'
+import { protocolVersions } from '@inferwire/protocol'
 import { Command, Option } from 'commander'
 import { parsePort } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
@@ -20,7 +20,7 @@ export function connectCommand(): Command {
     )
     .option(
       '--model <NAME=URL>',
-      `expose a model; repeatable; settings follow commas: protocolVersion=${dialectNames().sort().join('|')}, modelName=NAME, host=HOST`,
+      `expose a model; repeatable; settings follow commas: protocolVersion=${protocolVersions().sort().join('|')}, modelName=NAME, host=HOST`,
       (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
     )
     .option('--broker <URL>', 'broker URL: mqtt, mqtts, ws or wss')

@@ -3,6 +3,7 @@ import { OPERATIONS } from '@inferwire/protocol'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { addBrokerFlags } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
+import { addPriorityFlag } from '../priority-flag.ts'
 import { addPropertyFlag, parseContentType } from '../publish-properties.ts'
 import type { InferFlags } from '../infer/run-infer.ts'
 
@@ -30,7 +31,6 @@ export function inferCommand(): Command {
     .option('--pixel-max <NUMBER>', 'images: the value of white', parsePixelMax, 255)
     .option('--invert', 'images: black has the largest value, instead of white')
     .option('--content-type <TYPE>', 'content type of a body that is not JSON', parseContentType)
-    .option('--priority <CLASS>', 'priority class of the request, if the policy allows it')
     .option('--no-wait', 'print the id of the request and exit; fetch the reply with: inferwire result ID')
     .addOption(
       new Option(
@@ -46,6 +46,7 @@ export function inferCommand(): Command {
       ]),
     )
     .option('--url <URL>', 'model server URL for --show curl', 'http://MODEL_SERVER')
+  addPriorityFlag(command)
   addPropertyFlag(command)
   addBrokerFlags(command, {
     meaning: 'how long to wait',

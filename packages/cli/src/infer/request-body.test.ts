@@ -50,6 +50,16 @@ test.each([
   })
 })
 
+test('refers to --input for a numpy array', async () => {
+  const file = join(folder, 'x.npy')
+  writeFileSync(file, Buffer.from('\x93NUMPY\x01\x00', 'latin1'))
+  await expect(readRequestBody({ file })).rejects.toMatchObject({
+    exitCode: 65,
+    message: `file "${file}" is a numpy array`,
+    remedy: 'Use --input instead of -f.',
+  })
+})
+
 test('rejects a file of 600 MB as too large, not as invalid UTF-8', async () => {
   const file = join(folder, 'large.json')
   writeFileSync(file, '')

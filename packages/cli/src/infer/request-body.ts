@@ -20,6 +20,7 @@ export interface BodySource {
   readonly contentType?: string
 }
 
+const NPY_MAGIC = Buffer.from('\x93NUMPY', 'latin1')
 // The largest MQTT packet; a larger body cannot be published.
 const BODY_BYTES_MAX = 256 * 1024 * 1024
 
@@ -69,6 +70,9 @@ export function parseOperation(name: string): OperationName {
 function checked(bytes: Buffer, file: string | undefined, from: string, source: BodySource): RequestBody {
   if (source.contentType !== undefined && !isJsonType(source.contentType)) {
     return { bytes, file }
+  }
+  if (NPY_MAGIC.equals(bytes.subarray(0, NPY_MAGIC.length))) {
+    throw new CliError(EXIT.badInput, `${from} is a numpy array`, 'Use --input instead of -f.')
   }
   const text = utf8Text(bytes, `the body from ${from}`)
   if (source.contentType === undefined) checkJson(text, from)

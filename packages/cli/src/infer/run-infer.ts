@@ -7,10 +7,11 @@ import {
   type BrokerTarget,
 } from '../broker-flags.ts'
 import { CliError, usageError } from '../cli-error.ts'
-import { EXIT } from '../exit-code.ts'
+import { EXIT, exitCodeOf } from '../exit-code.ts'
 import { LazyClient } from '../lazy-client.ts'
 import { publishProperties } from '../publish-properties.ts'
 import { defaultOperation, prepareRequest } from './prepare-request.ts'
+import { operationOf } from './request-body.ts'
 import { sendRequest } from './send-request.ts'
 import { curlLine, mosquittoLine, type ShownRequest } from './show-command.ts'
 
@@ -60,14 +61,19 @@ export async function runInfer(model: string, flags: InferFlags): Promise<void> 
       const { isStreamed } = request
       const isOpenEnded = isStreamed && timeout === undefined && flags.wait
       const timeoutMs = isOpenEnded ? STREAM_TIMEOUT_SECONDS * 1_000 : target.timeoutMs
-      await sendRequest({ ...request, timeoutMs }, flags, connection)
+      await sendRequest({ ...request, timeoutMs }, flags, connection).catch((error: unknown) => {
+        throw flags.operation === undefined ? withOrigin(error, request) : error
+      })
       return
     }
     if (request.tensors !== undefined) {
       throw usageError('--show cannot be combined with --input', 'Use -d or -f.')
     }
+    const { priority } = flags
     const line =
-      show === 'mosquitto' ? mosquittoLine(request) : await showCurl(request, flags.url, connection)
+      show === 'mosquitto'
+        ? mosquittoLine({ ...request, priority, expirySeconds })
+        : await showCurl(request, flags.url, connection)
     process.stdout.write(`${line}\n`)
   } finally {
     await connection.close()
@@ -114,6 +120,23 @@ async function showCurl(request: ShownRequest, url: string, connection: LazyClie
     process.stderr.write('Replace MODEL_SERVER with the address of the model server, or set it with --url.\n')
   }
   return curlLine(request, operation, dialect, url)
+}
+
+// Explains an operation that the user did not choose: the body implies it.
+function withOrigin(error: unknown, { body, operation }: ShownRequest): unknown {
+  const { code, message, status } = error as { code?: unknown; message?: string; status?: number }
+  if (code !== 'operation_not_supported' || body === undefined || operationOf(body.bytes) !== operation) {
+    return error
+  }
+  const origin = operation === undefined ? undefined : ORIGINS[operation]
+  if (origin === undefined) return error
+  return new CliError(exitCodeOf(code, false), `${message} (${status} ${code})`, origin, { cause: error })
+}
+
+const ORIGINS: Partial<Record<OperationName, string>> = {
+  predict:
+    'The body has "instances", so the operation was predict (V1). Send "inputs" (V2), or use --input FILE.',
+  infer: 'The body has "inputs", so the operation was infer (V2). Send "instances" (V1).',
 }
 
 // Returns true if the operation is not given, or if several dialects have it.

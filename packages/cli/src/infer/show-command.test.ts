@@ -53,6 +53,13 @@ describe('mosquitto_rr', () => {
     )
   })
 
+  test('keeps the priority, the expiry and the user properties', () => {
+    const line = mosquittoLine({ ...request, priority: '7', expirySeconds: 5, headers: { 'x-line': '3' } })
+    expect(line).toContain(
+      '-D publish message-expiry-interval 5 -D publish user-property priority 7 -D publish user-property x-line 3 ',
+    )
+  })
+
   test('uses the certificate authorities of the system, or the given CA file', () => {
     const tls = { ...target, url: new URL('mqtts://broker.example') }
     expect(mosquittoLine({ ...request, target: tls })).toContain('-p 8883 --tls-use-os-certs')

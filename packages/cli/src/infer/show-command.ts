@@ -18,6 +18,9 @@ export interface ShownRequest {
   readonly contentType: string | undefined
   /** User properties by name. */
   readonly headers?: Readonly<Record<string, string>>
+  /** Only for MQTT: the user property `priority`, and the Message Expiry Interval that -D sets. */
+  readonly priority?: string | undefined
+  readonly expirySeconds?: number | undefined
 }
 
 /**
@@ -25,7 +28,7 @@ export interface ShownRequest {
  * @throws CliError if mosquitto_rr cannot send the request
  */
 export function mosquittoLine(request: ShownRequest): string {
-  const { target, model, operation, body, contentType, headers = {} } = request
+  const { target, model, operation, body, contentType, headers = {}, priority, expirySeconds } = request
   const { url, topics, identity, mqttVersion } = target
   if (url.protocol === 'ws:' || url.protocol === 'wss:') {
     throw usageError(
@@ -55,8 +58,13 @@ export function mosquittoLine(request: ShownRequest): string {
     String(Math.ceil(target.timeoutMs / 1_000)),
   )
   if (contentType !== undefined) words.push('-D', 'publish', 'content-type', contentType)
-  for (const [name, value] of Object.entries(headers)) {
-    words.push('-D', 'publish', 'user-property', name, value)
+  if (expirySeconds !== undefined) {
+    words.push('-D', 'publish', 'message-expiry-interval', String(expirySeconds))
+  }
+  // As in the request of this command, the priority precedes the other user properties.
+  const properties = priority === undefined ? [] : [['priority', priority]]
+  for (const [name, value] of [...properties, ...Object.entries(headers)]) {
+    words.push('-D', 'publish', 'user-property', name!, value!)
   }
   // mosquitto_rr subscribes to the topic after -e and, with MQTT 5, also sends it as the Response Topic. This command
   // uses the default reply topic.

@@ -2,7 +2,8 @@
 import type { StreamPart } from '@inferwire/client'
 import { openClient } from '../broker-client.ts'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
-import { usageError } from '../cli-error.ts'
+import { CliError, usageError } from '../cli-error.ts'
+import { EXIT } from '../exit-code.ts'
 import { formatAnswer, toAnswer } from '../infer/infer-output.ts'
 import { defaultFormat, printAnswerLine } from '../infer/send-request.ts'
 import { formatEnd, formatPart } from '../infer/stream-output.ts'
@@ -26,16 +27,35 @@ export async function runResult(id: string, flags: ResultFlags): Promise<void> {
   const format = flags.output ?? defaultFormat()
   const client = await openClient(target)
   try {
-    let hasParts = false
+    let parts = 0
     const onPart = (part: StreamPart): void => {
-      hasParts = true
+      parts += 1
       process.stdout.write(formatPart(part, format))
     }
-    const reply = await cancellable((signal) => client.sdk.result(id, { timeoutMs, signal, onPart }))
+    const reply = await cancellable((signal) => client.sdk.result(id, { timeoutMs, signal, onPart })).catch(
+      (error: unknown) => {
+        throw parts > 0 && isTimeout(error) ? unfinished(id, parts, error) : error
+      },
+    )
     const answer = toAnswer(reply, undefined, undefined)
-    await writeOut(hasParts ? formatEnd(answer, format) : formatAnswer(answer, format))
+    await writeOut(parts > 0 ? formatEnd(answer, format) : formatAnswer(answer, format))
     printAnswerLine(answer, flags)
   } finally {
     await client.close()
   }
+}
+
+// A deadline that the reply reports has a body; it ends the result.
+function isTimeout(error: unknown): error is Error {
+  const { code, body } = error as { readonly code?: unknown; readonly body?: unknown }
+  return code === 'deadline_exceeded' && body === undefined
+}
+
+function unfinished(id: string, parts: number, cause: Error): CliError {
+  return new CliError(
+    EXIT.deadline,
+    `The stream is not complete: ${parts === 1 ? '1 part was' : `${parts} parts were`} printed; the rest remains available with: inferwire result ${id}`,
+    'To wait longer, use -t SECONDS.',
+    { cause },
+  )
 }

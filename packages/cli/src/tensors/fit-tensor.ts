@@ -14,7 +14,7 @@ const FLOATS: readonly string[] = ['FP16', 'FP32', 'FP64', 'BF16']
 
 /**
  * Converts a tensor to the datatype and the shape of an input. Only a conversion between floating-point types may lose
- * digits; any other must be exact. @throws CliError
+ * digits, but no finite value becomes infinite; any other must be exact. @throws CliError
  */
 export function fitTensor(tensor: FileTensor, input: TensorMetadata, what: string): FileTensor {
   const shape = fitShape(tensor.shape, input, what)
@@ -64,7 +64,9 @@ function cast({ datatype, data }: FileTensor, wanted: string, what: string): Fil
   const isFloat = FLOATS.includes(datatype)
   if (FLOATS.includes(wanted)) {
     const numbers = Array.from(values as Iterable<number | bigint>, Number)
-    const isExact = isFloat || numbers.every((value, index) => isExactFloat(value, values[index]!, wanted))
+    const isExact = numbers.every((value, index) =>
+      isFloat ? !overflows(value, wanted) : isExactFloat(value, values[index]!, wanted),
+    )
     return isExact ? toFloats(numbers, wanted) : refuse(', which cannot represent all of them')
   }
   if (isFloat) return refuse('')
@@ -84,6 +86,17 @@ function cast({ datatype, data }: FileTensor, wanted: string, what: string): Fil
 function toFloats(numbers: number[], wanted: string): FileTensor['data'] {
   if (wanted === 'FP32') return Float32Array.from(numbers)
   return wanted === 'FP64' ? Float64Array.from(numbers) : numbers
+}
+
+// The smallest number that is rounded to infinity: half a step above the largest finite value.
+const OVERFLOWS: Readonly<Record<string, number>> = {
+  FP16: 65_520,
+  BF16: (2 - 2 ** -8) * 2 ** 127,
+  FP32: (2 - 2 ** -24) * 2 ** 127,
+}
+
+function overflows(value: number, wanted: string): boolean {
+  return Number.isFinite(value) && Math.abs(value) >= (OVERFLOWS[wanted] ?? Infinity)
 }
 
 // FP16 has 11 significant bits, BF16 has 8.

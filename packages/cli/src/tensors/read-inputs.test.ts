@@ -73,6 +73,34 @@ test.each([
   })
 })
 
+test.each([
+  ['FP32', (2 - 2 ** -24) * 2 ** 127],
+  ['FP16', 65_520],
+  ['BF16', (2 - 2 ** -8) * 2 ** 127],
+])('a finite value that %s would round to infinity is refused', async (datatype, least) => {
+  const rows = async (value: number) =>
+    read('a.json', `{"datatype":"FP64","shape":[2],"data":[1,-${value}]}`, { datatype, shape: [2] })
+  await expect(rows(least)).rejects.toThrow(
+    /has FP64 values, but the input has .*cannot represent all of them/,
+  )
+  expect((await rows(least * (1 - 2 ** -50))).datatype).toBe(datatype)
+})
+
+async function messageOf(json: string): Promise<string> {
+  return read('a.json', json, FP32).then(
+    () => '',
+    (error: Error) => error.message.replace(folder, ''),
+  )
+}
+
+test('errors about values name the file once; a request body is not a tensor', async () => {
+  expect(await messageOf('[1,"b"]')).toBe('file "/a.json": "b" is not a value of FP32')
+  expect(await messageOf('{"datatype":"FP31","shape":[1],"data":[1]}')).toBe(
+    'file "/a.json" has the unknown datatype "FP31"',
+  )
+  expect(await messageOf('{"inputs":[]}')).toBe('file "/a.json" is a request body')
+})
+
 async function shapeOf(json: string, shape: number[]): Promise<readonly number[]> {
   return (await read('a.json', json, { datatype: 'FP32', shape })).shape
 }

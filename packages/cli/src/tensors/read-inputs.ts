@@ -17,6 +17,7 @@ import {
 } from '@inferwire/protocol'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
+import { printable } from '../table.ts'
 import { ELEMENTS } from './elements.ts'
 import { badFile, type FileTensor } from './file-tensor.ts'
 import { concreteShape, fitTensor } from './fit-tensor.ts'
@@ -125,6 +126,9 @@ function described(input: TensorMetadata | undefined, what: string): TensorMetad
 function fromJson(bytes: Uint8Array, input: TensorMetadata | undefined, what: string): FileTensor {
   try {
     const value = parseJson(bytes, { nonFinite: true })
+    if (isJsonObject(value) && ('inputs' in value || 'instances' in value)) {
+      throw badFile(`${what} is a request body`, 'Use -f instead of --input.')
+    }
     const { data, datatype, shape } = isJsonObject(value) ? value : { data: value }
     const type = typeof datatype === 'string' ? datatype : (input?.datatype ?? datatypeOf(data))
     if (type === undefined) {
@@ -132,6 +136,10 @@ function fromJson(bytes: Uint8Array, input: TensorMetadata | undefined, what: st
         `${what} contains numbers, and the card of the model does not describe the input`,
         'Use {"datatype":"FP32","shape":[1,4],"data":[…]}.',
       )
+    }
+    if (type !== 'BYTES' && !Object.hasOwn(ELEMENTS, type)) {
+      const names = [...Object.keys(ELEMENTS), 'BYTES'].join(', ')
+      throw badFile(`${what} has the unknown datatype "${type.slice(0, 40)}"`, `Use one of: ${names}.`)
     }
     const flat = Array.isArray(data) ? flatten(data) : { shape: [], values: [data ?? null] }
     const given = Array.isArray(shape) ? shape.map(Number) : flat.shape
@@ -145,8 +153,13 @@ function fromJson(bytes: Uint8Array, input: TensorMetadata | undefined, what: st
     return input === undefined ? tensor : fitTensor(tensor, input, what)
   } catch (error) {
     if (!(error instanceof BodyError || error instanceof JsonSyntaxError)) throw error
-    throw badFile(`${what}: ${error.message}`, 'Correct the values.')
+    throw badFile(messageOf(error, what), 'Correct the values.')
   }
+}
+
+// Errors about values name the file as the input.
+function messageOf({ message }: Error, what: string): string {
+  return `${what}: ${message.replace(`input "${what}": `, '')}`
 }
 
 function datatypeOf(data: Json | undefined): string | undefined {
@@ -199,6 +212,12 @@ function fromImage(
     )
   }
   const image = readImage(bytes, what)
+  if (image.width !== size.width || image.height !== size.height) {
+    const count = size.width * size.height
+    process.stderr.write(
+      `${what}: ${image.width}x${image.height} scaled to ${size.width}x${size.height} for input "${printable(input.name)}" (${count} values), 0 to ${pixelMax}\n`,
+    )
+  }
   const gray = resize(image, size.width, size.height)
   const isFloat = /^(?:FP|BF)/.test(input.datatype)
   const numbers = Array.from(gray, (value) => ((invert ? 255 - value : value) * pixelMax) / 255)
@@ -208,7 +227,7 @@ function fromImage(
     return { datatype: input.datatype, shape, data: valuesOf(input.datatype, values, what) }
   } catch (error) {
     if (!(error instanceof BodyError)) throw error
-    throw badFile(`${what}: ${error.message}`, 'Choose another --pixel-max.')
+    throw badFile(messageOf(error, what), 'Choose another --pixel-max.')
   }
 }
 

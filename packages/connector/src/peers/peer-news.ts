@@ -60,7 +60,7 @@ export class PeerNews {
     if (both.length > 0) {
       log.warn(
         { event: 'model_exposed_twice', peer: connector, ...listed(both) },
-        `Connector "${connector}" exposes ${namesOf(both)}, as this connector does: each request is executed and answered twice. Give both connectors the same broker.share, or rename the models.`,
+        `Connector "${connector}" exposes ${namesOf(both)}, as this connector does: each request is executed and answered twice. Give both connectors the same broker.share, or rename the models. The retained card of each model is the one that was published last.`,
       )
     }
     return true

@@ -16,12 +16,14 @@ interface Line {
 
 let log: Line[]
 let predecessors: ConnectorStatus[]
+let left: (readonly string[])[]
 let settled: number
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
   log = []
   predecessors = []
+  left = []
   settled = 0
 })
 
@@ -39,6 +41,7 @@ function peersOf(share?: string): Peers {
     share,
     isOwn: (model) => model === 'iris',
     predecessor: (status) => predecessors.push(status),
+    left: (models) => left.push(models),
     log: createLog({ level: 'debug', format: 'json' }, sink),
   })
 }
@@ -139,6 +142,22 @@ describe('a model that is not configured here', () => {
     )
     expect(answering.absent.detail).toContain('hq-secret-line')
   })
+})
+
+test('reports the models that a peer no longer exposes, unless the peer is a replica', () => {
+  const peers = known('group')
+  receive(peers, 'b', status({ models: ['rose', 'iris'], not_ready: ['late'] }))
+  receive(peers, 'b', status({ models: ['rose'], not_ready: ['late'] }))
+  receive(peers, 'b', status({ models: ['rose'], not_ready: ['late'], state: 'draining' }))
+  expect(left).toEqual([['iris']])
+  for (let count = 0; count < 2; count += 1) receive(peers, 'b', status({ models: [], state: 'offline' }))
+  expect(left).toEqual([['iris'], ['rose', 'late']])
+  receive(peers, 'b', '')
+  receive(peers, 'c', status({ models: ['tulip'] }))
+  receive(peers, 'c', '')
+  receive(peers, 'd', status({ models: ['rose'], share: 'group' }))
+  receive(peers, 'd', status({ models: ['rose'], share: 'group', state: 'offline' }))
+  expect(left.slice(2)).toEqual([['tulip']])
 })
 
 function two(): Peers {

@@ -19,6 +19,8 @@ export interface PeersParts {
    * name. `bornAtMs` is the birth time of this process, in milliseconds since the epoch.
    */
   readonly predecessor: (status: ConnectorStatus, bornAtMs: number) => void
+  /** Called with the models that a peer, which is not a replica, no longer exposes. Their retained cards are its own. */
+  readonly left: (models: readonly string[]) => void
   readonly log: Log
 }
 
@@ -198,7 +200,13 @@ export class Peers {
     const peer = this.#peers.get(connector)
     if (peer === undefined) return
     this.#peers.delete(connector)
-    if (!peer.isReplica) this.#news.gone(connector)
+    if (peer.isReplica) return
+    this.#news.gone(connector)
+    this.#leave(exposedBy(peer))
+  }
+
+  #leave(models: readonly string[]): void {
+    if (models.length > 0) this.#parts.left(models)
   }
 
   #takePeer(status: ConnectorStatus, before: Peer | undefined): void {
@@ -214,10 +222,17 @@ export class Peers {
     }
     this.#peers.set(connector, peer)
     if (peer.isReplica) return
+    const exposed = exposedBy(peer)
+    this.#leave(exposedBy(before).filter((model) => !exposed.includes(model)))
     // A connector publishes its status again on each connection.
     const digest = digestOf(status)
     if (peer.logged !== digest && this.#news.changed(peer)) peer.logged = digest
   }
+}
+
+// The card of a model stays on the broker while its connector is offline, but it may be the card of another connector.
+function exposedBy(peer: Peer | undefined): readonly string[] {
+  return peer === undefined || peer.isOffline ? [] : [...peer.models]
 }
 
 function absentProblem(model: string, { connector, isReplica }: Peer): Problem {

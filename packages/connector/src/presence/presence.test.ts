@@ -120,6 +120,15 @@ test("clears the cards of a predecessor's models that are no longer configured",
   ])
 })
 
+test('publishes the cards of models again that a peer no longer exposes', async () => {
+  presence.cardsAgain(['iris'])
+  expect(cardsSent()).toEqual([])
+  presence.connected(1_000)
+  await expect.poll(cardsSent).toEqual(['infer/models/iris'])
+  presence.cardsAgain(['rose', 'iris'])
+  expect(cardsSent()).toEqual(['infer/models/iris', 'infer/models/iris'])
+})
+
 test('does not clear the card of a removed model that a peer still exposes', () => {
   presence.connected(1_000)
   presence.cardChanged('of-a-peer', undefined)

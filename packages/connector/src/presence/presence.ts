@@ -75,6 +75,12 @@ export class Presence {
     setImmediate(() => this.#publishChangedStatus())
   }
 
+  /** Publishes the cards of those of these models that are exposed here, because another connector published last. */
+  cardsAgain(models: readonly string[]): void {
+    if (!this.#isConnected) return
+    for (const card of this.#parts.cards()) if (models.includes(card.name)) this.#publishCard(card.name, card)
+  }
+
   /**
    * Clears the cards of models that a predecessor's status contains but that are no longer configured. The predecessor
    * may have ended without clearing them.

@@ -1,5 +1,5 @@
 // The exposed models by name.
-import { isModelName, nearestName, Problem } from '@inferwire/protocol'
+import { isModelName, isOperationName, nearestName, Problem } from '@inferwire/protocol'
 import type { BoundOperation, ExposedModel } from '../step.ts'
 
 const HIDDEN = 'The model is exposed, but policy.allow does not allow this client to use it.'
@@ -104,8 +104,10 @@ export function findOperation(model: ExposedModel, name: string | undefined): Bo
     )
   }
   const offered = [...model.operations.keys()].join(', ')
+  // Any other name may contain arbitrary characters, so it is not repeated.
+  const what = isOperationName(name) ? name : 'that operation'
   throw new Problem(
     'operation_not_supported',
-    `Model "${model.name}" does not offer that operation; it offers: ${offered}.`,
+    `Model "${model.name}" does not offer ${what}; it offers: ${offered}.`,
   )
 }

@@ -112,9 +112,10 @@ test('finds the named or the default operation, and lists the offered operations
   expect(findOperation(model, undefined).name).toBe('infer')
   expect(findOperation(model, 'metadata').name).toBe('metadata')
   for (const name of ['constructor', '__proto__', 'INFER', 'predict']) {
+    const what = name === 'predict' ? 'predict' : 'that operation'
     expect(failure(() => findOperation(model, name))).toMatchObject({
       code: 'operation_not_supported',
-      message: 'Model "iris" does not offer that operation; it offers: infer, metadata.',
+      message: `Model "iris" does not offer ${what}; it offers: infer, metadata.`,
     })
   }
 })

@@ -1,7 +1,17 @@
 // The problems of a call that ends without a gRPC status: a broken connection, a gateway's answer, a malformed response.
 import { constants, type IncomingHttpHeaders } from 'node:http2'
 import { Problem } from '@inferwire/protocol'
+import { unreachable } from '../http/unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
+
+/** The problem of a connection that ended before the server had sent its SETTINGS. */
+export function neverReady(error: Error, address: string): Problem {
+  const problem = unreachable(error, address, 'unsent')
+  if ((error as NodeJS.ErrnoException).code !== 'ERR_HTTP2_ERROR') return problem
+  const detail = `${address} does not speak gRPC (HTTP/2). protocolVersion grpc-v2 needs the server's gRPC port.`
+  const sentence = "The model server's port does not speak gRPC."
+  return new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail, cause: error })
+}
 
 /** The problem of a response that exceeds the limit. */
 export function tooLarge(responseBytesMax: number, address: string): Problem {

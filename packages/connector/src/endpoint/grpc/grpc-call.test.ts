@@ -199,7 +199,9 @@ test('a port that speaks HTTP/1.1 is unreachable', async () => {
   await once(web, 'listening')
   closing.push(() => web.close())
   const upstream = opened(`http://127.0.0.1:${(web.address() as AddressInfo).port}`)
-  expect(await failureOf(call(upstream))).toMatchObject(unreachableFailure(false))
+  const failure = await failureOf(call(upstream))
+  expect(failure).toMatchObject(unreachableFailure(false))
+  expect(failure.detail).toContain('does not speak gRPC (HTTP/2). protocolVersion grpc-v2 needs')
 })
 
 test.each<[string, (served: ServedCall) => void, boolean]>([

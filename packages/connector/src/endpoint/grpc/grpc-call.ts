@@ -11,7 +11,7 @@ import { unreachable } from '../http/unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import type { GrpcConnection, Link, OpenCall } from './grpc-connection.ts'
 import { readStatus, type GrpcStatus } from './grpc-status.ts'
-import { brokenCall, gatewayAnswer, invalidFrames, tooLarge } from './call-problems.ts'
+import { brokenCall, gatewayAnswer, invalidFrames, neverReady, tooLarge } from './call-problems.ts'
 import { FrameError, MessageFrames } from './message-frames.ts'
 import type { Frame } from './write-frame.ts'
 
@@ -167,8 +167,7 @@ class GrpcExchange implements OpenCall {
     const { address } = this.#options
     const { rstCode } = this.#stream!
     const error = this.#link.error ?? causeOf(this.#error)
-    if (!this.#link.isReady)
-      return unreachable(error ?? new Error(`RST_STREAM ${rstCode}`), address, 'unsent')
+    if (!this.#link.isReady) return neverReady(error ?? new Error(`RST_STREAM ${rstCode}`), address)
     const isOrderly = rstCode === constants.NGHTTP2_NO_ERROR && error === undefined
     return isOrderly
       ? invalidFrames(address, 'the response ended without a status')

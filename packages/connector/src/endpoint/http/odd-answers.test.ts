@@ -280,6 +280,14 @@ test.each(['099 x', '000 x', '020 OK'])('rejects a status below 100 as invalid H
   expect(problem).not.toHaveProperty('sign')
 })
 
+test('suggests grpc-v2 in the log if the response consists of HTTP/2 frames', async () => {
+  const settings = Buffer.from('000000040000000000', 'hex')
+  expect(await ask(settings)).toMatchObject({
+    code: 'upstream_invalid_response',
+    detail: expect.stringMatching(/If this is a gRPC port, set protocolVersion: grpc-v2\.$/) as string,
+  })
+})
+
 describe('an unexpected interim response', () => {
   const GOOD = answer('{"predictions":[1]}', [JSON_TYPE])
   const CONTINUE = `HTTP/1.1 100 Continue${CRLF}${CRLF}`

@@ -14,6 +14,9 @@ const BROKEN_ANSWERS = new Set([
 // Codes of errors that occur because the connector itself closed the pool. They imply nothing about the server.
 const OUR_OWN_END = new Set(['UND_ERR_DESTROYED', 'UND_ERR_CLOSED'])
 
+// Part of the parser's message for a response that does not begin with "HTTP/"; its code does not say so.
+const NO_START_LINE = 'Expected HTTP/'
+
 /** Message for the requester. */
 export const NOT_HTTP = "The model server's response is not valid HTTP."
 
@@ -32,7 +35,11 @@ export function unreachable(error: Error, address: string, progress: Progress): 
     })
   }
   if (code.startsWith('HPE_') || error.name === 'HTTPParserError' || BROKEN_ANSWERS.has(code)) {
-    return new Problem('upstream_invalid_response', NOT_HTTP, { detail, cause: error })
+    // A gRPC server answers a request over HTTP/1.1 with frames of HTTP/2.
+    const hint = error.message.includes(NO_START_LINE)
+      ? '. If this is a gRPC port, set protocolVersion: grpc-v2.'
+      : ''
+    return new Problem('upstream_invalid_response', NOT_HTTP, { detail: `${detail}${hint}`, cause: error })
   }
   const text = sentence(error, code, progress)
   const options = { detail, cause: error }
