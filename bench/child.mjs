@@ -1,4 +1,4 @@
-// Starts child processes, and ends them when the benchmark ends for any reason.
+// Starts child processes, and stops them when the benchmark exits for whatever reason.
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'

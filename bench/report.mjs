@@ -19,7 +19,7 @@ const COLUMNS = [
 /** Measurements that are compared with the yardstick. */
 const COMPARED = COLUMNS.slice(0, 6)
 
-/** @param {object[]} runs as `measure` returns them, plus `round` and the names `scenario` and `contender` */
+/** @param {object[]} runs as returned by `measure`, plus `round` and the names `scenario` and `contender` */
 export function report(runs) {
   const parts = [absolute(runs)]
   const ratios = relative(runs)

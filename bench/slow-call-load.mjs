@@ -48,7 +48,10 @@ answerCalls({
   },
   /** Waits until all requests except the open one are answered, or no answer has arrived for a while. */
   settle: ({ quietMs }) => load.settle(quietMs),
-  /** Returns the latencies of each phase, with late answers included. Call it last: sorting would disturb a phase. */
+  /**
+   * Returns the latencies of each phase, including late answers. Call this last, because sorting would disturb a
+   * running phase.
+   */
   report() {
     const phases = Object.fromEntries(
       Object.entries(ranges).map(([phase, range]) => [phase, load.report('load', range)]),

@@ -6,7 +6,7 @@ const LAG_MAX_MS = 20
 
 const PHASES = { quiet: 'quiet', open: 'open call', restart: 'killed, restarted' }
 
-/** @param {object[]} runs as `measure` of slow-call.mjs returns them */
+/** @param {object[]} runs as returned by `measure` in slow-call.mjs */
 export function report(runs) {
   return [phaseTable(runs), restartTable(runs), ...doubts(runs)].join('\n\n')
 }

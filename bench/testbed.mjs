@@ -11,7 +11,7 @@ const UP_MS = 10_000
 
 /**
  * Starts a model server with a model "iris" that supports only V1. It answers every request with the same prediction,
- * so that a call costs one HTTP round trip. It answers without waiting for the end of a request's body.
+ * so that a call costs one HTTP round trip. It may answer before a request's body is complete.
  * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
  */
 export async function startModel() {
@@ -51,7 +51,8 @@ export function freePort() {
 }
 
 function nginxConfig(port) {
-  // The default paths of temporary files belong to root, so every path is set, even for unused modules.
+  // Only root can write to nginx's default folders for temporary files, so every folder is set, even for unused
+  // modules.
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   // A single process, because a worker process would survive if its master were killed.
   return `daemon off;
@@ -95,7 +96,7 @@ async function untilUp(name, port, server) {
   const ended = server.exited.then((how) => {
     throw new Error(`${name} on port ${port}: ${how}\n${server.logTail()}`)
   })
-  ended.catch(() => {}) // From here on, an end is not an error: the server is stopped on request.
+  ended.catch(() => {}) // From here on, an exit is not an error, because the server is stopped deliberately.
   for (const deadline = Date.now() + UP_MS; Date.now() < deadline;) {
     if (await Promise.race([accepts(port), ended])) return
     await Promise.race([delay(5), ended])

@@ -1,4 +1,5 @@
-// Worker processes of the benchmark. They handle calls by name, with one answer per call. Each can use its own core.
+// Worker processes of the benchmark. They receive calls by name, and return one answer to each. Each worker can use its
+// own core.
 import { start } from './child.mjs'
 
 /**

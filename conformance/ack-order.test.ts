@@ -1,5 +1,5 @@
 // Tests the PUBACKs of requests that arrive after a slow request. Brokers handle the order of PUBACKs differently, so
-// there is a stand-in for each kind of broker, and a real Mosquitto. Tests the real session alone, or the whole
+// the tests use a stand-in for each kind of broker, and a real Mosquitto. They run the session alone, or the whole
 // connector where duplicate detection matters.
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
@@ -92,7 +92,7 @@ test('a message that the broker resends on the same connection is delivered to t
 describe('a broker that reuses Packet Identifiers in flight', () => {
   const identifiers = { count: 63, distanceMax: 32 }
 
-  test('receives no further PUBACKs before it can reuse the identifier of a request that cannot be put in safekeeping', async () => {
+  test('stops receiving PUBACKs before it could reuse the identifier of a request that cannot be put in safekeeping', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -108,7 +108,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('receives no further PUBACKs before it can reuse an identifier, even after a reconnect', async () => {
+  test('stops receiving PUBACKs before it could reuse an identifier, even after a reconnect', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -123,7 +123,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('continues when the request is put in safekeeping, and the safekeeping ends after the answer', async () => {
+  test('continues when the request is put in safekeeping, which ends when the request is answered', async () => {
     const kept: string[] = []
     const settled: string[] = []
     const { broker, application, close } = await arrange(
@@ -150,7 +150,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
   })
 
   test('loses neither of two messages with the same identifier', async () => {
-    // The stand-in has no window, like MQTT 3.1.1 brokers.
+    // The stand-in ignores the Receive Maximum, because MQTT 3.1.1 brokers do not receive one.
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63, window: 10_000 })
     closers.push(close)
     broker.publish('slow')

@@ -166,13 +166,13 @@ describe('an invalid body or property', () => {
     }
   })
 
-  test('a body that is too large for the memory is dropped, and the request is answered with an error', async () => {
+  test('a body that exceeds the memory limits is dropped, and the request is answered with an error', async () => {
     const reply = await alice.ask('infer/request/alice/iris/predict', Buffer.alloc(30_000_000, 0x20))
     expectProblem(reply, 'payload_too_large', 413)
   })
 })
 
-describe('a Response Topic outside the subtree of the client', () => {
+describe("a Response Topic outside the client's subtree", () => {
   test.each([
     'infer/reply/bob/x',
     'infer/reply/alicex/x',
@@ -321,7 +321,7 @@ describe('a faulty model server', () => {
     },
   )
 
-  test('every faulty model of the fake server is called', () => {
+  test('these tests call every faulty model of the fake server', () => {
     expect(FAULTY_MODELS.filter((name) => upstream.calls(name) === 0)).toEqual([])
   })
 })

@@ -61,7 +61,8 @@ async function sampleOf(connector: TestConnector, name: string): Promise<number>
   return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, 'm').exec(text)?.[1])
 }
 
-// Each prediction is the digest of its instance, so that the tests notice an answer to another request.
+// Each prediction is the digest of its instance, so that the tests detect an answer that belongs to a different
+// request.
 const perInstance: Answer = (reply, call) => {
   const { instances } = JSON.parse(call.body.toString()) as { instances: unknown[] }
   if (instances.includes('poison')) return json(500, { error: 'ValueError : poison' })(reply, call)
@@ -143,7 +144,7 @@ describe('with a fake model server', () => {
     expect(await sampleOf(connector, 'inferwire_batch_failovers_total')).toBeGreaterThan(0)
   })
 
-  test('a request that is cancelled or too late is answered at once; its call continues for the other requests', async () => {
+  test('a request that is cancelled or reaches its deadline is answered at once; its call continues for the other requests', async () => {
     await run(model({ batching: { sizeMax: 16, delayMaxMs: 50 } }))
     isHeld = true
     const replies = askAll(
@@ -171,7 +172,7 @@ describe('with a fake model server', () => {
     expect(statuses.filter((status) => status === '200')).toHaveLength(CLIENTS - 2)
   })
 
-  test('without batching, each request has its own call', async () => {
+  test('without batching, each request is sent in a call of its own', async () => {
     const connector = await run(model({ batching: 'off' }))
     const before = upstream.calls('iris')
     const replies = await askAll('iris/predict', (index) => `{"instances":[${index}]}`)

@@ -60,7 +60,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
 }
 
 describe('behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5', () => {
-  test('receive exactly one answer to each request, from one call of the model', async () => {
+  test('receive exactly one answer to each request, and the model is called only once for it', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())

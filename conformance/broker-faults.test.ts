@@ -193,7 +193,7 @@ const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-g
   .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))
   .find((file) => existsSync(file))
 
-test('on a broker that rejects the subscription to cancel messages, requests are answered, and the log contains the missing rule', async () => {
+test('on a broker that rejects the subscription to cancel messages, requests are answered, and the log contains the ACL rule that is missing', async () => {
   if (DYNAMIC_SECURITY === undefined) {
     throw new Error(
       "The test needs Mosquitto's plugin mosquitto_dynamic_security.so: it is in the package mosquitto.",

@@ -331,7 +331,7 @@ describe('the settings that helm create generates', () => {
     ])
   })
 
-  test('include a memory limit from which the limits of heap and queues are derived', async () => {
+  test('include a memory limit from which the heap and queue limits are derived', async () => {
     const objects = await rendered({ ...POD, mosquitto: POD })
     const [container] = specOf(objects, 'StatefulSet').template.spec['containers'] as { env: unknown }[]
     expect(container!.env).toContainEqual({

@@ -53,7 +53,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-// The bridge turns a request to a path of OpenAI's API into a call of the SDK.
+// The bridge turns a request to a path of OpenAI's API into an SDK call.
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const body = JSON.parse(await text(request)) as Parameters<Client['chat']>[1] & { model: string }
   try {
@@ -156,7 +156,7 @@ test.each([false, true])(
   },
 )
 
-test('chat() accepts messages alone, and a body without a model is answered by the model of the topic', async () => {
+test('chat() accepts messages alone, and a body without a model is answered by the model that the topic names', async () => {
   const whole = await client.chat('renamed', CHAT.messages)
   expect(whole.choices[0]!.message.role).toBe('assistant')
   const stream = client.chat('renamed', { messages: CHAT.messages, max_tokens: 5 }, { stream: true })

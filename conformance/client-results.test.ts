@@ -139,7 +139,7 @@ test('result() passes the parts of a streamed answer to onPart, without repeats'
   expect(reply.usage).toEqual({ promptTokens: undefined, completionTokens: 3 })
 })
 
-test('result() rejects at once: an unknown id with result_not_found, an invalid id with a TypeError', async () => {
+test('result() rejects an unknown id at once with result_not_found, and an invalid id with a TypeError', async () => {
   const client = await open()
   expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
   // The first call must not have left a session that the second one finds.

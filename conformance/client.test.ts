@@ -1,5 +1,5 @@
 // Tests the SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, with both MQTT versions.
-// A stand-in for the connector, built with mqtt.js, sends the replies; contract.test.ts tests the connector's.
+// A stand-in for the connector, built with mqtt.js, sends the replies; contract.test.ts tests the connector's replies.
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'
@@ -11,7 +11,7 @@ import { start } from './fixtures/processes.ts'
 interface StandInRequest {
   readonly topic: string
   readonly body: string
-  /** Correlation Data in hexadecimal; with MQTT 3.1.1 the last level of the topic. */
+  /** Correlation Data in hexadecimal; with MQTT 3.1.1, the last topic level instead. */
   readonly correlation: string
 }
 type Reply = () => Promise<void>
@@ -82,7 +82,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     expect([first.stats.ignoredReplies, second.stats.ignoredReplies]).toEqual([0, 0])
   })
 
-  test('the deadline and an abort end a request', async () => {
+  test('a request ends at its deadline, or when it is aborted', async () => {
     await respond(silent)
     const client = await open({ mqttVersion })
     expect(await failureOf(client.infer('iris', BODY, { timeoutMs: 100 }))).toMatchObject({

@@ -82,7 +82,10 @@ describe(`a connector in ${LIMIT_MIB} MiB`, () => {
   })
 })
 
-/** Applies broker, model and connector from `inferwire manifests`; heap and byte limits follow the memory limit. */
+/**
+ * Applies broker, model and connector from `inferwire manifests`; heap and byte limits are derived from the memory
+ * limit.
+ */
 async function install(): Promise<void> {
   const lines = [
     ...['mosquitto', 'inferwire', 'models'].map((name) => `kubectl create ns ${name}`),
@@ -106,7 +109,7 @@ async function brokerAddress(): Promise<string> {
   return spec.clusterIP
 }
 
-/** Sends one request after the other, each with a different body. Resolves with their outcomes. */
+/** Sends requests one after another, each with a different body. Resolves with their outcomes. */
 async function askUntil(client: TestClient, index: number, until: number): Promise<string[]> {
   const outcomes: string[] = []
   await client.subscribe(`infer/reply/alice/echo/predict/${index}`)

@@ -92,7 +92,7 @@ async function releaseAndWaitForReply(word: string): Promise<void> {
   await observer.wait(({ topic, payload }) => topic.includes('/held/') && payload.includes(word), 'reply')
 }
 
-test('the reply waits in its session while the client is away, and other requests are answered meanwhile', async () => {
+test("the reply waits in the client's session while the client is away, and other requests are answered meanwhile", async () => {
   const body = '{"instances":["away"]}'
   const id = await submit(body)
   const quick = await inferwire(['infer', 'quick', '-d', '{"instances":["meanwhile"]}', ...login()])

@@ -53,7 +53,7 @@ describe('the files in resources/', () => {
     }
   })
 
-  test('use the names from the guide for ConfigMaps and their keys', () => {
+  test("use the guide's names for ConfigMaps and their keys", () => {
     const config = onlyObject('resources/mosquitto/cm-mosquitto-config.yaml')
     const password = onlyObject('resources/mosquitto/cm-mosquitto-password.yaml')
     expect(config).toMatchObject({
@@ -191,7 +191,7 @@ describe('the objects', () => {
       expect(text).toMatch(/^set_tcp_nodelay true$/m)
     }
     expect(old).toMatch(/^persistence true$/m)
-    // The plugin and `persistence true` exclude each other.
+    // The plugin and `persistence true` are mutually exclusive.
     expect(young).not.toMatch(/^persistence true$/m)
     expect(young).toMatch(
       /^global_plugin \/usr\/lib\/mosquitto_persist_sqlite\.so\nplugin_opt_flush_period 0\n/m,
@@ -259,7 +259,7 @@ test('a key that ends in "File" in the example of a model is not treated as a fi
   expect(() => manifests({ connector })).not.toThrow()
 })
 
-test("Traefik's unused entry point is omitted if its port is that of the entry point in use", () => {
+test("Traefik's unused entry point is omitted if it has the same port as the entry point in use", () => {
   expect(entryPorts({ externalPort: 8883 })).toEqual({ mqtt: 8883 })
   expect(entryPorts({ externalPort: 5883, tls: TLS })).toEqual({ mqtts: 5883 })
   expect(entryPorts({ externalPort: 8884, tls: TLS })).toEqual({ mqtt: 5883, mqtts: 8884 })

@@ -4,7 +4,7 @@ import { posix } from 'node:path'
 import { findImports, type FoundImport } from './find-imports.ts'
 import type { ImportTable } from './import-table.ts'
 
-/** A source file: its path from the repository's root, separated by `/`, and its text. */
+/** A source file: its text, and its path relative to the repository's root, with `/` as the separator. */
 export interface SourceFile {
   readonly path: string
   readonly text: string

@@ -1,6 +1,6 @@
 // Reads the list under "## Allowed imports" of ARCHITECTURE.md: which unit may import which other units.
 
-/** Maps unit names (`protocol`, `connector/session`) to the names of the units that each may import. */
+/** Maps the name of each unit (`protocol`, `connector/session`) to the names of the units that it may import. */
 export type ImportTable = ReadonlyMap<string, ReadonlySet<string>>
 
 /**

@@ -1,4 +1,4 @@
-// Finds lines and table cells of Markdown pages that are too long to read.
+// Finds overlong lines and table cells in Markdown pages.
 import type { SourceFile } from './check-sources.ts'
 
 /** Maximum length of a line; prettier wraps at the same length. */

@@ -15,7 +15,7 @@ export interface ProseKinds {
   readonly comments: readonly Piece[]
   /** Texts of logs, errors and output: literals that read like a sentence. */
   readonly messages: readonly Piece[]
-  /** As the test runner prints them: the suites and the test, with ` > ` between them. */
+  /** Test names as the test runner prints them: suites and test, separated by ` > `. */
   readonly testNames: readonly Piece[]
 }
 

@@ -50,7 +50,9 @@ export interface ConnectorOptions {
   readonly looksForPoison: boolean
 }
 
-/** Creates the built connector with the run's models, with or without a planted bug, but does not start it. */
+/**
+ * Prepares a process of the built connector, with the run's models and an optional planted bug, but does not start it.
+ */
 export function createConnector(
   brokerUrl: string,
   upstreamPort: number,
@@ -80,7 +82,7 @@ function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['
         {
           url: `http://127.0.0.1:${upstreamPort}`,
           protocolVersion: protocol,
-          // Longer than any outage, and longer than a restarted connector takes to run suspects one by one.
+          // Longer than any outage, and longer than a restarted connector needs to run suspects one by one.
           timeoutMs: 12_000,
           passHeaders: [CLIENT_HEADER],
         },

@@ -42,7 +42,10 @@ export class BrokerKills {
       .sort((one, other) => one.startedAtMs - other.startedAtMs)
   }
 
-  /** Counts a raw client's request for each kill during which it was in flight. `repliedAtMs` 0 = never. */
+  /**
+   * Counts a raw client's request for each kill during which it was in flight. `repliedAtMs` is 0 if it was never
+   * answered.
+   */
   pass({ publishedAtMs, pubackAtMs, replyTakenAtMs }: RequestTimes, repliedAtMs: number): void {
     // An unanswered request counts as in flight until the last moment at which a kill can explain the loss.
     const untilMs =
@@ -54,7 +57,7 @@ export class BrokerKills {
     }
   }
 
-  /** Returns whether a kill explains that the request was never answered, and counts the loss for that kill. */
+  /** Returns whether a kill explains why the request was never answered; if so, counts the loss for that kill. */
   explain({ publishedAtMs, pubackAtMs, replyTakenAtMs }: RequestTimes): boolean {
     for (let index = this.#firstEndedAfter(publishedAtMs); index < this.all.length; index++) {
       const kill = this.all[index]!

@@ -17,7 +17,7 @@ export interface WrongReply {
   readonly what: string
 }
 
-/** An executed fault. Its times are in milliseconds since the epoch. */
+/** An injected fault. Its times are in milliseconds since the epoch. */
 export interface FaultRecord {
   readonly kind: string
   readonly startedAtMs: number

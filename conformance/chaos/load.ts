@@ -168,7 +168,7 @@ export class ChaosLoad {
       this.#first(number, OK, false)
     } catch (error) {
       if (!(error instanceof InferwireError)) throw error
-      // Only `close` cancels a call, which then remains unanswered.
+      // Only `close` cancels calls; a cancelled call remains unanswered.
       if (error.code !== 'cancelled') this.#first(number, error.code, false)
     } finally {
       this.#sdkOpen -= 1

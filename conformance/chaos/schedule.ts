@@ -1,7 +1,7 @@
-// Derives from a seed the list of faults and their times.
+// Derives the list of faults and their times from a seed.
 import { Random } from '../fixtures/random.ts'
 
-/** The target of a fault. Faults of one actor never overlap, faults of different actors may. */
+/** The target of a fault. Faults of one actor never overlap; faults of different actors may overlap. */
 export type Actor = 'connector' | 'broker' | 'upstream' | 'connector-network' | 'client-network'
 
 /** The kinds of fault, with their relative frequencies. */
@@ -10,7 +10,7 @@ export const FAULT_WEIGHTS = {
   'connector-term': 3,
   'connector-stop': 3,
   'broker-term': 2,
-  // At least 200 of 1,000 faults.
+  // With this weight, at least 200 of 1,000 faults kill the broker.
   'broker-kill': 11,
   'upstream-kill': 2,
   'upstream-hang': 2,

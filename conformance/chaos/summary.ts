@@ -58,7 +58,7 @@ export function summarizeFaults({ faults, extraCallTimes, duplicateTimes }: Cost
   }
 }
 
-/** Returns the count for each fault, rounded to hundredths. */
+/** Returns the average count per fault, rounded to hundredths. */
 export function perFault(count: number, faults: number): number {
   return faults === 0 ? 0 : Math.round((count / faults) * 100) / 100
 }

@@ -15,8 +15,8 @@ export interface TapRules {
   /** Other allowed topics: status, model cards, a dead-letter topic. A trailing `/` means the subtree. */
   readonly ownTopics: readonly string[]
   /**
-   * Age, in milliseconds, from which a request's PUBACK may be overtaken by the PUBACK of a later request.
-   * Infinity = never (`strict`), 0 = always (`as-settled`).
+   * Age in milliseconds at which an unanswered request stops delaying the PUBACKs of later requests. Infinity = it
+   * always delays them (`strict`), 0 = it never does (`as-settled`).
    */
   readonly ackHoldMaxMs: number
   /** Called when the broker's PUBACK for a reply reaches the connector. `atMs` is in milliseconds since the epoch. */
@@ -84,10 +84,10 @@ interface OpenRequest {
   readonly answers: Answers
 }
 
-// Counts of one key. `count` is the number of complete answers that are acknowledged, but not yet used by a request.
+// Counts for one key. `count` is the number of complete answers that are acknowledged, but not yet used by a request.
 interface Answers {
   count: number
-  /** Number of requests and replies of this key that are in flight. */
+  /** Number of requests and replies with this key that are in flight. */
   open: number
   /** Number of deliveries without a final message. */
   unanswered: number
@@ -104,7 +104,7 @@ interface OpenReply {
 // The Message Expiry Interval is in whole seconds: a difference of half a second is not a violation.
 const EXPIRY_SLACK_MS = 500
 // The tap reads a delivery before the connector does, and a PUBACK after the connector has written it. Therefore, the
-// tap measures ages that exceed the connector's by up to this time.
+// tap may measure an age that exceeds the connector's by up to this time.
 const HOLD_SLACK_MS = 20
 
 /** Checks the packets of one connection. */
@@ -273,7 +273,7 @@ export class TapChecker implements Witness {
     if (this.#replies.size > this.#brokerReceiveMaximum) {
       this.#violated(
         'receive-maximum',
-        `${this.#replies.size} publishes in flight; the Receive Maximum of the broker is ${this.#brokerReceiveMaximum}.`,
+        `${this.#replies.size} publishes in flight; the broker's Receive Maximum is ${this.#brokerReceiveMaximum}.`,
       )
     }
   }
@@ -294,7 +294,7 @@ export class TapChecker implements Witness {
     this.#settled(request, !isAmbiguous)
   }
 
-  // MQTT 5 §4.6 requires arrival order, but a slow request may not delay the others beyond the bound.
+  // MQTT 5 §4.6 requires arrival order, but a slow request may delay later requests only up to the configured age.
   #acknowledgedBefore(passed: OpenRequest, request: OpenRequest): void {
     this.#seen.requestAcksOutOfOrder += 1
     if (Date.now() - passed.arrivedAtMs >= this.#rules.ackHoldMaxMs - HOLD_SLACK_MS) return

@@ -27,7 +27,7 @@ export interface Verdict {
   /** A sentence for each violated requirement. */
   readonly reasons: readonly string[]
   readonly requests: number
-  /** Number of these requests that the SDK sent. */
+  /** Number of requests that the SDK sent. */
   readonly requestsSdk: number
   readonly answered: number
   readonly outcomes: Readonly<Record<string, number>>
@@ -76,7 +76,7 @@ const LATE_GRACE_MS = 1000
 // A request with a shorter deadline may expire in an outage (D1 b); no fault lasts as long as the other deadlines.
 const EXCUSABLE_DEADLINE_MS = 10_000
 const SHOWN_MAX = 10
-// MQTT 5 §3.4.2.1: from this reason code on, the broker rejected the message.
+// MQTT 5 §3.4.2.1: this reason code and all higher ones mean that the broker rejected the message.
 const REFUSED = 0x80
 
 /** Returns the verdict. Counts every request once. */

@@ -28,7 +28,7 @@ export interface SentPart extends PartMark {
   /** The payload of a final message, or a hash of it: a repeated final message must be the same. */
   readonly content: string
   readonly connection: number
-  /** Whether a delivered request of this key has no final message yet, so that the answer may restart from 0. */
+  /** Whether a delivered request with this key has no final message yet, so that the answer may restart from 0. */
   readonly mayBegin: boolean
 }
 
@@ -45,9 +45,9 @@ export interface Attempt {
   isEndRefused: boolean
   /** Description of the first gap, which is a violation unless the final message is an error. */
   gap: string | undefined
-  /** The first missing number of that gap. */
+  /** The first missing number of the first gap. */
   gapFrom: number
-  /** Parts that the broker has not acknowledged. Bounded by its Receive Maximum. */
+  /** Parts that the broker has not acknowledged. There are at most as many as its Receive Maximum. */
   readonly unacknowledged: Set<number>
   /** Number of final messages that the broker has acknowledged while a part was still unacknowledged. */
   early: number

@@ -60,7 +60,7 @@ function definitionOf(group: string, version: string, kind: string): KubeObject 
     kind: 'CustomResourceDefinition',
     metadata: {
       name: `${plural}.${group}`,
-      // The annotation is required for API groups of the Kubernetes project.
+      // The API server requires this annotation for API groups of the Kubernetes project.
       annotations: { 'api-approved.kubernetes.io': 'unapproved, for tests' },
     },
     spec: {
@@ -111,7 +111,7 @@ function routeSchema(group: string, kind: string): KubeObject {
       port: { 'x-kubernetes-int-or-string': true },
       weight: { type: 'integer' },
       serversTransport: TEXT,
-      // Traefik added the field in 2.10, the first version with the group traefik.io.
+      // Traefik added `nativeLB` in 2.10, the first version with the group traefik.io.
       ...(group === 'traefik.io' ? { nativeLB: { type: 'boolean' } } : {}),
       ...(isTcp
         ? { proxyProtocol: fields({ version: { type: 'integer', minimum: 1, maximum: 2 } }) }

@@ -23,7 +23,8 @@ const TRIES_MAX = 10
 const PAUSE_MS = 1_000
 
 /**
- * Returns the commands of blocks marked `cluster`, or `cluster, asked: WORDS`, with two words for each password prompt.
+ * Returns the commands of blocks marked `cluster`, or `cluster, asked: WORDS`, with two words for each
+ * `mosquitto_passwd` line.
  */
 export function commandsOf(page: string): PageCommand[] {
   return blocksOf(page)

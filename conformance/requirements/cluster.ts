@@ -19,7 +19,7 @@ export const KUBERNETES: readonly Requirement[] = [
     'The commands of the page work as printed, up to a prediction through the entry point on 5883, and include the commands of the original guide.',
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > $line`,
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > contains the commands of the original guide`,
-    `${MANIFESTS} > the files in resources/ > use the names from the guide for ConfigMaps and their keys`,
+    `${MANIFESTS} > the files in resources/ > use the guide's names for ConfigMaps and their keys`,
     `${MANIFESTS} > the files in resources/ > contain Traefik files that open the entry point`,
   ),
   met(

@@ -17,7 +17,7 @@ const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
 const SIMULATION = 'conformance/simulation.test.ts'
-const ON_THE_WIRE = `${DELIVERY_TEST} > requests are acknowledged in arrival order, each after the broker has acknowledged its reply, on the connection that delivered it`
+const ON_THE_WIRE = `${DELIVERY_TEST} > requests are acknowledged in arrival order, only after the broker has acknowledged their replies, and on the connection that delivered them`
 const KILL = `${DELIVERY_TEST} > 200 requests in flight each receive their own answer after a kill -9 and a restart`
 const SIGTERM = `${DELIVERY_TEST} > after SIGTERM under load the connector loses nothing and exits with 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
@@ -157,7 +157,7 @@ export const DELIVERY: readonly Requirement[] = [
     'D11',
     PROMISE,
     'The reply to a submitted request waits until its client fetches it, even if the connector is killed during the call or the broker is restarted, and can be fetched once.',
-    `${LONG_RESULTS} > the reply waits in its session while the client is away, and other requests are answered meanwhile`,
+    `${LONG_RESULTS} > the reply waits in the client's session while the client is away, and other requests are answered meanwhile`,
     `${LONG_RESULTS} > a connector that is killed during the call executes it again after its restart`,
     `${LONG_RESULTS} > the reply survives a restart of the broker`,
     'conformance/client-results.test.ts > a reply that arrives together with the acknowledgement of its request is not lost',
@@ -200,7 +200,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'Sizes are checked before data is stored: the payload of a message above the limit is not read.',
     `${CODEC} > reads topic and properties of a message above the limit, without its payload`,
-    'conformance/bad-input.test.ts > a body that is too large for the memory is dropped, and the request is answered with an error',
+    'conformance/bad-input.test.ts > a body that exceeds the memory limits is dropped, and the request is answered with an error',
     'packages/connector/src/admission/model-gate.test.ts > models share one byte budget',
   ),
   met(

@@ -35,7 +35,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'response_topic_forbidden',
     "the Response Topic is not the client's own.",
-    wrong('a Response Topic outside the subtree of the client'),
+    wrong("a Response Topic outside the client's subtree"),
   ),
   code(
     'forbidden_model',
@@ -132,7 +132,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'certificate_refused',
     "at the client: the broker's certificate is not trusted, or is for another name.",
-    'conformance/cli-surroundings.test.ts > TLS > the SDK error for a self-signed certificate names the option ca',
+    'conformance/cli-surroundings.test.ts > TLS > the SDK error for a self-signed certificate names the ca option',
     'conformance/cli-surroundings.test.ts > TLS > the error for a certificate that is valid for another name suggests that name',
   ),
 ]

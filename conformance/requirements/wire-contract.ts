@@ -33,7 +33,7 @@ const TOPICS: readonly Requirement[] = [
     'The reply topic contains the levels that the client appends after the operation, for correlation in MQTT 3.1.1.',
     `${CONTRACT} > an MQTT 3.1.1 client correlates replies by the id in the topic`,
     `${CLIENT} > matches a reply by its topic on MQTT 3.1.1`,
-    'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > receive exactly one answer to each request, from one call of the model',
+    'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > receive exactly one answer to each request, and the model is called only once for it',
     'conformance/python-example.test.ts > paho-mqtt receives its answer over MQTT',
   ),
   met(
@@ -156,7 +156,7 @@ const OPERATIONS: readonly Requirement[] = [
     'C-OPERATION-4',
     'design, Layout',
     'A model server with V2 over gRPC is called over gRPC.',
-    `${GRPC} > %s > the same request has the same outputs over gRPC and over HTTP`,
+    `${GRPC} > %s > a request gets the same outputs over gRPC as over HTTP`,
     `${GRPC} > %s > %s values are returned exactly`,
     `${GRPC} > %s > a binary tensor of 600 KB with NaN is returned unchanged`,
     `${GRPC} > cancelling a stream also stops the models of Triton and MLServer`,
@@ -285,7 +285,7 @@ const BODIES: readonly Requirement[] = [
     'wire contract, Bodies',
     'A client gets an error reply for every failure of its request.',
     `${BAD_INPUT} > a faulty model server`,
-    `${BAD_INPUT} > every faulty model of the fake server is called`,
+    `${BAD_INPUT} > these tests call every faulty model of the fake server`,
     'packages/connector/src/endpoint/http/judge-answer.test.ts > returns a response or throws a Problem for any input',
   ),
   met(
@@ -308,7 +308,7 @@ const BODIES: readonly Requirement[] = [
     'packages/connector/src/endpoint/with-batching.property.test.ts > batched answers equal those of single calls, whatever else is in the mix',
     "conformance/batching.test.ts > with KServe's Python server",
     'conformance/batching.test.ts > with a fake model server > a poisoned request receives its own error, and all others receive their answers',
-    'conformance/batching.test.ts > with a fake model server > a request that is cancelled or too late is answered at once; its call continues for the other requests',
+    'conformance/batching.test.ts > with a fake model server > a request that is cancelled or reaches its deadline is answered at once; its call continues for the other requests',
   ),
   met(
     'C-BODY-8',

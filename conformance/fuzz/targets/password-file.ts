@@ -49,7 +49,7 @@ export const target: FuzzTarget = {
       )
       claim(
         message !== '' && remedy !== '' && message.length < 600,
-        'a finding has an empty text, or too long a message',
+        'a finding has an empty text, or its message is too long',
       )
       for (const secret of hidden) claim(!message.includes(secret), 'a finding shows a password')
     }

@@ -101,7 +101,7 @@ function checkHeaders(
     claim(/^[\x21-\x7e]+$/.test(name) && /^[\x20-\x7e]*$/.test(value), 'a header contains a line break')
     claim(
       given.some((text, at) => at % 2 === 0 && text === name && given[at + 1] === value),
-      'a header passes although the request does not have it',
+      'a header passes although it is not in the request',
     )
   }
 }

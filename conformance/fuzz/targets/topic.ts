@@ -76,7 +76,7 @@ function topicLabel(root: string, topic: string, responseTopic: string | undefin
   const derived = derivedTarget(topics, delivery)
   const parsed = labelOf(() => {
     const { client, model, operation, id } = topics.parseRequest(topic)
-    claim(isCleanLevel(client), 'a client name is not one valid topic level')
+    claim(isCleanLevel(client), 'a client name is not a single valid topic level')
     claim(!model.includes('/') && operation?.includes('/') !== true, 'a level contains a slash')
     claim(
       topics.request(client, model, operation, id) === topic,
