@@ -17,8 +17,8 @@ const READY_EVERY_MS = 5
  * @param {{ name: string, command: string }} contender
  * @param {{ inflight: number, bodyBytes: number }} scenario
  * @param {{ seconds: number, model: { port: number, pid: number } }} options
- * @returns the rate and latency of answers, CPU time per 1000 answers, memory, start times; `window`: start and end of
- * the measured time, in microseconds of the monotonic clock
+ * @returns rate and latency of the answers, CPU time per 1000 answers, memory use and start-up times; `window` is the
+ *   start and the end of the measured time, in microseconds of the monotonic clock
  */
 export async function measure(contender, scenario, { seconds, model }) {
   const broker = await startBroker()

@@ -1,7 +1,9 @@
 // Formats measurements of `npm run bench:slow` as Markdown.
 import { OTHER_CORES_MAX, table } from './report.mjs'
 
-/** If the load generator sent requests later than planned by more than this, the measured latencies are too high. */
+/**
+ * If the load generator sent requests later than planned by more than this time, the measured latencies are too high.
+ */
 const LAG_MAX_MS = 20
 
 const PHASES = { quiet: 'quiet', open: 'open call', restart: 'killed, restarted' }

@@ -174,7 +174,7 @@ async function runPhases({ window, options, broker, upstream, load, connector })
 }
 
 function section(runs, options, begun) {
-  // Omits the path of another checkout, because the commit identifies the version.
+  // Omits the path given with --inferwire, because the commit identifies the version.
   const command = [
     `npm run bench:slow -- --rate ${options.rate} --quiet-seconds ${options.quietSeconds}`,
     `--seconds ${options.seconds} --after-seconds ${options.afterSeconds} --windows ${options.windows}`,

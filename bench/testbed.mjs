@@ -26,7 +26,8 @@ export async function startModel() {
 }
 
 /**
- * Starts a broker with no stored state. Every run starts a new broker, so that no earlier session is resumed.
+ * Starts a broker with no stored state. Every run starts a new broker, so that it cannot resume the session of an
+ * earlier run.
  * @param {Record<string, number>} [settings] lines of mosquitto.conf that replace the benchmark's defaults
  */
 export async function startBroker(settings = {}) {
@@ -54,7 +55,7 @@ function nginxConfig(port) {
   // Only root can write to nginx's default folders for temporary files, so every folder is set, even for unused
   // modules.
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  // A single process, because a worker process would survive if its master were killed.
+  // nginx runs as a single process, because a worker process would survive if its master were killed.
   return `daemon off;
 master_process off;
 pid nginx.pid;

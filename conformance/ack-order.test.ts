@@ -185,8 +185,8 @@ describe.concurrent('a broker that falls silent', () => {
     application.release()
     await broker.until(() => broker.held === 0, 'everything is acknowledged')
     expect(new Set(application.taken)).toEqual(new Set(['slow', ...OTHERS]))
-    // PUBACKs overtook others only on the first connection. On the second connection, the order is strict, even behind
-    // another slow request.
+    // PUBACKs overtook others only on the first connection. On the second connection, PUBACKs are sent in order, even
+    // while another slow request is open.
     expect([...broker.overtaking.keys()]).toEqual([1])
     expect([broker.connections, application.warnings]).toEqual([2, ['ack_order_strict']])
     await close()
@@ -199,7 +199,7 @@ describe.concurrent('a broker that falls silent', () => {
     ],
     ['its batch is not complete', { mode: 'by batch', window: 16 }],
     ['it has nothing to deliver, and numbers redelivered messages afresh', { mode: 'each', renumbers: true }],
-  ])('is tested only once, and is not treated as faulty, if %s', async (_what, options) => {
+  ])('is tested only once and is not treated as faulty if %s', async (_what, options) => {
     const { broker, application, close } = await arrange(options)
     await broker.until(() => broker.connections === 1, 'it connects')
     broker.publish('slow')

@@ -46,7 +46,7 @@ beforeAll(async () => {
   await alice.wait(({ topic }) => topic === 'infer/models/iris', 'card')
 })
 
-// After all these faults, a valid request still receives its answer.
+// Despite all the faults in these tests, a valid request still receives its answer.
 afterEach(async () => {
   const reply = await alice.ask('infer/request/alice/iris/predict', BODY)
   expect(reply.user['status']).toBe('200')
@@ -293,7 +293,7 @@ describe('a faulty model server', () => {
     ['nohealthy', 'upstream_unreachable', 502],
     ['down', 'upstream_unreachable', 502],
     ['unknownprotocol', 'model_not_ready', 503],
-  ])('the behaviour "%s" results in %s', async (model, code, status) => {
+  ])('its behaviour "%s" results in %s', async (model, code, status) => {
     expectProblem(await alice.ask(`infer/request/alice/${model}/predict`, BODY), code, status)
   })
 

@@ -43,7 +43,7 @@ async function run(model: Model, name = 'iris'): Promise<TestConnector> {
   return connector
 }
 
-/** Every client sends one request at the same time. */
+/** All clients send one request each, at the same time. */
 function askAll(
   topic: string,
   bodyOf: (index: number) => string | Buffer,
@@ -100,7 +100,7 @@ describe('with a fake model server', () => {
     ...given,
   })
 
-  // Holds the first call until all requests have been received, so that the remaining requests can be merged.
+  // Holds the first call until all requests have been received, so that the requests that wait behind it can be merged.
   async function askWhileHeld(
     bodyOf: (index: number) => string,
     connector: TestConnector,
@@ -234,7 +234,7 @@ describe("with KServe's Python server", () => {
     ['V2 with JSON', 'infer', (index) => tensorOf(index, false), false],
     ['V2 with binary tensors', 'infer', (index) => tensorOf(index, true), true],
   ])(
-    '%s: requests share calls, and receive the same answers as directly from the server',
+    '%s: requests share calls, and receive the same answers as without the connector',
     async (_what, operation, bodyOf, isBinary) => {
       const connector = await run(model())
       await expect

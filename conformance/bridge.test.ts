@@ -51,7 +51,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
     ],
   })
   closing.push(() => edge.stop())
-  // The arrival of a retained message of the central broker shows that the bridge is connected.
+  // When a retained message arrives from the central broker, the bridge is connected.
   const probe = await TestClient.connect(edge.url)
   await probe.subscribe('infer/status/#')
   await probe.wait(({ topic }) => topic.startsWith('infer/status/'), 'status over the bridge')

@@ -240,7 +240,7 @@ describe('infer --show', () => {
     expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
   })
 
-  test('curl takes the protocol from the card if the body does not show it', async () => {
+  test("curl uses the protocol in the model's card if the body does not indicate one", async () => {
     const argv = [
       'infer',
       'iris',
@@ -271,7 +271,7 @@ describe('models', () => {
     expect(stdout).toMatch(/^iris +online +v2,v1 +/m)
   })
 
-  test('ls -o name and -o json are machine-readable', async () => {
+  test('ls -o name and ls -o json print machine-readable output', async () => {
     const names = (await inferwire(['models', 'ls', '-o', 'name', ...at])).stdout.split('\n')
     expect(names).toContain('iris')
     const cards = JSON.parse((await inferwire(['models', 'ls', '-o', 'json', ...at])).stdout) as {

@@ -1,5 +1,5 @@
 // Tests chat(), completions() and embeddings() with OpenAI's own client: through a bridge from HTTP to the SDK, the
-// client must receive the same as directly from the model server.
+// client must receive the same answers as directly from the model server.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -119,7 +119,7 @@ test.each([false, true])(
   },
 )
 
-test('a completion, whole or streamed, equals the one over HTTP', async () => {
+test('a completion, whole or streamed, equals the completion over HTTP', async () => {
   const request = { model: 'toy-chat', prompt: 'Alice was', seed: 3, max_tokens: 20 }
   const chunks = async (openai: OpenAI): Promise<unknown[]> => {
     const seen: unknown[] = []

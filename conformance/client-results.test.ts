@@ -1,5 +1,5 @@
-// Tests long work with the SDK and a real Mosquitto: a request that one client submits, and whose reply another client
-// fetches later. A stand-in for the connector answers at a time that the test chooses.
+// Tests long calls with the SDK and a real Mosquitto: one client submits a request, and another client fetches the
+// reply later. A stand-in for the connector answers at a time that the test chooses.
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { connect as connectMqtt } from 'mqtt'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
@@ -68,7 +68,7 @@ test('a reply that arrives while no client is connected waits for result(), and 
 })
 
 test('a reply that arrives together with the acknowledgement of its request is not lost', async () => {
-  // From the request on, the client receives nothing until its reply has been published.
+  // After sending the request, the client receives no packets until the reply has been published.
   const freeze = (chunk: Buffer): void => {
     if (chunk.includes('infer/request/')) proxy.set('down', { isFrozen: true })
   }
@@ -142,7 +142,7 @@ test('result() passes the parts of a streamed answer to onPart, without repeats'
 test('result() rejects an unknown id at once with result_not_found, and an invalid id with a TypeError', async () => {
   const client = await open()
   expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
-  // The first call must not have left a session that the second one finds.
+  // If the first call had left a session behind, the second call would find that session.
   expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
   await expect(client.result('../x')).rejects.toThrow(/32 hexadecimal digits/)
 })

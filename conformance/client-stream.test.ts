@@ -140,7 +140,7 @@ describe('a stream', () => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('yields its parts before it throws the error in its last message', async () => {
+  test('yields its parts before it throws the error that its last message contains', async () => {
     const body = '{"error":"the model crashed","code":"stream_interrupted","status":502,"retryable":true}'
     const responder = await respond(async (request) => {
       await parts(0, 1)(request)
@@ -332,7 +332,7 @@ describe('a stream ends early and publishes one cancel message', () => {
 })
 
 describe('when the connection is lost in the middle, a stream', () => {
-  test('ends with stream_interrupted if it has no session, and stops the model on the next connection', async () => {
+  test('ends with stream_interrupted if the client has no session, and stops the model on the next connection', async () => {
     const responder = await respond(parts(0))
     const proxy = await Proxy.start(broker.port)
     cleanUps.push(() => proxy.close())

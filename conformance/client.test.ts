@@ -114,7 +114,8 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
         if (isAnswering) echo(request, reply)
       })
       const client = await open({ mqttVersion })
-      // MQTT 5 needs no timed repeats: the PUBACK of the resent request reports a missing subscriber (0x10).
+      // With MQTT 5, the client need not repeat requests after a timeout: the PUBACK for a resent request reports a
+      // missing subscriber (0x10).
       const repeatAfterMs = mqttVersion === 5 ? Infinity : 200
       const pending = client.infer('iris', BODY, { repeatAfterMs, timeoutMs: 40_000 })
       await vi.waitFor(() => expect(requests.length).toBeGreaterThan(0), 10_000)
@@ -184,7 +185,7 @@ test('if there is no subscriber, a request fails with no_connector at once; with
   expect((await patient).status).toBe(200)
 })
 
-test('a wrong login and the topics of another user are rejected with not_authorized', async () => {
+test("a wrong password and the use of another user's topics are rejected with not_authorized", async () => {
   const guarded = await startMosquitto({ users: { cam7: 'secret', inferwire: 'c' }, acl: aclText() })
   cleanUps.push(() => guarded.stop())
   await respond(echo, guarded.url, { username: 'inferwire', password: 'c' })

@@ -12,7 +12,7 @@ const LIMIT_MIB = 96
 const BODY_BYTES = 2_000_000
 const ALICE = { username: 'alice', password: 'alice-password' }
 const LOAD_MS = 20_000
-// Roughly the `retry_after_ms` of an `overloaded` reply.
+// About as long as the `retry_after_ms` of an `overloaded` reply.
 const PAUSE_MS = 100
 
 let cluster: Cluster

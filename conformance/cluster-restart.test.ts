@@ -138,7 +138,7 @@ describe('under load from outside', () => {
 })
 
 test('Traefik adds less than a millisecond to a round trip', async () => {
-  // Both routes include the stand-in for kube-proxy, because Traefik connects to the Service too.
+  // Both routes pass the stand-in for kube-proxy, because Traefik connects to the Service, too.
   const { spec } = await cluster.api.get('/api/v1/namespaces/mosquitto/services/mosquitto')
   const pods = await cluster.api.get('/api/v1/namespaces/traefik/pods')
   const traefik = pods.items.find(({ metadata }: KubeObject) => metadata.deletionTimestamp === undefined)
@@ -157,7 +157,8 @@ test('Traefik adds less than a millisecond to a round trip', async () => {
 })
 
 /**
- * Returns each client's median round trip in milliseconds. The clients alternate, so that load affects both equally.
+ * Returns each client's median round trip in milliseconds. The clients take turns, so that other load on the machine
+ * affects both equally.
  */
 async function medianRoundTrips(clients: readonly TestClient[], rounds: number): Promise<number[]> {
   const times = clients.map((): number[] => [])

@@ -101,7 +101,7 @@ test('200 requests in flight each receive their own answer after a kill -9 and a
     phantom: 0,
     errors: [],
   })
-  // Proves that the kills had an effect: requests were redelivered.
+  // Redelivered requests prove that the kills had an effect.
   expect(tap.seen.redelivered - redeliveredBefore).toBeGreaterThan(20 * 50)
   expect(tap.violations).toEqual([])
   load.close()

@@ -145,7 +145,7 @@ describe.each(['kserve', 'triton', 'mlserver'])('%s', (server) => {
     expect(reply.payload.subarray(length).equals(tensor)).toBe(true)
   })
 
-  test('ready and metadata are answered with the same bodies as over HTTP', async () => {
+  test('ready and metadata requests are answered with the same bodies as over HTTP', async () => {
     expect((await ask(`${server}-echo`, '', {}, 'ready')).json()).toEqual({ name: 'echo', ready: true })
     expect((await ask(`${server}-echo`, '', {}, 'metadata')).json()).toMatchObject({ name: 'echo' })
   })

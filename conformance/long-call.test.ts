@@ -24,7 +24,7 @@ beforeAll(async () => {
   broker = await startMosquitto()
   upstream = await FakeModelServer.start({
     answer: gate.hold(predictBody, 'held'),
-    // The many short calls are only counted.
+    // The many short calls are counted, but not stored.
     keeps: ({ model }) => model !== 'quick',
   })
   client = await TestClient.connect(broker.url, { isPersistent: true })

@@ -158,7 +158,7 @@ test('an error can be fetched like any other result', async () => {
   expect({ code, stdout }).toEqual({ code: 65, stdout: '' })
 })
 
-test('another user who knows the id cannot read the result', async () => {
+test('a different user cannot read the result, even with its id', async () => {
   const id = await submit('{"instances":["private"]}')
   await releaseAndWaitForReply('private')
   const { code, stdout } = await inferwire(['result', id, ...login('line-4', 'm-secret'), '-t', '1'])

@@ -76,7 +76,7 @@ describe('the files in resources/', () => {
 
   test.each([
     ['mosquitto-secret', { passwords: 'secret' }, []],
-    // The overlay keeps the route of the base in addition to its own routes.
+    // The overlay keeps the base's route in addition to its own routes.
     [
       'mosquitto-tls',
       { tls: { host: 'mqtt.example.org', secretName: 'mosquitto-tls' } },
@@ -84,7 +84,7 @@ describe('the files in resources/', () => {
     ],
     ['mosquitto-2.1', { version: '2.1' }, []],
   ] as const)(
-    "overlays/%s is the output of the generator with the overlay's option",
+    "in overlays/%s are the output of the generator with the overlay's option",
     async (name, broker, kept) => {
       const built = await run(kubernetesClient('kubectl'), [
         'kustomize',
@@ -312,7 +312,7 @@ describe('inferwire manifests', () => {
     const made = await inferwire(['passwd', '-c', '-b', passwordFile, 'cam7', 'secret'])
     expect(made.code).toBe(0)
     const config = join(folder, 'inferwire.yaml')
-    // These files exist only in the pod.
+    // The files that the configuration names exist only in the pod.
     const credential = { kind: 'token-file', tokenFile: '/var/run/secrets/inferwire/token' }
     const tls = { caFile: '/etc/secrets/ca/ca.crt' }
     writeFileSync(config, yamlText({ models: { digits: { url: 'https://digits:8080', credential, tls } } }))

@@ -10,7 +10,7 @@ export interface SourceFile {
   readonly text: string
 }
 
-/** Result of a check: counts, and one sentence for each violation. */
+/** Result of a check: how much was checked, and one sentence for each violation. */
 export interface Checked {
   readonly files: number
   readonly imports: number
@@ -163,7 +163,8 @@ function isSecondDoor(path: string): boolean {
   return path.split('/').length === 4 && posix.basename(path) === SECOND_DOOR
 }
 
-// A package's row also allows its rooms to import other packages. Rooms and hallway files have their own rows.
+// A package's row also says which other packages its rooms may import. Rooms and hallway files have rows of their own,
+// too.
 function mayImport(path: string, target: string, table: ImportTable): boolean {
   const own = table.get(unitOf(path))
   if (own?.has(target) === true || own?.has(anyOf(target)) === true) return true

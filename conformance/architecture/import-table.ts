@@ -5,8 +5,8 @@ export type ImportTable = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
  * Reads the table from the text of ARCHITECTURE.md. An item has the form `- names: names`, with every name in
- * backticks; words outside backticks are for readers. An item may name several units. A unit in several items may
- * import everything that any of them allows.
+ * backticks; words outside backticks are for readers. An item may name several units. A unit that several items name
+ * may import everything that any of these items allows.
  * @throws Error if there is no such section, or if it has no items
  */
 export function readImportTable(page: string): ImportTable {

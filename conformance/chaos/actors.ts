@@ -1,4 +1,4 @@
-// The processes that a run kills: broker and connector. They restart with the same data, port and name.
+// The processes that a run kills: the broker and the connector. Each restarts with the same data, port and name.
 import { spawnSync } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import type { ConfigInput } from '@inferwire/connector'
@@ -15,8 +15,8 @@ export const ACK_HOLD_MAX_MS = 2000
 const PLANTED = new URL('planted/register.mjs', import.meta.url).href
 
 /**
- * Mosquitto saves after every change, which is the safest setting of 2.0. Even so, a kill can lose acknowledged
- * messages.
+ * Mosquitto saves after every change, which is the safest setting in Mosquitto 2.0. Even so, a kill can lose
+ * acknowledged messages.
  */
 export const BROKER_SETTINGS: readonly string[] = [
   'persistence true',

@@ -6,11 +6,13 @@ export interface BrokerKill {
   readonly startedAtMs: number
   /** When the broker listened again, in milliseconds since the epoch. */
   readonly endedAtMs: number
-  /** Number of raw clients' requests that were in flight at the kill: the upper bound of its losses. */
+  /**
+   * Number of raw clients' requests that were in flight at the kill, which cannot have lost more requests than this.
+   */
   underWay: number
-  /** Number of these requests that were never answered because the request itself was lost. */
+  /** Number of in-flight requests that were never answered because the request itself was lost. */
   lostRequests: number
-  /** Number of these requests that were never answered because the reply was lost after its PUBACK. */
+  /** Number of in-flight requests that were never answered because the reply was lost after the broker's PUBACK. */
   lostReplies: number
 }
 
@@ -21,8 +23,8 @@ export interface RequestTimes {
   readonly replyTakenAtMs: number
 }
 
-// A kill loses no message that was acknowledged more than this time before the kill. A PUBACK that the broker sent
-// before the kill may be read up to this time after the kill.
+// A kill loses no message that was acknowledged more than this long before the kill. A PUBACK that the broker sent
+// before the kill may be read up to this long after the kill.
 const WINDOW_MS = 1000
 
 /** The kills of a run in chronological order. */

@@ -38,7 +38,7 @@ export class FaultRunner {
     this.#ledger = ledger
   }
 
-  /** Number of faults that have not happened yet. */
+  /** Number of scheduled faults that have not happened yet. */
   get left(): number {
     return this.#left
   }

@@ -19,7 +19,7 @@ import {
   payloadOf,
 } from './request-shape.ts'
 
-/** How many requests to send, and from which clients. */
+/** How many requests to send, and from how many clients of each kind. */
 export interface ChaosLoadOptions {
   readonly ledger: Ledger
   readonly port: number

@@ -6,13 +6,13 @@ import type { Attempt, PartMark, PartOrder, PartRule } from '../checkers/part-or
 import type { Witness } from '../rig/proxy.ts'
 import { PacketScanner, partMarkOf, viewPublish, type PublishView } from '../rig/wire.ts'
 
-/** What the connector is allowed to do. */
+/** The rules that the connector must follow. */
 export interface TapRules {
   /** Topic prefixes of requests, which may be acknowledged only after their answer. */
   readonly requestRoots: readonly string[]
   /** Topic prefixes below which the connector may publish replies. */
   readonly replyRoots: readonly string[]
-  /** Other allowed topics: status, model cards, a dead-letter topic. A trailing `/` means the subtree. */
+  /** Other allowed topics: status, model cards, a dead-letter topic. A trailing `/` allows the whole subtree. */
   readonly ownTopics: readonly string[]
   /**
    * Age in milliseconds at which an unanswered request stops delaying the PUBACKs of later requests. Infinity = it
@@ -68,8 +68,8 @@ export interface TapShared {
   replied(): void
   staleIds(): ReadonlySet<number>
   /**
-   * Called when the connection is established, with the set of its open identifiers. The connector could by mistake
-   * acknowledge one of them on a later connection.
+   * Called when a connection is established, with the (changing) set of its open identifiers, because the connector
+   * could by mistake acknowledge one of them on a later connection.
    */
   opened(ids: ReadonlySet<number>): void
 }
@@ -84,12 +84,13 @@ interface OpenRequest {
   readonly answers: Answers
 }
 
-// Counts for one key. `count` is the number of complete answers that are acknowledged, but not yet used by a request.
+// Counts for one key. `count` is the number of complete, acknowledged answers that have not yet been matched with a
+// request.
 interface Answers {
   count: number
   /** Number of requests and replies with this key that are in flight. */
   open: number
-  /** Number of deliveries without a final message. */
+  /** Number of delivered requests whose answer has no final message yet. */
   unanswered: number
 }
 

@@ -87,7 +87,7 @@ test('the tap reports a request that is acknowledged before its reply is sent, o
   ])
 })
 
-test('the tap reports the PUBACK of a request without a reply, even if a different request has one', () => {
+test('the tap reports the PUBACK of a request without a reply, even if a different request has a reply', () => {
   const two = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
   expect(violationsIn([connack(), ...two])).toEqual(['ack-before-reply'])
 })

@@ -39,7 +39,7 @@ export type PartRule = 'part-order' | 'part-after-final'
 export interface Attempt {
   connection: number
   next: number
-  /** `seq` of the final message; undefined while there is none. */
+  /** `seq` of the final message; undefined until that message is sent. */
   end: number | undefined
   content: string
   isEndRefused: boolean
@@ -53,7 +53,7 @@ export interface Attempt {
   early: number
 }
 
-// Maximum number of stored attempts at multi-part answers; above it, the oldest is removed.
+// Maximum number of stored attempts at multi-part answers; above this number, the oldest is removed.
 const ATTEMPTS_MAX = 10_000
 
 /** Checks the answers of one connector across all of its connections. */
@@ -75,8 +75,8 @@ export class PartOrder {
   }
 
   /**
-   * Records the broker's acknowledgement. Returns the number of answers that are now complete, that is, whose final
-   * message and parts are all acknowledged.
+   * Records the broker's acknowledgement. Returns how many answers this completes: an answer is complete when its final
+   * message and all parts are acknowledged.
    */
   acknowledged(attempt: Attempt, { seq, isFinal }: PartMark, isRefused = false): number {
     if (isFinal) {

@@ -1,5 +1,5 @@
-// Minimal CRDs for the kinds of Traefik, KServe, Istio and the Gateway API. Traefik's routes have the documented fields
-// that a broker could need, so that a misspelt field is rejected; the other kinds accept any field.
+// Minimal CRDs for the kinds of Traefik, KServe, Istio and the Gateway API. The schemas of Traefik's routes list the
+// documented fields that a broker could need, so a misspelt field is rejected; the other kinds accept any field.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { KubeApi, KubeObject } from './kube-api.ts'
 

@@ -52,7 +52,7 @@ class FuzzSession implements FuzzProgress {
   readonly #options: FuzzOptions
   readonly #random: Random
   readonly #seeds: readonly Buffer[]
-  // Indexes in the pool by label. The pool has the shortest input of each behaviour, in the order of discovery.
+  // Indexes in the pool by label. The pool contains the shortest input for each behaviour, in the order of discovery.
   readonly #kept = new Map<string, number>()
   readonly #pool: Buffer[] = []
   readonly #signatures = new Set<string>()

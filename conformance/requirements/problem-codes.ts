@@ -63,7 +63,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'cancelled',
     'the client cancelled the request.',
-    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether running or waiting',
+    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether that request is running or waiting',
     'conformance/admission.test.ts > is sent by the SDK when a request is aborted',
     `${CLIENT}/client.test.ts > an abort before or after sending ends the request with cancelled`,
   ),
@@ -122,7 +122,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'not_authorized',
     'at the client: the access rules of the broker forbid it.',
     `${CLIENT}/client.test.ts > a request that the access rules forbid`,
-    'conformance/client.test.ts > a wrong login and the topics of another user are rejected with not_authorized',
+    "conformance/client.test.ts > a wrong password and the use of another user's topics are rejected with not_authorized",
   ),
   code(
     'broker_unreachable',

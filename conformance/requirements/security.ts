@@ -53,7 +53,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Requests with the Retain flag are rejected, and replies are never retained.',
     `${BAD_INPUT} > a retained request`,
-    "conformance/contract.test.ts > a reply on the Response Topic contains the answer's body unchanged, and the status",
+    'conformance/contract.test.ts > a reply on the Response Topic contains the unchanged body and the status of the answer',
   ),
   met(
     'X-UPSTREAM-1',

@@ -48,7 +48,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-4',
     'wire contract, Topics',
     "A topic without an operation means the model card's default operation.",
-    `${CONTRACT} > the operations infer, metadata, ready and explain and the default operation are executed`,
+    `${CONTRACT} > the default operation and the operations infer, metadata, ready and explain are executed`,
   ),
   met(
     'C-TOPIC-5',
@@ -112,7 +112,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-12',
     'wire contract, Topics',
     'A publish on `{root}/cancel/…` stops the request with that id or Correlation Data, on every replica.',
-    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether running or waiting',
+    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether that request is running or waiting',
     'conformance/admission.test.ts > stops the request with the same id in the topic, but never a request of another client',
     'conformance/admission.test.ts > reaches the replica that runs the request',
     'conformance/admission.test.ts > is acknowledged and ignored if it matches no request: %s',
@@ -134,7 +134,7 @@ const OPERATIONS: readonly Requirement[] = [
     'C-OPERATION-1',
     'wire contract, Topics',
     '`predict`, `explain`, `infer`, `metadata` and `ready` do what KServe does over HTTP.',
-    `${CONTRACT} > the operations infer, metadata, ready and explain and the default operation are executed`,
+    `${CONTRACT} > the default operation and the operations infer, metadata, ready and explain are executed`,
     `${KSERVE} > KServe's Python server gives the same answers through the connector as over HTTP`,
   ),
   met(
@@ -168,14 +168,14 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-1',
     'wire contract, MQTT 5 properties',
     "A Response Topic inside the client's own reply subtree gets the reply.",
-    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the unchanged body and the status of the answer`,
     `${CONTRACT} > mosquitto_rr receives its answer`,
   ),
   met(
     'C-PROPERTY-2',
     'wire contract, MQTT 5 properties; MQTT 5 §3.3.2.3.6',
     'Correlation Data is returned unchanged.',
-    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the unchanged body and the status of the answer`,
     `${CONTRACT} > each of a thousand simultaneous requests receives its own answer exactly once`,
   ),
   met(
@@ -226,7 +226,7 @@ const PROPERTIES: readonly Requirement[] = [
     'wire contract, MQTT 5 properties',
     'A reply has Content Type and Payload Format Indicator, user properties `status` and `server-timing`, and no others.',
     `${REPLY} > publishes an answer unchanged, with exactly the expected properties`,
-    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the unchanged body and the status of the answer`,
   ),
   met(
     'C-PROPERTY-10',

@@ -14,7 +14,7 @@ const BRIDGE_HARDWARE_ADDRESS = '02:00:0a:f4:00:01'
 
 let nextPod = 2
 
-/** A pod's network namespace, kept open by an idle process, like Kubernetes' pause container. */
+/** A pod's network namespace. An idle process keeps it open, like the pause container in Kubernetes. */
 export interface PodNetwork {
   readonly address: string
   /** Path of the network namespace. */

@@ -1,4 +1,5 @@
-// Creates volumes as the kubelet does: files are behind `..data`, are replaced atomically, and have modes and groups.
+// Creates volumes as the kubelet does: files are links through `..data`, are replaced atomically, and have the
+// specified modes and groups.
 import {
   chmodSync,
   chownSync,
@@ -202,7 +203,7 @@ function writeAtomically(folder: string, files: readonly VolumeFile[], group: nu
     const file = join(folder, moment, path)
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, content)
-    // Grants the group read access to read-only volumes.
+    // Gives the pod's group read access to read-only volumes.
     chmodSync(file, group === undefined ? mode : mode | 0o440)
     if (group !== undefined) changeOwner(file, undefined, group)
   }

@@ -97,7 +97,7 @@ class ServiceProxy {
   #forward(socket: Socket, targets: readonly Target[]): void {
     this.#keep(socket)
     const target = targets[this.#turn++ % targets.length]
-    // Without endpoints the connection is refused, as by a REJECT rule.
+    // If there are no endpoints, the connection is refused, as it would be by a REJECT rule.
     if (target === undefined) return void socket.resetAndDestroy()
     const upstream = connect({ host: target.address, port: target.port, noDelay: true, allowHalfOpen: true })
     this.#keep(upstream)

@@ -159,7 +159,7 @@ function checkTensor(tensor: Tensor, declared: SessionTensor): void {
     (shape.length === declared.shape.length &&
       declared.shape.every((size, axis) => size === -1 || size === shape[axis]))
   claim(isFitting, 'the model receives a shape that it does not declare')
-  // This product is exact; the server's product is inexact above 2^53.
+  // Unlike the server's product, this one is exact above 2^53.
   const count = shape.reduce((product, size) => product * BigInt(size), 1n)
   claim(
     BigInt(data.length) === count && count > 0n,

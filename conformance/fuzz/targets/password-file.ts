@@ -1,5 +1,5 @@
-// Target: parses the text of a Mosquitto password file without loss, lints it without showing passwords, and changes
-// only the given user.
+// Target: handles the text of a Mosquitto password file. Parsing must lose nothing, lint findings must not show
+// passwords, and an edit must change only the given user.
 import {
   deleteUser,
   hashPlainText,

@@ -1,5 +1,5 @@
-// Target: turns a request's properties into headers, body kind, deadline and reply. Only listed headers pass, and none
-// contains a line break.
+// Target: turns a request's properties into headers, body kind, deadline and reply. Only listed headers may pass, and
+// no header may contain a line break.
 import { passedHeaders, Problem, type MessageProperties } from '@inferwire/protocol'
 import { clientBudgetMs, judgePayload } from '../../../packages/connector/src/admission/index.ts'
 import { successReply } from '../../../packages/connector/src/reply/index.ts'

@@ -1,5 +1,5 @@
-// Target: parses clients' topics, model names and Response Topics. Paths must be those of the model, and replies must
-// stay in the client's own subtree.
+// Target: parses clients' topics, model names and Response Topics. Each path must belong to the requested model, and
+// replies must stay in the client's own subtree.
 import {
   dialectNames,
   isCleanLevel,
