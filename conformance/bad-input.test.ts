@@ -334,7 +334,7 @@ describe('requests without a reply address', () => {
         username: 'alice',
         password: USERS.alice,
       })
-      // The ACL prevents users from publishing to such topics, but the connector must handle them anyway.
+      // The ACL prevents users from publishing to such topics, but the connector must handle such requests anyway.
       const open = await startMosquitto()
       const { connector, log } = await runConnector({ broker: { url: open.url }, models: {} })
       const anyone = await TestClient.connect(open.url)

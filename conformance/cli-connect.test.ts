@@ -120,7 +120,7 @@ describe('reloading', () => {
     ['SIGHUP', true],
     ['a changed file', false],
   ])(
-    'after %s, the connector exposes new models, or keeps the old models if the configuration is invalid',
+    'after %s, the connector exposes new models, or keeps its previous models if the new configuration is invalid',
     async (name, isBySignal) => {
       const file = join(folder, `${isBySignal}.yaml`)
       const root = `reload-${isBySignal}`

@@ -113,7 +113,7 @@ describe('a byte order mark', () => {
     expect((await inferwire(['passwd', '--verify', users, 'ann'], { input: 'a-secret\n' })).code).toBe(0)
   })
 
-  test('is reported if it indicates UTF-16, and so are bytes that are not UTF-8', async () => {
+  test('is reported if it indicates UTF-16; bytes that are not UTF-8 are reported, too', async () => {
     const cases: [argv: string[], words: RegExp][] = [
       [
         ['-f', file('utf16.json', utf16(BODY))],

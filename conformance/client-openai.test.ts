@@ -168,7 +168,7 @@ test('chat() accepts messages alone, and a body without a model is answered by t
   expect((await client.completions('renamed', 'Alice')).object).toBe('text_completion')
 })
 
-test('a stream reports the token counts of the server at its end', async () => {
+test("at its end, a stream reports the server's token counts", async () => {
   const body = { ...CHAT, model: 'renamed', stream_options: { include_usage: true } }
   const stream = client.chat('renamed', body, { stream: true })
   let counted: unknown

@@ -84,7 +84,7 @@ test('a reply that arrives together with the acknowledgement of its request is n
   expect((await client.result(id)).json()).toEqual({ predictions: [7] })
 })
 
-test('result() waits for a reply that has not arrived yet, and fetching one result leaves the others', async () => {
+test('result() waits for a reply that has not arrived yet, and fetching one result does not remove the others', async () => {
   const answers = new Map<string, () => Promise<void>>()
   await respond((request) => answers.set(request.topic.split('/')[3]!, () => request.reply(request.body)))
   const [first, second] = [await submit('first'), await submit('second')]

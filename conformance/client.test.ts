@@ -94,7 +94,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored', async () => {
+  test('a repeated PUBLISH is part of the same request: the first reply is returned, and the second reply is ignored', async () => {
     const requests = await respond((_request, reply) => {
       // Both copies are answered after the second has arrived.
       if (requests.length === 2) void reply().then(() => reply())
@@ -155,7 +155,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
   })
 })
 
-test('requests that are made while the broker is unreachable are sent later; after the deadline the error names the reason', async () => {
+test('requests that are made while the broker is unreachable are sent later; if the deadline passes first, the error names the reason', async () => {
   const client = await open()
   await broker.stop('SIGKILL')
   await vi.waitFor(() => expect(client.isConnected).toBe(false), 10_000)

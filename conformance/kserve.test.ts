@@ -1,4 +1,5 @@
-// Tests KServe's Python server behind the connector: the replies over MQTT equal the HTTP responses, byte for byte.
+// Tests KServe's Python server behind the connector: the replies over MQTT are byte-for-byte equal to the HTTP
+// responses.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startKserveServer } from './fixtures/kserve-server.ts'

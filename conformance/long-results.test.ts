@@ -108,7 +108,7 @@ test("the reply waits in the client's session while the client is away, and othe
   expect(again.stderr).toMatch(/^error: .*result_not_found\)\n {7}\S/)
 })
 
-test('a result that has not arrived in time can be fetched later, by a process that waits for it', async () => {
+test('a result that does not arrive in time can be fetched later by another process, which waits for it', async () => {
   const id = await submit('{"instances":["early"]}')
   const early = await result(id, '-t', '1')
   expect(early).toMatchObject({ code: 124, stdout: '' })

@@ -163,8 +163,8 @@ function isSecondDoor(path: string): boolean {
   return path.split('/').length === 4 && posix.basename(path) === SECOND_DOOR
 }
 
-// A package's row also says which other packages its rooms may import. Rooms and hallway files have rows of their own,
-// too.
+// A package's row also lists the other packages that its rooms may import. Rooms and hallway files have rows of their
+// own, too.
 function mayImport(path: string, target: string, table: ImportTable): boolean {
   const own = table.get(unitOf(path))
   if (own?.has(target) === true || own?.has(anyOf(target)) === true) return true

@@ -24,7 +24,7 @@ export const BROKER_SETTINGS: readonly string[] = [
   'autosave_interval 1',
   'max_queued_messages 0',
   'max_queued_bytes 0',
-  // Mosquitto rewrites its whole database for nearly every packet: a large database makes it very slow.
+  // Mosquitto rewrites its whole database for nearly every packet, so a large database makes it very slow.
   'max_inflight_messages 300',
 ]
 

@@ -31,7 +31,7 @@ export interface ChaosLoadOptions {
   readonly inFlightMax: number
 }
 
-// A request that is never answered must not count against the maximum forever; it remains in the ledger.
+// A request that is never answered must not count against the maximum forever, but it remains in the ledger.
 const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
 const OK = '200'

@@ -46,7 +46,7 @@ export interface ChaosOptions {
   readonly progress?: (line: string) => void
 }
 
-// Minimum rate in requests per second: a fault without load proves little.
+// Minimum rate in requests per second: a fault that occurs without load proves little.
 const RATE_MIN = 50
 const PROGRESS_MS = 10_000
 

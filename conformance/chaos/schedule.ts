@@ -69,7 +69,7 @@ export function makeSchedule(options: ScheduleOptions): Fault[] {
   return Array.from({ length: faults }, (_, index) => {
     const kind = random.pickWeighted<FaultKind>(weights as Record<FaultKind, number>)
     const atMs = Math.round((index + random.next()) * spacing)
-    // Most faults are short, some are long: if all were long, no time would be left for requests.
+    // Most faults are short and some are long; if all were long, there would be no time left for requests.
     const share = random.next() ** 3
     return { atMs, kind, forMs: Math.round(50 + share * (outageMsMax - 50)), bytes: random.between(1, 400) }
   })
@@ -87,7 +87,7 @@ export function actorOf(kind: FaultKind): Actor {
 
 /**
  * Finds a shorter schedule that still fails: tries each half, continues with a half that fails, and then omits one
- * piece after another. `fails` runs a schedule; if it is sometimes wrong, the result is just longer.
+ * piece after another. `fails` runs a schedule; if its result is sometimes wrong, the schedule found is merely longer.
  */
 export async function shrinkSchedule(
   schedule: readonly Fault[],

@@ -1,4 +1,5 @@
-// Checks one connection between connector and broker packet by packet: requirements D1, D3 and the broker's limits.
+// Checks, packet by packet, that one connection between connector and broker meets requirements D1 and D3 and the
+// broker's limits.
 import { hash } from 'node:crypto'
 import mqttPacket, { type IConnackPacket, type IConnectPacket, type Packet } from 'mqtt-packet'
 import { OpenRequests } from '../checkers/open-requests.ts'
@@ -156,7 +157,7 @@ export class TapChecker implements Witness {
     if (size > this.#packetBytesMax) {
       this.#violated(
         'packet-too-large',
-        `A packet of ${size} bytes; the broker announced ${this.#packetBytesMax}.`,
+        `The packet has ${size} bytes; the broker's Maximum Packet Size is ${this.#packetBytesMax}.`,
       )
     }
     const type = head >> 4
@@ -301,7 +302,7 @@ export class TapChecker implements Witness {
     if (Date.now() - passed.arrivedAtMs >= this.#rules.ackHoldMaxMs - HOLD_SLACK_MS) return
     this.#violated(
       'ack-order',
-      `PUBACK ${request.packetId} for ${describe(request)} before PUBACK ${passed.packetId} for ${describe(passed)}.`,
+      `PUBACK ${request.packetId} for ${describe(request)} overtook PUBACK ${passed.packetId} for ${describe(passed)}.`,
     )
   }
 
@@ -313,14 +314,14 @@ export class TapChecker implements Witness {
     else if (isJudged && !isExpired) {
       this.#violated(
         'ack-before-reply',
-        `PUBACK ${packetId} for ${describe(request)} before the broker acknowledged a complete answer to it.`,
+        `PUBACK ${packetId} for ${describe(request)} was sent before the broker acknowledged a complete answer to it.`,
       )
     }
     const key = keyOf(request)
     if (answers.open === 0 && !isExpired && this.#shared.parts.isUnfinished(key, this.#connection)) {
       this.#violated(
         'part-order',
-        `PUBACK ${packetId} for ${describe(request)}; its answer has no final message.`,
+        `PUBACK ${packetId} for ${describe(request)} was sent, but the answer to this request has no final message.`,
       )
     }
     this.#forget(request)
@@ -331,8 +332,8 @@ export class TapChecker implements Witness {
     this.#violated(
       isStale ? 'ack-stale-epoch' : 'ack-unknown',
       isStale
-        ? `PUBACK ${packetId} for a request of an earlier connection.`
-        : `PUBACK ${packetId}, but no request with this identifier is open.`,
+        ? `PUBACK ${packetId} belongs to a request from an earlier connection.`
+        : `PUBACK ${packetId} was sent, but no request with this identifier is open.`,
     )
   }
 

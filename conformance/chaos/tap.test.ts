@@ -214,7 +214,7 @@ describe('a multi-part answer', () => {
     ['repeats a part', [part(5, 'k', 0), part(6, 'k', 0)]],
     ['omits the last part before its final message', [part(5, 'k', 0), final(6, 'k', 2)]],
     ['has a part without a number', [part(5, 'k', 'first')]],
-  ])('is out of order when it %s', (_what, sent) => {
+  ])('is out of order if it %s', (_what, sent) => {
     expect(violationsIn([connack(), request(1, 'k'), ...sent])).toEqual(['part-order'])
   })
 
@@ -295,7 +295,7 @@ test('the tap reports a PUBACK for an unknown identifier, and for an identifier 
   ])
 })
 
-test('the tap reports a publish on a topic that is not allowed', () => {
+test('the tap reports a PUBLISH on a topic that is not allowed', () => {
   const allowed: Said[] = [reply(1, 'k', 'infer/status/one'), reply(2, 'k', 'dead/letter')]
   expect(violationsIn([connack(), ...allowed, reply(3, 'k', 'infer/status/two')])).toEqual(['foreign-topic'])
 })

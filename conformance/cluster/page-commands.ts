@@ -44,7 +44,7 @@ export function commandsOf(page: string): PageCommand[] {
 export class PageReader {
   readonly folder = tempFolder('guide')
   readonly #env: Readonly<Record<string, string>>
-  // Each line runs in a new shell, which needs the assignments of the earlier lines.
+  // Each line runs in a new shell, so the assignments in earlier lines are repeated.
   readonly #assignments: string[] = []
 
   constructor(env: Readonly<Record<string, string>>) {

@@ -7,7 +7,7 @@ export interface Finding {
   readonly kind: 'wrong' | 'exception' | 'hang' | 'pollution'
   /** A sentence, followed by the stack if there is one. */
   readonly text: string
-  /** Identifies the fault: equal for inputs that reveal the same fault. */
+  /** Identifies the fault: inputs that reveal the same fault have the same signature. */
   readonly signature: string
 }
 

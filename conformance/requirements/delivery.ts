@@ -150,7 +150,7 @@ export const DELIVERY: readonly Requirement[] = [
     'With a client that resends, every request ends with a reply or `deadline_exceeded`, even if the broker is killed.',
     `${CLIENT} > 200 requests each receive their own answer although the broker is killed five times`,
     `${CLIENT} > a request that the broker has acknowledged survives`,
-    `${CLIENT} > a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored`,
+    `${CLIENT} > a repeated PUBLISH is part of the same request: the first reply is returned, and the second reply is ignored`,
     "conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses none of the SDK's requests",
   ),
   met(
@@ -210,7 +210,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > connectors of one group share the requests: each request is executed only once, and each connector receives some of them`,
     `${ADMISSION} > reaches the replica that runs the request`,
     'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and unsubscribes from the unshared filter of a predecessor',
-    'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous one from its session',
+    'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous subscription from its session',
     'conformance/manifests.test.ts > configure a shared subscription only if there are several connectors',
   ),
   open(

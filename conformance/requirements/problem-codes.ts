@@ -24,7 +24,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'payload_too_large',
     'the body is over the limit.',
     wrong('an invalid body > too large'),
-    wrong('a body that is too large for the memory'),
+    wrong('a body that exceeds the memory limits'),
   ),
   code('model_not_found', 'no such model is exposed.', wrong('an invalid topic > an unknown model')),
   code(

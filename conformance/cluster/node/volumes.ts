@@ -28,7 +28,7 @@ interface VolumeFile {
 export class PodVolumes {
   readonly #api: KubeApi
   readonly #folder: string
-  // Each token is requested once; a real kubelet renews it after 80 % of its lifetime.
+  // Each token is requested only once, whereas a real kubelet renews a token after 80 % of its lifetime.
   readonly #tokens = new Map<string, string>()
 
   constructor(api: KubeApi, folder: string) {
@@ -182,7 +182,7 @@ function pick(data: ReadonlyMap<string, Buffer>, source: KubeObject, mode: numbe
   })
 }
 
-// The group can write to the folder, and new files inherit the group.
+// Lets the group write to the folder, and lets new files inherit the group.
 function makeDirectory(folder: string, group: number | undefined): void {
   mkdirSync(folder, { recursive: true })
   chmodSync(folder, group === undefined ? 0o777 : 0o2777)

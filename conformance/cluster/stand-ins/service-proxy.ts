@@ -88,7 +88,7 @@ class ServiceProxy {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#forward(socket, targets()),
     )
-    // Another program on the node, such as the API server, may already listen there.
+    // Another program on the node, such as the API server, may already listen at this address.
     server.on('error', (error) => console.error(`Service address ${address}:${port}: ${error.message}`))
     server.listen(port, address)
     return server

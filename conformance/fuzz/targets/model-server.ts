@@ -90,7 +90,7 @@ export const target: FuzzTarget = {
       const failure = Failure.from(error)
       claim(failure.status >= 400 && failure.status <= 599, 'a failure does not have an error status')
       claim(JSON.stringify(failure.body).length < 20_000, "an error repeats the client's input")
-      // Some messages also contain parts of the request outside of quotes.
+      // Some messages also contain parts of the request that are not in quotes.
       return `${failure.status} ${/^\P{N}{0,40}/u.exec(shapeOf(failure.message))![0].split(' ').slice(0, 3).join(' ')}`
     }
   },

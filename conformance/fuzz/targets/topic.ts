@@ -144,8 +144,8 @@ function hasModelInPath(dialect: Dialect): boolean {
 function checkPaths(name: string): string {
   if (!isServerModelName(name)) return 'no name'
   claim(!/[/\\%?#\s]/.test(name), 'a name contains a path separator or another URL delimiter')
-  // Only a name that topics allow is split into model and version. A version allows fewer characters than a name on the
-  // server.
+  // Only a name that topics allow is split into model and version. Fewer characters are allowed in a version than in a
+  // name on the server.
   const [model = '', version] = isModelName(name) ? name.split('@') : [name]
   const upstream = new FakeUpstream()
   const paths = new Map<string, string>()
