@@ -1,10 +1,10 @@
-// The model server of `npm run bench:batching`: handles one call at a time, which takes a fixed time plus a time per
-// instance.
+// The model server of `npm run bench:batching`: handles one call at a time. Each call takes a fixed time, plus a time
+// for each instance.
 import { createServer } from 'node:http'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { answerCalls } from './worker.mjs'
 
-// Timers are late by up to about a millisecond, so the last part of a call is spent turning the event loop instead.
+// Timers fire up to about a millisecond late, so the last part of a call is spent spinning the event loop instead.
 const TIMER_MS = 1.5
 
 let perCallMs = 0

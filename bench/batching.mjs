@@ -1,4 +1,4 @@
-// `npm run bench:batching`: measures what merging requests into calls gains and costs. See README.md.
+// `npm run bench:batching`: measures the gains and costs of merging requests into calls. See README.md.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -132,7 +132,7 @@ function sectionOf(runs, { rounds, seconds }, begun) {
   const doubt =
     disturbed.length === 0
       ? ''
-      : `\n\n**The machine was not idle:** in ${disturbed.length} of ${runs.length} runs, other programs used more than ${OTHER_CORES_MAX} cores (at most ${Math.max(...disturbed.map(({ otherCores }) => otherCores))}).`
+      : `\n\n**The machine was not idle:** in ${disturbed.length} of ${runs.length} runs, other programs used more than ${OTHER_CORES_MAX} cores (peak: ${Math.max(...disturbed.map(({ otherCores }) => otherCores))}).`
   return `## Batching
 
 Written by \`npm run bench:batching\`; described in [README.md](README.md#batching). The model server handles one call at a

@@ -1,4 +1,4 @@
-// Starts child processes, and ends them when the benchmark ends for any reason.
+// Starts child processes, and stops them when the benchmark exits for whatever reason.
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -9,11 +9,10 @@ const running = new Set()
 
 /**
  * Starts a program in the checkout; its output goes to `.build/log/{name}.log`.
- * @param {{ hasChannel?: boolean }} [options] with a channel, the returned `child` and the child's own `process` can
+ * @param {{ hasChannel?: boolean }} [options] if `hasChannel`, the returned `child` and the child's own `process` can
  *   exchange messages
- * @returns {{ child: import('node:child_process').ChildProcess, pid: number, exited: Promise<string>,
- * stop: () => Promise<void>, logTail: () => string }} `exited` resolves to the reason why the child ended, and never
- * rejects.
+ * @returns {{ child: import('node:child_process').ChildProcess, pid: number, exited: Promise<string>, stop: () =>
+ *   Promise<void>, logTail: () => string }} `exited` resolves to the reason for the child's exit, and never rejects.
  */
 export function start(name, command, args, { hasChannel = false } = {}) {
   mkdirSync(join(BUILD, 'log'), { recursive: true })
@@ -58,7 +57,7 @@ export function output(command, args) {
   })
 }
 
-/** Ends the children after Ctrl-C, SIGTERM, a closed terminal or an error. */
+/** Stops the child processes after Ctrl-C, SIGTERM, a closed terminal or an error. */
 export function endChildrenWithMe() {
   for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
     process.once(signal, () => process.exit(code))

@@ -10,8 +10,9 @@ const INFERWIRE =
   ' --model iris=http://127.0.0.1:{http_port},protocolVersion=v1 --admin-port {admin_port}'
 
 /**
- * Commands by name. The started process must do the work itself, because its CPU time and memory are measured. If the
- * command contains `{admin_port}`, the time until `/readyz` returns 200 is measured as well.
+ * Commands, keyed by contender name. The process that a command starts must do the work itself, because its CPU time
+ * and memory are measured. If the command contains `{admin_port}`, the time until `/readyz` returns 200 is measured as
+ * well.
  */
 export const CONTENDERS = {
   [YARDSTICK]: `${relative(ROOT, join(BUILD, 'connector'))} 127.0.0.1 {mqtt_port} http://127.0.0.1:{http_port} 1`,

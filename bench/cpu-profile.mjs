@@ -1,14 +1,15 @@
-// Reads a .cpuprofile, and sums the self time within a window by function and by part of the program.
+// Reads a .cpuprofile, and sums the self times within a window, for each function and for each part of the program.
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ROOT } from './paths.mjs'
 
 /**
  * Returns the self times within a window.
- * @param {object} profile as V8 writes it: `nodes`, and `samples` with the time in µs since the previous sample
+ * @param {object} profile as V8 writes it: `nodes` and `samples`, and for each sample the time in µs since the previous
+ *   one
  * @param {[number, number]} window start and end, in µs of the monotonic clock
- * @returns {{ busyUs: number, functions: Map<string, number>, parts: Map<string, number> }} self time in µs without
- *   idle time; functions as `name file:line`
+ * @returns {{ busyUs: number, functions: Map<string, number>, parts: Map<string, number> }} self times in µs, excluding
+ *   idle time; functions are keyed by `name file:line`
  */
 export function selfTimes({ nodes, samples, timeDeltas, startTime }, [from, to]) {
   const places = new Map(nodes.map(({ id, callFrame }) => [id, place(callFrame)]))

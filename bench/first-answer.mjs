@@ -10,8 +10,8 @@ const RESPONSE_TOPIC = 'infer/reply/first/iris/predict'
 
 /**
  * Connects and subscribes before the measured time begins.
- * @returns {Promise<{ firstAnswer: (signal: AbortSignal) => Promise<number> }>} `firstAnswer` resolves to the
- *   `performance.now()` at which the first prediction arrived, and closes the connection
+ * @returns {Promise<{ firstAnswer: (signal: AbortSignal) => Promise<number> }>} `firstAnswer` closes the connection
+ *   after the first prediction, and resolves to the `performance.now()` of its arrival
  */
 export async function openProbe(port) {
   const socket = connect(port, '127.0.0.1')

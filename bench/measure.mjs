@@ -17,8 +17,8 @@ const READY_EVERY_MS = 5
  * @param {{ name: string, command: string }} contender
  * @param {{ inflight: number, bodyBytes: number }} scenario
  * @param {{ seconds: number, model: { port: number, pid: number } }} options
- * @returns the rate and latency of answers, CPU time per 1000 answers, memory, start times; `window`: start and end of
- * the measured time, in microseconds of the monotonic clock
+ * @returns rate and latency of the answers, CPU time per 1000 answers, memory use and start-up times; `window` is the
+ *   start and the end of the measured time, in microseconds of the monotonic clock
  */
 export async function measure(contender, scenario, { seconds, model }) {
   const broker = await startBroker()
@@ -64,11 +64,11 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
   } finally {
     clearTimeout(timer)
     giveUp.abort()
-    ended.catch(() => {}) // From here on, an end is not an error: the connector is stopped on request.
+    ended.catch(() => {}) // From here on, an exit is not an error, because the connector is stopped deliberately.
   }
 }
 
-/** Resolves to the `performance.now()` at which `/readyz` first returned 200. */
+/** Resolves to the `performance.now()` of the moment when `/readyz` first returned 200. */
 export async function untilReady(port, signal) {
   let last = 'no connection'
   while (!signal.aborted) {
@@ -116,7 +116,7 @@ async function load({ connector, broker, model, scenario, seconds }) {
     connectorCpuMs: round((spent('connector') / total) * 1000, 1),
     brokerCpuMs: round((spent('broker') / total) * 1000, 1),
     modelCpuMs: round((spent('model') / total) * 1000, 1),
-    // Cores that other programs use: a busy machine invalidates the measurements.
+    // Number of cores that other programs use, because a busy machine invalidates the measurements.
     otherCores: round(Math.max(0, (spent('machine') - ours) / (after.at - before.at)), 2),
     window: [windowFrom, monotonicUs()],
   }

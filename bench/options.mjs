@@ -11,9 +11,9 @@ export const USAGE = `Usage: npm run bench -- [options]
   --rounds N               number of rounds (default 3)
   --seconds N              measured time of each run, after 1 s of warm-up (default 4)
   --scenarios LIST         INFLIGHT or INFLIGHTxBYTES, with k for 1000 bytes (default ${SCENARIOS});
-                           without BYTES a body has 200
+                           without BYTES, bodies are 200 bytes long
   --contenders LIST        contenders to measure (default: all; known: ${Object.keys(CONTENDERS).join(', ')})
-  --contender NAME=COMMAND another contender, or another command for a known one; may be given several times.
+  --contender NAME=COMMAND an additional contender, or a different command for a known one; repeatable.
                            Placeholders: {mqtt_port}, {http_port}, {admin_port}
   --write                  write the table to bench/RESULTS.md
   --no-build               use the existing build, without \`tsc -b\`
@@ -58,11 +58,11 @@ export function parseScenario(name) {
   return { name, inflight, bodyBytes }
 }
 
-/** Parses a whole number of at least 1. */
+/** Parses a positive integer. */
 export function positive(option, text) {
   const value = Number(text)
   if (Number.isInteger(value) && value > 0) return value
-  throw new Error(`${option} "${text}": expected a whole number of at least 1`)
+  throw new Error(`${option} "${text}": expected a positive integer`)
 }
 
 function chooseContenders(list, added) {

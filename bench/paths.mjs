@@ -1,4 +1,4 @@
-// Paths of the checkout, the programs built from c/, and the output of a run.
+// Paths of the checkout, of the programs built from c/, and of a run's output.
 import { fileURLToPath } from 'node:url'
 
 /** Root of the checkout. */

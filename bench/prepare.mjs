@@ -47,7 +47,8 @@ export async function build() {
 }
 
 /**
- * Returns a program's path. Also searches the folders in which Debian installs servers, which are not in a user's PATH.
+ * Returns a program's path. Also searches the folders in which Debian installs servers, because a user's PATH does not
+ * contain them.
  */
 export function find(program) {
   const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']

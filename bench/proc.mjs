@@ -6,7 +6,8 @@ const TICK_MS = 10
 
 /** Returns the user and system CPU time of a process with all its threads, but without its children. */
 export function cpuMs(pid) {
-  // The name, in parentheses, may contain spaces, so the fields after it are counted (proc(5): utime 14, stime 15).
+  // The name in parentheses may contain spaces, so fields are counted from the closing parenthesis (proc(5): utime is
+  // field 14, stime is field 15).
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }

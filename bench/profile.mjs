@@ -16,7 +16,7 @@ const USAGE = `Usage: node bench/profile.mjs [options]
 
   --scenario NAME      INFLIGHT or INFLIGHTxBYTES (default 32)
   --seconds N          time profiled, after 1 s of warm-up (default 5)
-  --top N              rows of the table of functions (default 40)
+  --top N              number of functions in the table (default 40)
   --interval-us N      time between two samples (default 250)
   --command COMMAND    profiles this command instead of inferwire; it must begin with "node "
   --no-build           use the existing builds of the packages; do not run \`tsc -b\`
@@ -74,13 +74,13 @@ async function profiled(contender, scenario, seconds) {
   }
 }
 
-// Worker threads write separate profiles; the main thread's file name contains thread number 0.
+// Worker threads write separate profiles; the main thread's profile has thread number 0 in its file name.
 function readProfile() {
   const names = readdirSync(FOLDER).filter((name) => name.endsWith('.cpuprofile'))
   const name = names.find((one) => one.endsWith('.0.001.cpuprofile')) ?? names[0]
   if (name === undefined) {
     throw new Error(
-      'The connector wrote no profile: it must end by itself on SIGTERM. See bench/.build/log/profiled.log',
+      'The connector wrote no profile: it must exit by itself after SIGTERM. See bench/.build/log/profiled.log',
     )
   }
   const file = join(FOLDER, name)

@@ -4,7 +4,7 @@ import { YARDSTICK } from './contender.mjs'
 /** If other programs used more cores than this, they affected the measurements. */
 export const OTHER_CORES_MAX = 0.2
 
-/** Each column: heading, member of a measurement, number of decimals. */
+/** For each column: its heading, the member of a measurement that it shows, and the number of decimals. */
 const COLUMNS = [
   ['requests/s', 'requestsPerSecond', 0],
   ['p50 ms', 'p50Ms', 2],
@@ -19,7 +19,7 @@ const COLUMNS = [
 /** Measurements that are compared with the yardstick. */
 const COMPARED = COLUMNS.slice(0, 6)
 
-/** @param {object[]} runs as `measure` returns them, plus `round` and the names `scenario` and `contender` */
+/** @param {object[]} runs as returned by `measure`, plus `round` and the names `scenario` and `contender` */
 export function report(runs) {
   const parts = [absolute(runs)]
   const ratios = relative(runs)
@@ -103,7 +103,7 @@ function doubts(runs) {
   ]
 }
 
-// Groups runs by scenario and contender, in the order in which these first appear.
+// Groups runs by scenario and contender, in the order in which the groups first appear.
 function groups(runs) {
   const scenarios = [...new Set(runs.map((run) => run.scenario))]
   const contenders = [...new Set(runs.map((run) => run.contender))]

@@ -1,5 +1,5 @@
-// Edits the sections of RESULTS.md. Each section is between two comments, is written by one command, and is kept by all
-// other commands.
+// Edits the sections of RESULTS.md. Each section stands between two comments and is written by one command; all other
+// commands leave it unchanged.
 import { existsSync, readFileSync } from 'node:fs'
 
 const SECTION = /<!-- section (\S+) -->\n[\s\S]*?<!-- end of \1 -->\n/g
@@ -17,7 +17,7 @@ export function replaceSection(file, name, text) {
   return isReplaced ? replaced : `${page.trimEnd()}\n\n${section}`
 }
 
-/** Returns the new page with the sections of the existing page. */
+/** Returns the new page, followed by the existing page's sections. */
 export function keepSections(file, page) {
   const sections = existsSync(file) ? (readFileSync(file, 'utf8').match(SECTION) ?? []) : []
   return [page, ...sections].join('\n')

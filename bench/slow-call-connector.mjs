@@ -1,4 +1,4 @@
-// The connector of `npm run bench:slow`: start, kill, restart and metrics.
+// Starts, kills and restarts the connector of `npm run bench:slow`, and reads its metrics.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { start } from './child.mjs'
@@ -35,7 +35,7 @@ export class SlowCallConnector {
     const ended = this.#process.exited.then((how) => {
       throw new Error(`the connector did not start: ${how}\n${this.#process.logTail()}`)
     })
-    ended.catch(() => {}) // From here on, an end is not an error: the connector is stopped on request.
+    ended.catch(() => {}) // From here on, an exit is not an error, because the connector is stopped deliberately.
     await Promise.race([untilReady(adminPort, AbortSignal.timeout(START_MS)), ended])
   }
 
@@ -52,7 +52,7 @@ export class SlowCallConnector {
   async metric(name) {
     const response = await fetch(`http://127.0.0.1:${this.#ports.adminPort}/metrics`)
     const line = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(await response.text())
-    if (line === null) throw new Error(`/metrics of the connector has no ${name}`)
+    if (line === null) throw new Error(`the connector's /metrics has no ${name}`)
     return Number(line[1])
   }
 
@@ -66,7 +66,7 @@ export class SlowCallConnector {
       admin: { port: adminPort },
       log: { level: 'warn', format: 'json' },
       poison: { stateFolder: join(FOLDER, 'state') },
-      // The open call must not delay the end of the run.
+      // Otherwise, the open call would delay the end of the run.
       drain: { timeoutMs: 1000 },
       models: {
         echo: { url: `http://127.0.0.1:${modelPort}`, protocolVersion: 'v1', timeoutMs },

@@ -29,9 +29,12 @@ answerCalls({
       ],
     })
   },
-  /** The request that stays open. */
+  /** Sends the request that stays open. */
   open: () => load.send(OPEN_FLOW),
-  /** Sends load for this many seconds. @returns the answers in each second, and the number of requests still open */
+  /**
+   * Sends requests for this many seconds.
+   * @returns the answers in each second, and the number of requests still open
+   */
   async ask({ phase, seconds }) {
     const from = load.sent
     const startedAtMs = performance.now()
@@ -46,9 +49,12 @@ answerCalls({
     ranges[phase] = [from, load.sent]
     return { perSecond, unansweredAtEnd: load.unanswered }
   },
-  /** Waits until all requests except the open one are answered, or no answer has arrived for a while. */
+  /** Waits until all requests except the open one are answered, or until no answer has arrived for `quietMs`. */
   settle: ({ quietMs }) => load.settle(quietMs),
-  /** Returns the latencies of each phase, with late answers included. Call it last: sorting would disturb a phase. */
+  /**
+   * Returns the latencies of each phase, including late answers. Call this last, because sorting would disturb a
+   * running phase.
+   */
   report() {
     const phases = Object.fromEntries(
       Object.entries(ranges).map(([phase, range]) => [phase, load.report('load', range)]),

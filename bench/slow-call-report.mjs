@@ -1,12 +1,14 @@
 // Formats measurements of `npm run bench:slow` as Markdown.
 import { OTHER_CORES_MAX, table } from './report.mjs'
 
-/** If the load generator sent requests later than planned by more than this, the measured latencies are too high. */
+/**
+ * If the load generator sent requests later than planned by more than this time, the measured latencies are too high.
+ */
 const LAG_MAX_MS = 20
 
 const PHASES = { quiet: 'quiet', open: 'open call', restart: 'killed, restarted' }
 
-/** @param {object[]} runs as `measure` of slow-call.mjs returns them */
+/** @param {object[]} runs as returned by `measure` in slow-call.mjs */
 export function report(runs) {
   return [phaseTable(runs), restartTable(runs), ...doubts(runs)].join('\n\n')
 }

@@ -1,5 +1,5 @@
-// The model server of `npm run bench:slow`: returns the body of each request at once, except for one request that stays
-// open.
+// The model server of `npm run bench:slow`: answers each request at once with the request's body, except for one
+// request, which stays open.
 import { createServer } from 'node:http'
 import { answerCalls } from './worker.mjs'
 

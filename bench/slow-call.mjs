@@ -21,10 +21,10 @@ const USAGE = `Usage: npm run bench:slow -- [options]
   --quiet-seconds N    time measured without the open call (default 60)
   --seconds N          time measured during the open call (default 180)
   --after-seconds N    time measured after the connector is killed (default 30)
-  --open N             seconds until the model server answers the open call (default 600, which is after the run)
-  --windows LIST       Receive Maximum of the connector, one run each (default 65535,20)
-  --inferwire FOLDER   another checkout, already built, in place of this one
-  --config FILE        a connector configuration (YAML) that is merged into that of the benchmark
+  --open N             seconds until the model server answers the open call (default 600, past the end of the run)
+  --windows LIST       values of the connector's Receive Maximum, one run for each (default 65535,20)
+  --inferwire FOLDER   a different checkout to measure, which must already be built
+  --config FILE        a connector configuration (YAML) to merge into the benchmark's own
   --write              write the tables to bench/RESULTS.md
   --no-build           use the existing builds of the packages; do not run \`tsc -b\`
 `
@@ -87,7 +87,7 @@ function readOptions(args) {
     },
   })
   const openSeconds = positive('--open', values.open)
-  // Longer than the open call lasts, so that no deadline ends the call.
+  // Longer than the open call, so that the call does not end at its deadline.
   const timeoutMs = (openSeconds + 60) * 1000
   if (timeoutMs > TIMEOUT_MAX_MS)
     throw new Error(`--open "${String(values.open)}": at most ${TIMEOUT_MAX_MS / 1000 - 60}`)
@@ -174,7 +174,7 @@ async function runPhases({ window, options, broker, upstream, load, connector })
 }
 
 function section(runs, options, begun) {
-  // Omits the path of another checkout, because the commit identifies the version.
+  // Omits the path given with --inferwire, because the commit identifies the version.
   const command = [
     `npm run bench:slow -- --rate ${options.rate} --quiet-seconds ${options.quietSeconds}`,
     `--seconds ${options.seconds} --after-seconds ${options.afterSeconds} --windows ${options.windows}`,

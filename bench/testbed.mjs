@@ -11,7 +11,7 @@ const UP_MS = 10_000
 
 /**
  * Starts a model server with a model "iris" that supports only V1. It answers every request with the same prediction,
- * so that a call costs one HTTP round trip. It answers without waiting for the end of a request's body.
+ * so that a call costs one HTTP round trip. It may answer before a request's body is complete.
  * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
  */
 export async function startModel() {
@@ -26,7 +26,8 @@ export async function startModel() {
 }
 
 /**
- * Starts a broker with no stored state. Every run starts a new broker, so that no earlier session is resumed.
+ * Starts a broker with no stored state. Every run starts a new broker, so that it cannot resume the session of an
+ * earlier run.
  * @param {Record<string, number>} [settings] lines of mosquitto.conf that replace the benchmark's defaults
  */
 export async function startBroker(settings = {}) {
@@ -51,9 +52,10 @@ export function freePort() {
 }
 
 function nginxConfig(port) {
-  // The default paths of temporary files belong to root, so every path is set, even for unused modules.
+  // Only root can write to nginx's default folders for temporary files, so every folder is set, even for unused
+  // modules.
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-  // A single process, because a worker process would survive if its master were killed.
+  // nginx runs as a single process, because a worker process would survive if its master were killed.
   return `daemon off;
 master_process off;
 pid nginx.pid;
@@ -95,7 +97,7 @@ async function untilUp(name, port, server) {
   const ended = server.exited.then((how) => {
     throw new Error(`${name} on port ${port}: ${how}\n${server.logTail()}`)
   })
-  ended.catch(() => {}) // From here on, an end is not an error: the server is stopped on request.
+  ended.catch(() => {}) // From here on, an exit is not an error, because the server is stopped deliberately.
   for (const deadline = Date.now() + UP_MS; Date.now() < deadline;) {
     if (await Promise.race([accepts(port), ended])) return
     await Promise.race([delay(5), ended])

@@ -1,4 +1,5 @@
-// Worker processes of the benchmark. They handle calls by name, with one answer per call. Each can use its own core.
+// Worker processes of the benchmark. They receive calls by name, and return one answer to each. Each worker can use its
+// own core.
 import { start } from './child.mjs'
 
 /**
@@ -23,7 +24,7 @@ export function startWorker(name, file, nodeArguments = []) {
     new Promise((resolve, reject) => {
       const id = ++lastId
       waiting.set(id, { resolve, reject })
-      // A worker that has already exited has no channel for the call, and emits no further exit event.
+      // A worker that has already exited cannot receive the call, and does not emit another exit event.
       worker.child.send({ id, method, argument }, (error) => {
         if (error) reject(new Error(`${name}: ${error.message}\n${worker.logTail()}`))
       })

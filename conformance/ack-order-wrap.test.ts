@@ -7,7 +7,7 @@ import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 
 const COUNT = 66_000
-// With these settings, only the connector's Receive Maximum bounds the messages in flight.
+// With these settings, only the connector's Receive Maximum limits the number of messages in flight.
 const UNBOUNDED = ['max_inflight_messages 0', 'max_inflight_bytes 0', 'max_queued_messages 0']
 
 let mosquitto: Mosquitto

@@ -1,5 +1,5 @@
 // Tests the PUBACKs of requests that arrive after a slow request. Brokers handle the order of PUBACKs differently, so
-// there is a stand-in for each kind of broker, and a real Mosquitto. Tests the real session alone, or the whole
+// the tests use a stand-in for each kind of broker, and a real Mosquitto. They run the session alone, or the whole
 // connector where duplicate detection matters.
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
@@ -92,7 +92,7 @@ test('a message that the broker resends on the same connection is delivered to t
 describe('a broker that reuses Packet Identifiers in flight', () => {
   const identifiers = { count: 63, distanceMax: 32 }
 
-  test('receives no further PUBACKs before it can reuse the identifier of a request that cannot be put in safekeeping', async () => {
+  test('stops receiving PUBACKs before it could reuse the identifier of a request that cannot be put in safekeeping', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -108,7 +108,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('receives no further PUBACKs before it can reuse an identifier, even after a reconnect', async () => {
+  test('stops receiving PUBACKs before it could reuse an identifier, even after a reconnect', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -123,7 +123,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('continues when the request is put in safekeeping, and the safekeeping ends after the answer', async () => {
+  test('continues when the request is put in safekeeping, which ends when the request is answered', async () => {
     const kept: string[] = []
     const settled: string[] = []
     const { broker, application, close } = await arrange(
@@ -150,7 +150,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
   })
 
   test('loses neither of two messages with the same identifier', async () => {
-    // The stand-in has no window, like MQTT 3.1.1 brokers.
+    // The stand-in ignores the Receive Maximum, because MQTT 3.1.1 brokers do not receive one.
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63, window: 10_000 })
     closers.push(close)
     broker.publish('slow')
@@ -185,8 +185,8 @@ describe.concurrent('a broker that falls silent', () => {
     application.release()
     await broker.until(() => broker.held === 0, 'everything is acknowledged')
     expect(new Set(application.taken)).toEqual(new Set(['slow', ...OTHERS]))
-    // PUBACKs overtook others only on the first connection. On the second connection, the order is strict, even behind
-    // another slow request.
+    // PUBACKs overtook others only on the first connection. On the second connection, PUBACKs are sent in order, even
+    // while another slow request is open.
     expect([...broker.overtaking.keys()]).toEqual([1])
     expect([broker.connections, application.warnings]).toEqual([2, ['ack_order_strict']])
     await close()
@@ -199,7 +199,7 @@ describe.concurrent('a broker that falls silent', () => {
     ],
     ['its batch is not complete', { mode: 'by batch', window: 16 }],
     ['it has nothing to deliver, and numbers redelivered messages afresh', { mode: 'each', renumbers: true }],
-  ])('is tested only once, and is not treated as faulty, if %s', async (_what, options) => {
+  ])('is tested only once and is not treated as faulty if %s', async (_what, options) => {
     const { broker, application, close } = await arrange(options)
     await broker.until(() => broker.connections === 1, 'it connects')
     broker.publish('slow')

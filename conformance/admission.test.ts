@@ -94,7 +94,7 @@ describe('a repeated request', () => {
     expect(callsWith(payload)).toBe(1)
   })
 
-  test('is also recognized by the id in its topic', async () => {
+  test('is recognized by the id in its topic, too', async () => {
     await run({ iris: {} })
     const payload = body()
     const topic = 'infer/request/cam7/iris/predict/run/7'
@@ -211,7 +211,7 @@ describe('a repeated request', () => {
 })
 
 describe('a cancel message', () => {
-  test('stops only the request with the same Correlation Data, whether running or waiting', async () => {
+  test('stops only the request with the same Correlation Data, whether that request is running or waiting', async () => {
     await run({ 'slow-2000': { limits: { concurrency: 1 } } })
     const topic = 'infer/request/cam7/slow-2000/predict'
     const payloads = { running: body(), waiting: body(), other: body() }
@@ -230,7 +230,7 @@ describe('a cancel message', () => {
       (name) => repliesWith(`cancel-${name}`)[0]!.user['code'],
     )
     expect(codes).toEqual(['cancelled', 'cancelled', undefined])
-    // The slot became free at once, so the last request did not wait for the first call to end.
+    // The slot became free at once, so the third request did not wait for the whole duration of the first call.
     expect(performance.now() - startedAt).toBeLessThan(3_500)
     expect(callsWith(payloads.waiting)).toBe(0)
   })
@@ -332,7 +332,7 @@ describe('limits', () => {
     expect(answered).toBeLessThan(12)
   })
 
-  test('a client with 100 times the load of any other client does not prevent answers to the others', async () => {
+  test('a client with 100 times the load of any other client does not keep the other clients from being answered', async () => {
     await run({ 'slow-20': { limits: { concurrency: 4, queueDepthMax: 200 } } })
     const loud = await TestClient.connect(broker.url)
     let isOver = false

@@ -46,7 +46,7 @@ beforeAll(async () => {
   await alice.wait(({ topic }) => topic === 'infer/models/iris', 'card')
 })
 
-// After all these faults, a valid request still receives its answer.
+// Despite all the faults in these tests, a valid request still receives its answer.
 afterEach(async () => {
   const reply = await alice.ask('infer/request/alice/iris/predict', BODY)
   expect(reply.user['status']).toBe('200')
@@ -166,13 +166,13 @@ describe('an invalid body or property', () => {
     }
   })
 
-  test('a body that is too large for the memory is dropped, and the request is answered with an error', async () => {
+  test('a body that exceeds the memory limits is dropped, and the request is answered with an error', async () => {
     const reply = await alice.ask('infer/request/alice/iris/predict', Buffer.alloc(30_000_000, 0x20))
     expectProblem(reply, 'payload_too_large', 413)
   })
 })
 
-describe('a Response Topic outside the subtree of the client', () => {
+describe("a Response Topic outside the client's subtree", () => {
   test.each([
     'infer/reply/bob/x',
     'infer/reply/alicex/x',
@@ -293,7 +293,7 @@ describe('a faulty model server', () => {
     ['nohealthy', 'upstream_unreachable', 502],
     ['down', 'upstream_unreachable', 502],
     ['unknownprotocol', 'model_not_ready', 503],
-  ])('the behaviour "%s" results in %s', async (model, code, status) => {
+  ])('its behaviour "%s" results in %s', async (model, code, status) => {
     expectProblem(await alice.ask(`infer/request/alice/${model}/predict`, BODY), code, status)
   })
 
@@ -321,7 +321,7 @@ describe('a faulty model server', () => {
     },
   )
 
-  test('every faulty model of the fake server is called', () => {
+  test('these tests call every faulty model of the fake server', () => {
     expect(FAULTY_MODELS.filter((name) => upstream.calls(name) === 0)).toEqual([])
   })
 })
@@ -334,7 +334,7 @@ describe('requests without a reply address', () => {
         username: 'alice',
         password: USERS.alice,
       })
-      // The ACL prevents users from publishing to such topics, but the connector must handle them anyway.
+      // The ACL prevents users from publishing to such topics, but the connector must handle such requests anyway.
       const open = await startMosquitto()
       const { connector, log } = await runConnector({ broker: { url: open.url }, models: {} })
       const anyone = await TestClient.connect(open.url)

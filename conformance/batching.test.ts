@@ -43,7 +43,7 @@ async function run(model: Model, name = 'iris'): Promise<TestConnector> {
   return connector
 }
 
-/** Every client sends one request at the same time. */
+/** All clients send one request each, at the same time. */
 function askAll(
   topic: string,
   bodyOf: (index: number) => string | Buffer,
@@ -61,7 +61,8 @@ async function sampleOf(connector: TestConnector, name: string): Promise<number>
   return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, 'm').exec(text)?.[1])
 }
 
-// Each prediction is the digest of its instance, so that the tests notice an answer to another request.
+// Each prediction is the digest of its instance, so that the tests detect an answer that belongs to a different
+// request.
 const perInstance: Answer = (reply, call) => {
   const { instances } = JSON.parse(call.body.toString()) as { instances: unknown[] }
   if (instances.includes('poison')) return json(500, { error: 'ValueError : poison' })(reply, call)
@@ -99,7 +100,7 @@ describe('with a fake model server', () => {
     ...given,
   })
 
-  // Holds the first call until all requests have been received, so that the remaining requests can be merged.
+  // Holds the first call until all requests have been received, so that the requests that wait behind it can be merged.
   async function askWhileHeld(
     bodyOf: (index: number) => string,
     connector: TestConnector,
@@ -146,7 +147,7 @@ describe('with a fake model server', () => {
     expect(await sampleOf(connector, 'inferwire_batch_failovers_total')).toBeGreaterThan(0)
   })
 
-  test('a request that is cancelled or too late is answered at once; its call continues for the other requests', async () => {
+  test('a request that is cancelled or reaches its deadline is answered at once; its call continues for the other requests', async () => {
     await run(model({ batching: { sizeMax: 16, delayMaxMs: 50 } }))
     isHeld = true
     const replies = askAll(
@@ -174,7 +175,7 @@ describe('with a fake model server', () => {
     expect(statuses.filter((status) => status === '200')).toHaveLength(CLIENTS - 2)
   })
 
-  test('without batching, each request has its own call', async () => {
+  test('without batching, each request is sent in a call of its own', async () => {
     const connector = await run(model({ batching: 'off' }))
     const before = upstream.calls('iris')
     const replies = await askAll('iris/predict', (index) => `{"instances":[${index}]}`)
@@ -236,7 +237,7 @@ describe("with KServe's Python server", () => {
     ['V2 with JSON', 'infer', (index) => tensorOf(index, false), false],
     ['V2 with binary tensors', 'infer', (index) => tensorOf(index, true), true],
   ])(
-    '%s: requests share calls, and receive the same answers as directly from the server',
+    '%s: requests share calls, and receive the same answers as without the connector',
     async (_what, operation, bodyOf, isBinary) => {
       const connector = await run(model())
       await expect

@@ -51,7 +51,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
     ],
   })
   closing.push(() => edge.stop())
-  // The arrival of a retained message of the central broker shows that the bridge is connected.
+  // When a retained message arrives from the central broker, the bridge is connected.
   const probe = await TestClient.connect(edge.url)
   await probe.subscribe('infer/status/#')
   await probe.wait(({ topic }) => topic.startsWith('infer/status/'), 'status over the bridge')
@@ -60,7 +60,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
 }
 
 describe('behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5', () => {
-  test('receive exactly one answer to each request, from one call of the model', async () => {
+  test('receive exactly one answer to each request, and the model is called only once for it', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())

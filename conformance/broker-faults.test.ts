@@ -193,7 +193,7 @@ const DYNAMIC_SECURITY = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-g
   .map((folder) => join(folder, 'mosquitto_dynamic_security.so'))
   .find((file) => existsSync(file))
 
-test('on a broker that rejects the subscription to cancel messages, requests are answered, and the log contains the missing rule', async () => {
+test('on a broker that rejects the subscription to cancel messages, requests are answered, and the log contains the ACL rule that is missing', async () => {
   if (DYNAMIC_SECURITY === undefined) {
     throw new Error(
       "The test needs Mosquitto's plugin mosquitto_dynamic_security.so: it is in the package mosquitto.",
@@ -296,7 +296,7 @@ test("an answer that exceeds the broker's Maximum Packet Size is replaced by an 
   expect(large.user).toMatchObject({ status: '502', code: 'response_too_large' })
 })
 
-test('on a Mosquitto that does not support retained messages, the connector answers, and logs that they are not available', async () => {
+test('on a Mosquitto that does not support retained messages, the connector answers, and logs that retained messages are not available', async () => {
   const broker = await startMosquitto({ config: ['retain_available false'] })
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()
@@ -335,7 +335,7 @@ test('if broker.share is set on a broker without shared subscriptions, the conne
   expect(log.find((line) => line.includes('session_unavailable'))).toContain('broker.share')
 })
 
-test('a connector that switches to a shared subscription removes the previous one from its session', async () => {
+test('a connector that switches to a shared subscription removes the previous subscription from its session', async () => {
   const broker = await startMosquitto()
   closers.push(() => broker.stop())
   const upstream = await FakeModelServer.start()

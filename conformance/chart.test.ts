@@ -26,7 +26,7 @@ const { version: CHART_VERSION, appVersion: APP_VERSION } = parse(
 const NAME_LABEL = 'app.kubernetes.io/name'
 
 describe('charts/inferwire', () => {
-  test.each(VARIANTS)('renders the same objects as the generator with %s', async (_, options) => {
+  test.each(VARIANTS)('with %s, renders the same objects as the generator', async (_, options) => {
     const { code, stdout, stderr } = await helm('template', options)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(comparable(documents(stdout))).toEqual(comparable(asRelease(manifests(inOneNamespace(options)))))
@@ -212,7 +212,7 @@ describe('charts/inferwire', () => {
     ['a root that starts with a space', { config: { root: ' plant' } }, '/config/root'],
     ['no broker', { mosquitto: { enabled: false } }, 'config.broker.url is required'],
     ['no probes', { config: { admin: { enabled: false } } }, 'config.admin must be enabled'],
-  ])('rejects %s, and names the value', async (_, values, where) => {
+  ])('rejects %s, and the error names the value', async (_, values, where) => {
     const { code, stderr } = await helmWith('template', values)
     expect(code).not.toBe(0)
     expect(stderr.replaceAll(/\s+/g, ' ')).toContain(where)
@@ -249,7 +249,7 @@ describe('charts/inferwire', () => {
       { config: { models: { m: { url: 'http://m', credential: { kind: 'token-file', file: '/t' } } } } },
       'config.models.m.credential.file was renamed: use config.models.m.credential.tokenFile',
     ],
-  ])('rejects the old value %j, and names its replacement', async (values, message) => {
+  ])('rejects the old value %j, and the error names its replacement', async (values, message) => {
     const { code, stderr } = await helmWith('template', values)
     expect(code).not.toBe(0)
     expect(stderr).toContain(message)
@@ -331,7 +331,7 @@ describe('the settings that helm create generates', () => {
     ])
   })
 
-  test('include a memory limit from which the limits of heap and queues are derived', async () => {
+  test('include a memory limit from which the heap and queue limits are derived', async () => {
     const objects = await rendered({ ...POD, mosquitto: POD })
     const [container] = specOf(objects, 'StatefulSet').template.spec['containers'] as { env: unknown }[]
     expect(container!.env).toContainEqual({
@@ -479,7 +479,7 @@ function asRelease(objects: readonly KubernetesObject[]): KubernetesObject[] {
   })
 }
 
-// A release has one namespace, and its name is the instance label of all objects.
+// All objects of a release are in one namespace, and have the release's name as their instance label.
 function inOneNamespace({ broker, connector }: ManifestOptions): ManifestOptions {
   const place = { namespace: 'site', instance: 'inferwire' }
   return {
@@ -542,7 +542,7 @@ async function notes(values: object): Promise<string> {
   return stdout.slice(stdout.indexOf('NOTES:'))
 }
 
-// Returns the guide's YAML block with the given mark.
+// Returns the guide's YAML block that has the given mark.
 function guideBlock(mark: string): string {
   const page = readFileSync(new URL('../docs/guides/kubernetes.md', import.meta.url), 'utf8')
   return new RegExp(`<!-- ${mark} -->\\n\\n\`\`\`yaml\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!

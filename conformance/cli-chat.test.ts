@@ -7,7 +7,7 @@ import { startPartResponder } from './fixtures/part-responder.ts'
 import type { RunningCommand, TypedCommand } from './fixtures/processes.ts'
 
 const MODEL = 'toy-chat'
-// Long enough to be cancelled: the toy writes 30 tokens per second.
+// Its answer is long enough to be cancelled: the toy model writes 30 tokens per second.
 const LONG = ['--max-tokens', '2000']
 // readline sets the cursor after the prompt with an escape sequence.
 const PROMPT = String.raw`> \x1b\[3G$`

@@ -120,7 +120,7 @@ describe('reloading', () => {
     ['SIGHUP', true],
     ['a changed file', false],
   ])(
-    'after %s, the connector exposes new models, or keeps the old models if the configuration is invalid',
+    'after %s, the connector exposes new models, or keeps its previous models if the new configuration is invalid',
     async (name, isBySignal) => {
       const file = join(folder, `${isBySignal}.yaml`)
       const root = `reload-${isBySignal}`
@@ -152,7 +152,7 @@ describe('an internal error', () => {
   test.each([
     ['an exception', `throw new Error('boom')`],
     ['a rejection', `Promise.reject(new Error('boom'))`],
-  ])('%s that is not caught is logged, and results in exit code 70', async (_name, fault) => {
+  ])('%s that nothing catches is logged, and results in exit code 70', async (_name, fault) => {
     // A preloaded module throws on a signal that the connector does not use.
     const module = `process.on('SIGUSR2',()=>{${fault}})`
     const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` }

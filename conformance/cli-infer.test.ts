@@ -74,7 +74,7 @@ function file(name: string, content: string | Uint8Array): string {
 
 const IRIS = [6.8, 2.8, 4.8, 1.4, 5.1, 3.5, 1.4, 0.2]
 
-test('sends tensors from .npy, .bin and .json files, and prints the outputs as JSON', async () => {
+test('infer sends tensors from .npy, .bin and .json files, and prints the outputs as JSON', async () => {
   const header = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 4), }"
   const npy = Buffer.concat([
     Buffer.from('\x93NUMPY\x01\x00', 'latin1'),
@@ -111,7 +111,7 @@ test('an image is recognized, whatever its size; -o body prints the answer uncha
   expect(exact.stdout).toContain('"binary_data_size"')
 })
 
-test('with --no-wait, sends tensors and leaves the answer to be fetched later', async () => {
+test('with --no-wait, infer sends tensors and leaves the answer to be fetched later', async () => {
   const argv = [
     'infer',
     'iris',

@@ -113,7 +113,7 @@ describe('a byte order mark', () => {
     expect((await inferwire(['passwd', '--verify', users, 'ann'], { input: 'a-secret\n' })).code).toBe(0)
   })
 
-  test('is reported if it indicates UTF-16, and so are bytes that are not UTF-8', async () => {
+  test('is reported if it indicates UTF-16; bytes that are not UTF-8 are reported, too', async () => {
     const cases: [argv: string[], words: RegExp][] = [
       [
         ['-f', file('utf16.json', utf16(BODY))],
@@ -203,7 +203,7 @@ describe('TLS', () => {
     expect((await ask('localhost', '--cafile', certificate)).code).toBe(0)
   })
 
-  test('the error for a certificate from a private authority suggests --cafile, or the option ca in the SDK', async () => {
+  test('the error for a certificate from a private authority suggests --cafile, or the ca option in the SDK', async () => {
     const days = ['-days', '2', '-newkey', 'rsa:2048', '-nodes']
     openssl('req', '-x509', ...days, '-subj', '/CN=plant', '-keyout', 'ca.key', '-out', 'ca.pem')
     const request = ['-subj', '/CN=localhost', '-keyout', 'leaf.key', '-out', 'leaf.csr']
@@ -241,7 +241,7 @@ describe('TLS', () => {
     expect(code).toBe(69)
   })
 
-  test('the SDK error for a self-signed certificate names the option ca', async () => {
+  test('the SDK error for a self-signed certificate names the ca option', async () => {
     const error: unknown = await connect(`mqtts://localhost:${secured.port}`).catch(
       (reason: unknown) => reason,
     )

@@ -96,18 +96,18 @@ describe('infer', () => {
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
 
-  test('prints status and time on standard error with --verbose', async () => {
+  test('with --verbose, prints status and time on standard error', async () => {
     const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '-v', ...at])
     expect(stderr).toMatch(/^200 {2}[\d.]+ ms .*upstream;dur=/)
     expect(JSON.parse(stdout)).toHaveProperty('predictions')
   })
 
-  test('prints one object that contains the answer and its details with -o json', async () => {
+  test('with -o json, prints one object that contains the answer and its details', async () => {
     const { stdout } = await inferwire(['infer', 'iris', '-d', BODY, '-o', 'json', ...at])
     expect(JSON.parse(stdout)).toMatchObject({ model: 'iris', operation: 'predict', status: 200, body: {} })
   })
 
-  test('sends the example from the card if it runs on a terminal without a body, and indents the answer', async () => {
+  test("on a terminal, sends the card's example if no body is given, and indents the answer", async () => {
     const { code, stdout } = await inTerminal(['infer', 'iris', ...at])
     expect(code).toBe(0)
     expect(stdout).toMatch(/sending the example from the model's card/)
@@ -240,7 +240,7 @@ describe('infer --show', () => {
     expect(JSON.parse(answer.stdout)).toHaveProperty('predictions')
   })
 
-  test('curl takes the protocol from the card if the body does not show it', async () => {
+  test("curl uses the protocol in the model's card if the body does not indicate one", async () => {
     const argv = [
       'infer',
       'iris',
@@ -256,7 +256,7 @@ describe('infer --show', () => {
     expect(JSON.parse(answer.stdout)).toMatchObject({ name: 'iris' })
   })
 
-  test('curl prints a placeholder and suggests --url if no server is given', async () => {
+  test('curl prints a placeholder for the server and suggests --url if no server is given', async () => {
     const { stdout, stderr } = await inferwire(['infer', 'iris', '-d', BODY, '--show', 'curl'])
     expect(stdout).toContain('http://MODEL_SERVER/v1/models/iris:predict')
     expect(stderr).toContain('--url')
@@ -271,7 +271,7 @@ describe('models', () => {
     expect(stdout).toMatch(/^iris +online +v2,v1 +/m)
   })
 
-  test('ls -o name and -o json are machine-readable', async () => {
+  test('ls -o name and ls -o json print machine-readable output', async () => {
     const names = (await inferwire(['models', 'ls', '-o', 'name', ...at])).stdout.split('\n')
     expect(names).toContain('iris')
     const cards = JSON.parse((await inferwire(['models', 'ls', '-o', 'json', ...at])).stdout) as {

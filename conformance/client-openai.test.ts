@@ -1,5 +1,5 @@
 // Tests chat(), completions() and embeddings() with OpenAI's own client: through a bridge from HTTP to the SDK, the
-// client must receive the same as directly from the model server.
+// client must receive the same answers as directly from the model server.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -53,7 +53,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-// The bridge turns a request to a path of OpenAI's API into a call of the SDK.
+// The bridge turns a request to a path of OpenAI's API into an SDK call.
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const body = JSON.parse(await text(request)) as Parameters<Client['chat']>[1] & { model: string }
   try {
@@ -119,7 +119,7 @@ test.each([false, true])(
   },
 )
 
-test('a completion, whole or streamed, equals the one over HTTP', async () => {
+test('a completion, whole or streamed, equals the completion over HTTP', async () => {
   const request = { model: 'toy-chat', prompt: 'Alice was', seed: 3, max_tokens: 20 }
   const chunks = async (openai: OpenAI): Promise<unknown[]> => {
     const seen: unknown[] = []
@@ -156,7 +156,7 @@ test.each([false, true])(
   },
 )
 
-test('chat() accepts messages alone, and a body without a model is answered by the model of the topic', async () => {
+test('chat() accepts messages alone, and a body without a model is answered by the model that the topic names', async () => {
   const whole = await client.chat('renamed', CHAT.messages)
   expect(whole.choices[0]!.message.role).toBe('assistant')
   const stream = client.chat('renamed', { messages: CHAT.messages, max_tokens: 5 }, { stream: true })
@@ -168,7 +168,7 @@ test('chat() accepts messages alone, and a body without a model is answered by t
   expect((await client.completions('renamed', 'Alice')).object).toBe('text_completion')
 })
 
-test('a stream reports the token counts of the server at its end', async () => {
+test("at its end, a stream reports the server's token counts", async () => {
   const body = { ...CHAT, model: 'renamed', stream_options: { include_usage: true } }
   const stream = client.chat('renamed', body, { stream: true })
   let counted: unknown

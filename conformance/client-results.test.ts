@@ -1,5 +1,5 @@
-// Tests long work with the SDK and a real Mosquitto: a request that one client submits, and whose reply another client
-// fetches later. A stand-in for the connector answers at a time that the test chooses.
+// Tests long calls with the SDK and a real Mosquitto: one client submits a request, and another client fetches the
+// reply later. A stand-in for the connector answers at a time that the test chooses.
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { connect as connectMqtt } from 'mqtt'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
@@ -68,7 +68,7 @@ test('a reply that arrives while no client is connected waits for result(), and 
 })
 
 test('a reply that arrives together with the acknowledgement of its request is not lost', async () => {
-  // From the request on, the client receives nothing until its reply has been published.
+  // After sending the request, the client receives no packets until the reply has been published.
   const freeze = (chunk: Buffer): void => {
     if (chunk.includes('infer/request/')) proxy.set('down', { isFrozen: true })
   }
@@ -84,7 +84,7 @@ test('a reply that arrives together with the acknowledgement of its request is n
   expect((await client.result(id)).json()).toEqual({ predictions: [7] })
 })
 
-test('result() waits for a reply that has not arrived yet, and fetching one result leaves the others', async () => {
+test('result() waits for a reply that has not arrived yet, and fetching one result does not remove the others', async () => {
   const answers = new Map<string, () => Promise<void>>()
   await respond((request) => answers.set(request.topic.split('/')[3]!, () => request.reply(request.body)))
   const [first, second] = [await submit('first'), await submit('second')]
@@ -139,10 +139,10 @@ test('result() passes the parts of a streamed answer to onPart, without repeats'
   expect(reply.usage).toEqual({ promptTokens: undefined, completionTokens: 3 })
 })
 
-test('result() rejects at once: an unknown id with result_not_found, an invalid id with a TypeError', async () => {
+test('result() rejects an unknown id at once with result_not_found, and an invalid id with a TypeError', async () => {
   const client = await open()
   expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
-  // The first call must not have left a session that the second one finds.
+  // If the first call had left a session behind, the second call would find that session.
   expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
   await expect(client.result('../x')).rejects.toThrow(/32 hexadecimal digits/)
 })

@@ -73,7 +73,7 @@ function expectOneCancel({ requests, cancels }: PartResponder): void {
 }
 
 describe('a stream', () => {
-  test('yields the parts in order, and ends after the last message with its token counts', async () => {
+  test('yields the parts in order, ends after the last message, and then has the token counts', async () => {
     const usage = { 'prompt-tokens': '3', 'completion-tokens': '2', 'server-timing': 'queue;dur=1' }
     const responder = await respond(async (request) => {
       await parts(0, 1, 2)(request)
@@ -97,7 +97,7 @@ describe('a stream', () => {
     expect(responder.cancels).toEqual([])
   })
 
-  test('ends at once if it has no parts, and yields an answer that is not streamed as one part', async () => {
+  test('ends at once if it has no parts, and yields a non-streamed answer as a single part', async () => {
     await respond((request) =>
       request.topic.includes('/whole/') ? request.reply('{"text_output":"x"}') : request.reply('[DONE]'),
     )
@@ -140,7 +140,7 @@ describe('a stream', () => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('yields its parts before it throws the error in its last message', async () => {
+  test('yields its parts before it throws the error that its last message contains', async () => {
     const body = '{"error":"the model crashed","code":"stream_interrupted","status":502,"retryable":true}'
     const responder = await respond(async (request) => {
       await parts(0, 1)(request)
@@ -256,7 +256,7 @@ describe('a stream ends early and publishes one cancel message', () => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('when its signal aborts, with and without unread parts', async () => {
+  test('when its signal is aborted, with and without unread parts', async () => {
     const responder = await respond(parts(0, 1))
     const client = await open()
     const abort = new AbortController()
@@ -332,7 +332,7 @@ describe('a stream ends early and publishes one cancel message', () => {
 })
 
 describe('when the connection is lost in the middle, a stream', () => {
-  test('ends with stream_interrupted if it has no session, and stops the model on the next connection', async () => {
+  test('ends with stream_interrupted if the client has no session, and stops the model on the next connection', async () => {
     const responder = await respond(parts(0))
     const proxy = await Proxy.start(broker.port)
     cleanUps.push(() => proxy.close())

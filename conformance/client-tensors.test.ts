@@ -89,7 +89,7 @@ describe('KServe returns every value exactly', () => {
     }
   })
 
-  test('for NaN, infinities and FP16, which only binary bodies can contain', async () => {
+  test('including NaN, infinities and FP16 values, which only binary bodies can contain', async () => {
     const special = Float32Array.of(NaN, -Infinity)
     expect((await client.infer('echo', [tensor(special)])).output().data).toEqual(special)
     const half = (await client.infer('echo', [tensor([1.5, -2], 'FP16')])).output()

@@ -1,5 +1,5 @@
 // Tests the SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, with both MQTT versions.
-// A stand-in for the connector, built with mqtt.js, sends the replies; contract.test.ts tests the connector's.
+// A stand-in for the connector, built with mqtt.js, sends the replies; contract.test.ts tests the connector's replies.
 import { Socket } from 'node:net'
 import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'
@@ -11,7 +11,7 @@ import { start } from './fixtures/processes.ts'
 interface StandInRequest {
   readonly topic: string
   readonly body: string
-  /** Correlation Data in hexadecimal; with MQTT 3.1.1 the last level of the topic. */
+  /** Correlation Data in hexadecimal; with MQTT 3.1.1, the last topic level instead. */
   readonly correlation: string
 }
 type Reply = () => Promise<void>
@@ -82,7 +82,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     expect([first.stats.ignoredReplies, second.stats.ignoredReplies]).toEqual([0, 0])
   })
 
-  test('the deadline and an abort end a request', async () => {
+  test('a request ends at its deadline, or when it is aborted', async () => {
     await respond(silent)
     const client = await open({ mqttVersion })
     expect(await failureOf(client.infer('iris', BODY, { timeoutMs: 100 }))).toMatchObject({
@@ -94,7 +94,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored', async () => {
+  test('a repeated PUBLISH is part of the same request: the first reply is returned, and the second reply is ignored', async () => {
     const requests = await respond((_request, reply) => {
       // Both copies are answered after the second has arrived.
       if (requests.length === 2) void reply().then(() => reply())
@@ -114,7 +114,8 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
         if (isAnswering) echo(request, reply)
       })
       const client = await open({ mqttVersion })
-      // MQTT 5 needs no timed repeats: the PUBACK of the resent request reports a missing subscriber (0x10).
+      // With MQTT 5, the client need not repeat requests after a timeout: the PUBACK for a resent request reports a
+      // missing subscriber (0x10).
       const repeatAfterMs = mqttVersion === 5 ? Infinity : 200
       const pending = client.infer('iris', BODY, { repeatAfterMs, timeoutMs: 40_000 })
       await vi.waitFor(() => expect(requests.length).toBeGreaterThan(0), 10_000)
@@ -154,7 +155,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
   })
 })
 
-test('requests that are made while the broker is unreachable are sent later; after the deadline the error names the reason', async () => {
+test('requests that are made while the broker is unreachable are sent later; if the deadline passes first, the error names the reason', async () => {
   const client = await open()
   await broker.stop('SIGKILL')
   await vi.waitFor(() => expect(client.isConnected).toBe(false), 10_000)
@@ -184,7 +185,7 @@ test('if there is no subscriber, a request fails with no_connector at once; with
   expect((await patient).status).toBe(200)
 })
 
-test('a wrong login and the topics of another user are rejected with not_authorized', async () => {
+test("a wrong password and the use of another user's topics are rejected with not_authorized", async () => {
   const guarded = await startMosquitto({ users: { cam7: 'secret', inferwire: 'c' }, acl: aclText() })
   cleanUps.push(() => guarded.stop())
   await respond(echo, guarded.url, { username: 'inferwire', password: 'c' })

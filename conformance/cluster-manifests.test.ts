@@ -154,12 +154,12 @@ describe("the connector's ServiceAccount", () => {
 
   const KSERVE = '/apis/serving.kserve.io/v1beta1'
 
-  test('reads the InferenceServices of its namespace', async () => {
+  test('can read the InferenceServices of its namespace', async () => {
     const list = await account.get(`${KSERVE}/namespaces/inferwire/inferenceservices`)
     expect(list.items).toEqual([])
   })
 
-  test('reads nothing else in any namespace', async () => {
+  test('can read nothing else in any namespace', async () => {
     const allowed: string[] = []
     let refused = 0
     for (const path of await collections(cluster.api, ['inferwire', 'mosquitto', 'models'])) {
@@ -170,7 +170,7 @@ describe("the connector's ServiceAccount", () => {
     expect(refused).toBeGreaterThan(100)
   })
 
-  test('writes nothing, not even InferenceServices', async () => {
+  test('can write nothing, not even InferenceServices', async () => {
     const own = `${KSERVE}/namespaces/inferwire/inferenceservices`
     const core = '/api/v1/namespaces/inferwire'
     const service = {

@@ -12,7 +12,7 @@ const LIMIT_MIB = 96
 const BODY_BYTES = 2_000_000
 const ALICE = { username: 'alice', password: 'alice-password' }
 const LOAD_MS = 20_000
-// Roughly the `retry_after_ms` of an `overloaded` reply.
+// About as long as the `retry_after_ms` of an `overloaded` reply.
 const PAUSE_MS = 100
 
 let cluster: Cluster
@@ -82,7 +82,10 @@ describe(`a connector in ${LIMIT_MIB} MiB`, () => {
   })
 })
 
-/** Applies broker, model and connector from `inferwire manifests`; heap and byte limits follow the memory limit. */
+/**
+ * Applies broker, model and connector from `inferwire manifests`; heap and byte limits are derived from the memory
+ * limit.
+ */
 async function install(): Promise<void> {
   const lines = [
     ...['mosquitto', 'inferwire', 'models'].map((name) => `kubectl create ns ${name}`),
@@ -106,7 +109,7 @@ async function brokerAddress(): Promise<string> {
   return spec.clusterIP
 }
 
-/** Sends one request after the other, each with a different body. Resolves with their outcomes. */
+/** Sends requests one after another, each with a different body. Resolves with their outcomes. */
 async function askUntil(client: TestClient, index: number, until: number): Promise<string[]> {
   const outcomes: string[] = []
   await client.subscribe(`infer/reply/alice/echo/predict/${index}`)

@@ -19,7 +19,7 @@ const ALICE = { username: 'alice', password: 'alice-password' }
 const BOB = { username: 'bob', password: 'bob-password' }
 const CAROL = { username: 'carol', password: 'new' }
 const PER_SECOND = 50
-// `autosave_interval 10` of the shipped configuration, plus a second.
+// The shipped configuration's `autosave_interval` (10 s), plus a second.
 const SAVED_AFTER_MS = 11_000
 // If the broker ends a connection within 5 s, the connector assumes that a second connector
 // uses the same client identifier, and waits before it reconnects. In production, restarts are less frequent.
@@ -83,9 +83,9 @@ describe('under load from outside', () => {
     expect(raw).toMatchObject({ unanswered: 0 })
   })
 
-  test("a crash of the broker loses none of the SDK's requests, and only those of a raw client that are in flight", async () => {
+  test("a crash of the broker loses none of the SDK's requests, and only the in-flight requests of a raw client", async () => {
     const raw = await underLoad('kill -9 of the broker', async () => {
-      // The crash deletes the sessions that were created after the last save, with the replies in them.
+      // The crash deletes the sessions that were created after the last save, and the replies in those sessions.
       await delay(SAVED_AFTER_MS)
       process.kill(cluster.kubelet.pids(/mosquitto/, /mosquitto/)['mosquitto']!, 'SIGKILL')
       await expect
@@ -98,7 +98,8 @@ describe('under load from outside', () => {
   })
 
   test('a changed password file takes effect (added users can log in, removed users cannot), and no request is lost', async () => {
-    // These are the commands of the guide for a ConfigMap. The last chapter of the guide moved the file to a Secret.
+    // These are the guide's commands for a password file in a ConfigMap, although its last chapter has moved the file
+    // to a Secret.
     const page = readFileSync(join(ROOT, GUIDE), 'utf8')
     const [apply, restart] = [
       'kubectl apply -f ./resources/mosquitto/ -n mosquitto',
@@ -137,7 +138,7 @@ describe('under load from outside', () => {
 })
 
 test('Traefik adds less than a millisecond to a round trip', async () => {
-  // Both routes include the stand-in for kube-proxy, because Traefik connects to the Service too.
+  // Both routes pass the stand-in for kube-proxy, because Traefik connects to the Service, too.
   const { spec } = await cluster.api.get('/api/v1/namespaces/mosquitto/services/mosquitto')
   const pods = await cluster.api.get('/api/v1/namespaces/traefik/pods')
   const traefik = pods.items.find(({ metadata }: KubeObject) => metadata.deletionTimestamp === undefined)
@@ -156,7 +157,8 @@ test('Traefik adds less than a millisecond to a round trip', async () => {
 })
 
 /**
- * Returns each client's median round trip in milliseconds. The clients alternate, so that load affects both equally.
+ * Returns each client's median round trip in milliseconds. The clients take turns, so that other load on the machine
+ * affects both equally.
  */
 async function medianRoundTrips(clients: readonly TestClient[], rounds: number): Promise<number[]> {
   const times = clients.map((): number[] => [])

@@ -13,7 +13,7 @@ const ADMIN = { username: 'admin', password: 'admin-password' }
 const BOB = { username: 'bob', password: 'bob-password' }
 const IRIS = '{"instances":[[6.8,2.8,4.8,1.4]]}'
 
-// All these addresses lead through Traefik.
+// Connections to all of these addresses go through Traefik.
 const OUTSIDE = {
   'TCP on 5883': 'mqtt://mqtt.example.org:5883',
   'TLS on 8883': 'mqtts://mqtt.example.org:8883',
@@ -84,7 +84,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     await expect(connect({ ...credentials, protocolVersion: 4 })).rejects.toMatchObject({ code: 5 })
   })
 
-  test('bob neither publishes as alice nor receives her replies', async () => {
+  test('bob can neither publish as alice nor receive her replies', async () => {
     const alice = await connect(ALICE)
     const bob = await connect(BOB)
     await alice.subscribe('infer/reply/alice/#')
@@ -92,7 +92,7 @@ describe.each(Object.entries(OUTSIDE))('from outside, %s', (_, url) => {
     expect(await bob.publish('infer/request/alice/iris/predict', IRIS)).toBe(135)
     expect(await bob.publish('infer/reply/alice/iris/predict', 'forged')).toBe(135)
     expect(await bob.publish('infer/models/iris', 'forged', undefined, true)).toBe(135)
-    // The connector rejects a request of bob with a Response Topic of alice.
+    // The connector rejects a request from bob whose Response Topic belongs to alice.
     await bob.subscribe('infer/reply/bob/#')
     const refused = await bob.ask('infer/request/bob/iris/predict', IRIS, {
       responseTopic: 'infer/reply/alice/iris/predict',

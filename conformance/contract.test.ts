@@ -60,7 +60,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await broker.close()
   })
 
-  test("a reply on the Response Topic contains the answer's body unchanged, and the status", async () => {
+  test('a reply on the Response Topic contains the unchanged body and the status of the answer', async () => {
     const correlationData = Buffer.from([0x00, 0xff, 0x00, 0x80, 0x0a])
     const reply = await client.ask('infer/request/cam7/iris/predict', BODY, {
       responseTopic: 'infer/reply/cam7/here/please',
@@ -168,7 +168,7 @@ describe.each(Object.entries(BROKERS))('on %s', (_kind, startTestBroker) => {
     await many.close()
   })
 
-  test('the operations infer, metadata, ready and explain and the default operation are executed', async () => {
+  test('the default operation and the operations infer, metadata, ready and explain are executed', async () => {
     const infer = await client.ask('infer/request/cam7/iris/infer', '{"inputs":[]}')
     expect(infer.json()).toMatchObject({ model_name: 'iris', outputs: [{ data: [digest('{"inputs":[]}')] }] })
     const byDefault = await client.ask('infer/request/cam7/iris', '{"inputs":[1]}')

@@ -45,7 +45,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-// After so many kills, the connector would treat the requests as poison. poison.test.ts tests this.
+// Otherwise, the connector would treat the requests as poison after this number of kills. poison.test.ts tests this.
 const TRUSTING = { env: { INFERWIRE_POISON_ENABLED: 'false' } }
 
 async function startConnector(): Promise<RunningCommand> {
@@ -101,13 +101,13 @@ test('200 requests in flight each receive their own answer after a kill -9 and a
     phantom: 0,
     errors: [],
   })
-  // Proves that the kills had an effect: requests were redelivered.
+  // Redelivered requests prove that the kills had an effect.
   expect(tap.seen.redelivered - redeliveredBefore).toBeGreaterThan(20 * 50)
   expect(tap.violations).toEqual([])
   load.close()
 }, 180_000)
 
-test('requests are acknowledged in arrival order, each after the broker has acknowledged its reply, on the connection that delivered it', async () => {
+test('requests are acknowledged in arrival order, only after the broker has acknowledged their replies, and on the connection that delivered them', async () => {
   const load = await startLoad('slow-30')
   await startConnector()
   // While the broker's PUBACKs for replies are held back, no request may be acknowledged.

@@ -276,14 +276,14 @@ function usageMistake(words: readonly string[]): string {
     program.parse([...commandWords(program, words)], { from: 'user' })
   } catch (error) {
     const { code, message: text } = error as { code?: string; message: string }
-    // A request for help is not a mistake, and a group of commands answers with its help.
+    // A request for help is not a mistake, and neither is a command group without a command, which prints its help.
     if (!['commander.help', 'commander.helpDisplayed', 'commander.version'].includes(code ?? ''))
       message = text
   }
   return message
 }
 
-// Ports and times vary, and so do the widths of the columns that contain them.
+// Ports and times vary, and so do the widths of the columns that contain ports or times.
 function anyFigures(text: string): string {
   return text
     .replaceAll(/(127\.0\.0\.1):\d+/g, '$1:PORT')

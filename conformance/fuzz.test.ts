@@ -85,7 +85,7 @@ describe('the fuzzer', () => {
   })
 })
 
-// This test takes long, so it prints its lines immediately, to show progress.
+// This test takes a long time, so it prints each line immediately to show its progress.
 test(
   `${SECONDS} s of new inputs for each target find no failure`,
   { timeout: Math.ceil(TARGETS.length / JOBS) * (SECONDS + 45) * 1000 + 60_000 },

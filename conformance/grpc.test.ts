@@ -86,7 +86,7 @@ function askBinary(model: string, json: object, tensor: Buffer): Promise<Receive
 describe.each(['kserve', 'triton', 'mlserver'])('%s', (server) => {
   const shape = (length: number): number[] => (server === 'triton' ? [length] : [1, length])
 
-  test('the same request has the same outputs over gRPC and over HTTP', async () => {
+  test('a request gets the same outputs over gRPC as over HTTP', async () => {
     await client.wait(({ topic }) => topic === `infer/models/${server}-echo-http`, 'card', 20_000)
     const body = { id: 'r1', inputs: [input('x', 'FP32', shape(4), [1.5, -2, 0.1, 3e38])] }
     const overGrpc = await ask(`${server}-echo`, body)
@@ -95,7 +95,7 @@ describe.each(['kserve', 'triton', 'mlserver'])('%s', (server) => {
     expect(overGrpc.properties.contentType).toBe('application/json')
     const answer = overGrpc.json() as { id: string; model_name: string; outputs: { data: number[] }[] }
     expect(answer).toMatchObject({ id: 'r1', model_name: 'echo' })
-    // MLServer answers over HTTP with the doubles of the request, over gRPC with FP32.
+    // Over HTTP, MLServer returns the doubles of the request; over gRPC, it returns FP32 values.
     expect(answer.outputs).toMatchObject([{ name: 'out-x', datatype: 'FP32', shape: shape(4) }])
     const http = overHttp.json() as typeof answer
     expect(answer.outputs[0]!.data).toEqual(http.outputs[0]!.data.map(Math.fround))
@@ -145,7 +145,7 @@ describe.each(['kserve', 'triton', 'mlserver'])('%s', (server) => {
     expect(reply.payload.subarray(length).equals(tensor)).toBe(true)
   })
 
-  test('ready and metadata are answered with the same bodies as over HTTP', async () => {
+  test('ready and metadata requests are answered with the same bodies as over HTTP', async () => {
     expect((await ask(`${server}-echo`, '', {}, 'ready')).json()).toEqual({ name: 'echo', ready: true })
     expect((await ask(`${server}-echo`, '', {}, 'metadata')).json()).toMatchObject({ name: 'echo' })
   })
@@ -177,7 +177,7 @@ async function cardOf(model: string): Promise<unknown> {
   return (await client.wait(isComplete, `card of ${model}`, 20_000)).json()
 }
 
-test('the cards contain the metadata received over gRPC, and only the operations that the server has', async () => {
+test('the cards contain the metadata received over gRPC, and only the operations that the server supports', async () => {
   const iris = await cardOf('kserve-iris')
   expect(iris).toMatchObject({
     protocol_versions: ['v2'],
@@ -208,7 +208,7 @@ test('scikit-learn models classify irises on KServe and MLServer', async () => {
   expect(mlserver.json()).toMatchObject({ outputs: [{ name: 'predict', data: [0, 2] }] })
 })
 
-test('a payload of only 256 bytes is an image of a digit', async () => {
+test('a payload of 256 bytes without a JSON part is classified as the image of a digit', async () => {
   const reply = await ask('triton-digits', Buffer.alloc(256), {
     contentType: 'application/octet-stream',
     userProperties: { 'inference-header-content-length': '0' },

@@ -58,7 +58,7 @@ describe("the image built from the Dockerfile's steps", () => {
     const folder = tempFolder('image')
     const programs = join(folder, 'bin')
     mkdirSync(programs)
-    // Every user can read this folder; the cache folder may be private.
+    // Every user can read this folder, whereas the cache folder may be private.
     node = join(programs, 'node')
     cpSync(await nodeProgram(version), node)
     chmodSync(node, 0o755)
@@ -70,7 +70,7 @@ describe("the image built from the Dockerfile's steps", () => {
     image = join(await buildStage(final!, options, true), 'opt/inferwire')
   }, 600_000)
 
-  test('is small and contains no files for developers', () => {
+  test('is small, and contains no files that only developers need', () => {
     const files = filesBelow(image)
     const bytes = files.reduce((sum, file) => sum + statSync(join(image, file)).size, 0)
     expect(bytes).toBeLessThan(40 * 1024 * 1024)

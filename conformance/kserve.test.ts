@@ -1,4 +1,5 @@
-// Tests KServe's Python server behind the connector: the replies over MQTT equal the HTTP responses, byte for byte.
+// Tests KServe's Python server behind the connector: the replies over MQTT are byte-for-byte equal to the HTTP
+// responses.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startKserveServer } from './fixtures/kserve-server.ts'
@@ -115,7 +116,8 @@ test('the model receives bodies of listed content types byte for byte, and no bo
     expect(reply.user['status']).toBe('200')
     expect(reply.json()).toEqual({ predictions: [{ bytes: body.length, start }] })
   }
-  // KServe parses this type as JSON, although its name does not suggest that; the server's own answer is passed on.
+  // KServe parses a body of this type as JSON, although the type's name does not suggest that; the server's own answer
+  // is passed on.
   expect((await ask('application/octet-stream', '{"instances":[1]}')).json()).toEqual({
     error: 'ValueError : the body was parsed as dict',
   })
@@ -143,7 +145,7 @@ test("the model cards contain KServe's metadata", () => {
   })
 })
 
-test('a request that follows an exception in the model is answered, even if it must not run twice', async () => {
+test('a request that follows an exception in the model is answered, even if that request must not run twice', async () => {
   // After an exception, the server closes the connection a few milliseconds after its answer.
   for (let round = 0; round < 10; round++) {
     const failed = await client.ask('infer/request/cam7/once/predict', '{"instances":[[1,2]]}')

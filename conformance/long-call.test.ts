@@ -1,4 +1,5 @@
-// Tests a long call during many short calls, on a real Mosquitto: reused Packet Identifiers, safekeeping, lanes.
+// Tests a long call during many short calls, on a real Mosquitto. Covers reused Packet Identifiers, safekeeping and
+// lanes.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectAsync, type MqttClient } from 'mqtt'
@@ -24,7 +25,7 @@ beforeAll(async () => {
   broker = await startMosquitto()
   upstream = await FakeModelServer.start({
     answer: gate.hold(predictBody, 'held'),
-    // The many short calls are only counted.
+    // The many short calls are counted, but not stored.
     keeps: ({ model }) => model !== 'quick',
   })
   client = await TestClient.connect(broker.url, { isPersistent: true })
@@ -142,7 +143,7 @@ test('a lane answers each request of its model only once, although two sessions 
   await laneReady(running)
   await askOnce('lane-once', 0, 50)
   await askOnce('other', 0, 50)
-  // This request has no id by which its two copies could be recognized.
+  // This request has no id, by which the connector could recognize its two copies.
   await client.publish('infer/request/plc/lane-once/predict', '{"instances":["nameless"]}')
   await expect.poll(() => repliesOn('infer/reply/plc/lane-once/predict').length).toBe(51)
   expect(callsOf('lane-once').filter((call) => call.includes('nameless'))).toHaveLength(1)

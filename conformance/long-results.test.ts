@@ -92,7 +92,7 @@ async function releaseAndWaitForReply(word: string): Promise<void> {
   await observer.wait(({ topic, payload }) => topic.includes('/held/') && payload.includes(word), 'reply')
 }
 
-test('the reply waits in its session while the client is away, and other requests are answered meanwhile', async () => {
+test("the reply waits in the client's session while the client is away, and other requests are answered meanwhile", async () => {
   const body = '{"instances":["away"]}'
   const id = await submit(body)
   const quick = await inferwire(['infer', 'quick', '-d', '{"instances":["meanwhile"]}', ...login()])
@@ -108,7 +108,7 @@ test('the reply waits in its session while the client is away, and other request
   expect(again.stderr).toMatch(/^error: .*result_not_found\)\n {7}\S/)
 })
 
-test('a result that has not arrived in time can be fetched later, by a process that waits for it', async () => {
+test('a result that does not arrive in time can be fetched later by another process, which waits for it', async () => {
   const id = await submit('{"instances":["early"]}')
   const early = await result(id, '-t', '1')
   expect(early).toMatchObject({ code: 124, stdout: '' })
@@ -158,7 +158,7 @@ test('an error can be fetched like any other result', async () => {
   expect({ code, stdout }).toEqual({ code: 65, stdout: '' })
 })
 
-test('another user who knows the id cannot read the result', async () => {
+test('a different user cannot read the result, even with its id', async () => {
   const id = await submit('{"instances":["private"]}')
   await releaseAndWaitForReply('private')
   const { code, stdout } = await inferwire(['result', id, ...login('line-4', 'm-secret'), '-t', '1'])

@@ -53,7 +53,7 @@ describe('the files in resources/', () => {
     }
   })
 
-  test('use the names from the guide for ConfigMaps and their keys', () => {
+  test("use the guide's names for ConfigMaps and their keys", () => {
     const config = onlyObject('resources/mosquitto/cm-mosquitto-config.yaml')
     const password = onlyObject('resources/mosquitto/cm-mosquitto-password.yaml')
     expect(config).toMatchObject({
@@ -76,7 +76,7 @@ describe('the files in resources/', () => {
 
   test.each([
     ['mosquitto-secret', { passwords: 'secret' }, []],
-    // The overlay keeps the route of the base in addition to its own routes.
+    // The overlay keeps the base's route in addition to its own routes.
     [
       'mosquitto-tls',
       { tls: { host: 'mqtt.example.org', secretName: 'mosquitto-tls' } },
@@ -84,7 +84,7 @@ describe('the files in resources/', () => {
     ],
     ['mosquitto-2.1', { version: '2.1' }, []],
   ] as const)(
-    "overlays/%s is the output of the generator with the overlay's option",
+    "in overlays/%s are the output of the generator with the overlay's option",
     async (name, broker, kept) => {
       const built = await run(kubernetesClient('kubectl'), [
         'kustomize',
@@ -191,7 +191,7 @@ describe('the objects', () => {
       expect(text).toMatch(/^set_tcp_nodelay true$/m)
     }
     expect(old).toMatch(/^persistence true$/m)
-    // The plugin and `persistence true` exclude each other.
+    // The plugin and `persistence true` are mutually exclusive.
     expect(young).not.toMatch(/^persistence true$/m)
     expect(young).toMatch(
       /^global_plugin \/usr\/lib\/mosquitto_persist_sqlite\.so\nplugin_opt_flush_period 0\n/m,
@@ -259,7 +259,7 @@ test('a key that ends in "File" in the example of a model is not treated as a fi
   expect(() => manifests({ connector })).not.toThrow()
 })
 
-test("Traefik's unused entry point is omitted if its port is that of the entry point in use", () => {
+test("Traefik's unused entry point is omitted if it has the same port as the entry point in use", () => {
   expect(entryPorts({ externalPort: 8883 })).toEqual({ mqtt: 8883 })
   expect(entryPorts({ externalPort: 5883, tls: TLS })).toEqual({ mqtts: 5883 })
   expect(entryPorts({ externalPort: 8884, tls: TLS })).toEqual({ mqtt: 5883, mqtts: 8884 })
@@ -312,7 +312,7 @@ describe('inferwire manifests', () => {
     const made = await inferwire(['passwd', '-c', '-b', passwordFile, 'cam7', 'secret'])
     expect(made.code).toBe(0)
     const config = join(folder, 'inferwire.yaml')
-    // These files exist only in the pod.
+    // The files that the configuration names exist only in the pod.
     const credential = { kind: 'token-file', tokenFile: '/var/run/secrets/inferwire/token' }
     const tls = { caFile: '/etc/secrets/ca/ca.crt' }
     writeFileSync(config, yamlText({ models: { digits: { url: 'https://digits:8080', credential, tls } } }))

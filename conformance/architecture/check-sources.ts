@@ -4,13 +4,13 @@ import { posix } from 'node:path'
 import { findImports, type FoundImport } from './find-imports.ts'
 import type { ImportTable } from './import-table.ts'
 
-/** A source file: its path from the repository's root, separated by `/`, and its text. */
+/** A source file: its text, and its path relative to the repository's root, with `/` as the separator. */
 export interface SourceFile {
   readonly path: string
   readonly text: string
 }
 
-/** Result of a check: counts, and one sentence for each violation. */
+/** Result of a check: how much was checked, and one sentence for each violation. */
 export interface Checked {
   readonly files: number
   readonly imports: number
@@ -163,7 +163,8 @@ function isSecondDoor(path: string): boolean {
   return path.split('/').length === 4 && posix.basename(path) === SECOND_DOOR
 }
 
-// A package's row also allows its rooms to import other packages. Rooms and hallway files have their own rows.
+// A package's row also lists the other packages that its rooms may import. Rooms and hallway files have rows of their
+// own, too.
 function mayImport(path: string, target: string, table: ImportTable): boolean {
   const own = table.get(unitOf(path))
   if (own?.has(target) === true || own?.has(anyOf(target)) === true) return true

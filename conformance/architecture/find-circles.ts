@@ -1,4 +1,4 @@
-// Finds circular imports of source files, including imports of types.
+// Finds circular imports between source files, including imports of types.
 import { posix } from 'node:path'
 import type { SourceFile } from './check-sources.ts'
 import { findImports } from './find-imports.ts'

@@ -1,12 +1,12 @@
 // Reads the list under "## Allowed imports" of ARCHITECTURE.md: which unit may import which other units.
 
-/** Maps unit names (`protocol`, `connector/session`) to the names of the units that each may import. */
+/** Maps the name of each unit (`protocol`, `connector/session`) to the names of the units that it may import. */
 export type ImportTable = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
  * Reads the table from the text of ARCHITECTURE.md. An item has the form `- names: names`, with every name in
- * backticks; words outside backticks are for readers. An item may name several units. A unit in several items may
- * import everything that any of them allows.
+ * backticks; words outside backticks are for readers. An item may name several units. A unit that several items name
+ * may import everything that any of these items allows.
  * @throws Error if there is no such section, or if it has no items
  */
 export function readImportTable(page: string): ImportTable {

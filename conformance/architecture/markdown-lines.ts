@@ -1,4 +1,4 @@
-// Finds lines and table cells of Markdown pages that are too long to read.
+// Finds overlong lines and table cells in Markdown pages.
 import type { SourceFile } from './check-sources.ts'
 
 /** Maximum length of a line; prettier wraps at the same length. */
@@ -8,7 +8,7 @@ export const CELL_COLUMNS_MAX = 160
 
 /**
  * Returns `path:line: …` for each line and each table cell that is too long. Ignores code blocks. Inline code, links
- * and comments do not count: prettier cannot break them, and a list of names is easy to read.
+ * and comments do not count: prettier cannot break them, and they are easy to read even in a long line.
  */
 export function findLongLines({ path, text }: SourceFile): string[] {
   const lines = text.replace(/^( *)(```|~~~)[\s\S]*?^ *\2.*$/gm, blank).split('\n')

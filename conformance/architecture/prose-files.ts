@@ -1,4 +1,4 @@
-// Lists the files of the repository that people read: sources, pages, and texts that are shipped.
+// Lists the repository's files that contain prose: sources, pages, and texts that are shipped.
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,7 +7,9 @@ import type { SourceFile } from './check-sources.ts'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 const SKIPPED_FOLDERS = new Set(['node_modules', 'dist', 'corpus', 'planted'])
-/** Files generated from checked sources, and the checker itself, which lists the forbidden phrases. */
+/**
+ * Not checked: files generated from checked sources, and the checker itself, because it lists the forbidden phrases.
+ */
 const SKIPPED = [/^resources\//, /^charts\/inferwire\/templates\//, /\/plain-words[^/]*$/]
 const READ = /\.(?:md|[cm]?[jt]s|c|py|yaml|yml)$|(?:^|\/)Dockerfile$/
 

@@ -1,4 +1,4 @@
-// Masks a file so that only its prose is left: comments and texts of a source, sentences of a Markdown page.
+// Masks everything in a file except its prose: the comments and texts of a source, or the sentences of a Markdown page.
 import { parseSync } from 'oxc-parser'
 import type { SourceFile } from './check-sources.ts'
 

@@ -15,7 +15,7 @@ export interface ProseKinds {
   readonly comments: readonly Piece[]
   /** Texts of logs, errors and output: literals that read like a sentence. */
   readonly messages: readonly Piece[]
-  /** As the test runner prints them: the suites and the test, with ` > ` between them. */
+  /** Test names as the test runner prints them: suites and test, separated by ` > `. */
   readonly testNames: readonly Piece[]
 }
 
@@ -79,7 +79,7 @@ function nameOf(callee: unknown): string | undefined {
   return name ?? nameOf(called ?? object)
 }
 
-// Whether a text reads like a sentence. A citation of a test does not count.
+// Whether a text reads like a sentence. The full name of a test, as requirements cite it, does not count.
 function isSentence(text: string): boolean {
   return /[A-Za-z]{2,} \S+ [a-z]/.test(text) && !text.includes(' > ') && text.split(' ').length >= 4
 }

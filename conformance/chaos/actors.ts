@@ -1,4 +1,4 @@
-// The processes that a run kills: broker and connector. They restart with the same data, port and name.
+// The processes that a run kills: the broker and the connector. Each restarts with the same data, port and name.
 import { spawnSync } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import type { ConfigInput } from '@inferwire/connector'
@@ -15,8 +15,8 @@ export const ACK_HOLD_MAX_MS = 2000
 const PLANTED = new URL('planted/register.mjs', import.meta.url).href
 
 /**
- * Mosquitto saves after every change, which is the safest setting of 2.0. Even so, a kill can lose acknowledged
- * messages.
+ * Mosquitto saves after every change, which is the safest setting in Mosquitto 2.0. Even so, a kill can lose
+ * acknowledged messages.
  */
 export const BROKER_SETTINGS: readonly string[] = [
   'persistence true',
@@ -24,7 +24,7 @@ export const BROKER_SETTINGS: readonly string[] = [
   'autosave_interval 1',
   'max_queued_messages 0',
   'max_queued_bytes 0',
-  // Mosquitto rewrites its whole database for nearly every packet: a large database makes it very slow.
+  // Mosquitto rewrites its whole database for nearly every packet, so a large database makes it very slow.
   'max_inflight_messages 300',
 ]
 
@@ -50,7 +50,9 @@ export interface ConnectorOptions {
   readonly looksForPoison: boolean
 }
 
-/** Creates the built connector with the run's models, with or without a planted bug, but does not start it. */
+/**
+ * Prepares a process of the built connector, with the run's models and an optional planted bug, but does not start it.
+ */
 export function createConnector(
   brokerUrl: string,
   upstreamPort: number,
@@ -80,7 +82,7 @@ function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['
         {
           url: `http://127.0.0.1:${upstreamPort}`,
           protocolVersion: protocol,
-          // Longer than any outage, and longer than a restarted connector takes to run suspects one by one.
+          // Longer than any outage, and longer than a restarted connector needs to run suspects one by one.
           timeoutMs: 12_000,
           passHeaders: [CLIENT_HEADER],
         },

@@ -6,11 +6,13 @@ export interface BrokerKill {
   readonly startedAtMs: number
   /** When the broker listened again, in milliseconds since the epoch. */
   readonly endedAtMs: number
-  /** Number of raw clients' requests that were in flight at the kill: the upper bound of its losses. */
+  /**
+   * Number of raw clients' requests that were in flight at the kill, which cannot have lost more requests than this.
+   */
   underWay: number
-  /** Number of these requests that were never answered because the request itself was lost. */
+  /** Number of in-flight requests that were never answered because the request itself was lost. */
   lostRequests: number
-  /** Number of these requests that were never answered because the reply was lost after its PUBACK. */
+  /** Number of in-flight requests that were never answered because the reply was lost after the broker's PUBACK. */
   lostReplies: number
 }
 
@@ -21,8 +23,8 @@ export interface RequestTimes {
   readonly replyTakenAtMs: number
 }
 
-// A kill loses no message that was acknowledged more than this time before the kill. A PUBACK that the broker sent
-// before the kill may be read up to this time after the kill.
+// A kill loses no message that was acknowledged more than this long before the kill. A PUBACK that the broker sent
+// before the kill may be read up to this long after the kill.
 const WINDOW_MS = 1000
 
 /** The kills of a run in chronological order. */
@@ -42,7 +44,10 @@ export class BrokerKills {
       .sort((one, other) => one.startedAtMs - other.startedAtMs)
   }
 
-  /** Counts a raw client's request for each kill during which it was in flight. `repliedAtMs` 0 = never. */
+  /**
+   * Counts a raw client's request for each kill during which it was in flight. `repliedAtMs` is 0 if it was never
+   * answered.
+   */
   pass({ publishedAtMs, pubackAtMs, replyTakenAtMs }: RequestTimes, repliedAtMs: number): void {
     // An unanswered request counts as in flight until the last moment at which a kill can explain the loss.
     const untilMs =
@@ -54,7 +59,7 @@ export class BrokerKills {
     }
   }
 
-  /** Returns whether a kill explains that the request was never answered, and counts the loss for that kill. */
+  /** Returns whether a kill explains why the request was never answered; if so, counts the loss for that kill. */
   explain({ publishedAtMs, pubackAtMs, replyTakenAtMs }: RequestTimes): boolean {
     for (let index = this.#firstEndedAfter(publishedAtMs); index < this.all.length; index++) {
       const kill = this.all[index]!

@@ -1,4 +1,4 @@
-// Executes a schedule: each fault happens at its time, but never two faults of one actor at once.
+// Executes a schedule: each fault happens at its scheduled time, but an actor never has two faults at once.
 import type { Mosquitto } from '../fixtures/mosquitto.ts'
 import type { ConnectorProcess } from '../rig/connector-process.ts'
 import type { FaultRecord, Ledger } from './ledger.ts'
@@ -16,7 +16,7 @@ export interface Cast {
   readonly upstreamNetwork: Proxy
 }
 
-// Toxics of a slow network, in milliseconds, bytes per second and bytes.
+// The toxics that simulate a slow network. `bandwidth` is in bytes per second.
 const LATENCY = { latencyMs: 150, jitterMs: 200 }
 const BANDWIDTH = { bandwidth: 40_000 }
 const SLICER = { sliceBytes: 7 }
@@ -38,7 +38,7 @@ export class FaultRunner {
     this.#ledger = ledger
   }
 
-  /** Number of faults that have not happened yet. */
+  /** Number of scheduled faults that have not happened yet. */
   get left(): number {
     return this.#left
   }
@@ -100,7 +100,8 @@ export class FaultRunner {
         await connector.end('SIGKILL')
         return connector.start()
       case 'connector-term': {
-        // The signal kills a process that is still loading; that process has not accepted any request.
+        // The exit code of a process that was still loading does not count: the signal kills it, but it has no requests
+        // yet.
         const { wasReady } = connector
         const code = await connector.end('SIGTERM')
         if (code !== 0 && wasReady) this.badExits[String(code)] = (this.badExits[String(code)] ?? 0) + 1
@@ -182,7 +183,7 @@ async function withToxics(
   network.calm()
 }
 
-// The duration of a fault is part of the test: no event can replace it.
+// Waits for a fixed time: the duration of a fault is part of the test, so there is no event to wait for.
 function pause(forMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, forMs))
 }

@@ -12,12 +12,12 @@ export const KIND = { raw: 0, sdk: 1 } as const
 export interface WrongReply {
   readonly kind: 'crossed' | 'phantom'
   readonly atMs: number
-  /** Number of the request that the reply belongs to; -1 = none. */
+  /** Number of the request that the reply belongs to; -1 = no request. */
   readonly number: number
   readonly what: string
 }
 
-/** An executed fault. Its times are in milliseconds since the epoch. */
+/** An injected fault. Its times are in milliseconds since the epoch. */
 export interface FaultRecord {
   readonly kind: string
   readonly startedAtMs: number
@@ -49,7 +49,7 @@ export class Ledger {
   readonly repliedAtMs: Times
   readonly kinds: Uint8Array
   readonly pubackCodes: Uint8Array
-  /** Number of replies received, excluding the broker's redeliveries (DUP). */
+  /** Number of replies to each request, excluding the broker's redeliveries (DUP). */
   readonly replies: Uint8Array
   readonly redelivered: Uint8Array
   /** Outcome of the first reply, as an index into `outcomes`. */
@@ -61,7 +61,7 @@ export class Ledger {
   readonly endParts: Uint16Array
   /** When a part of the answer was found to be missing, or to have a higher number than the final message. */
   readonly tornAtMs: Times
-  /** 1 = the client's session was lost before the PUBACK. */
+  /** 1 = the client's session was lost before the broker's PUBACK for the request arrived. */
   readonly abandoned: Uint8Array
   /** Outcomes: `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
@@ -100,7 +100,7 @@ export class Ledger {
     this.abandoned = new Uint8Array(capacity)
   }
 
-  /** All request numbers are below this number. */
+  /** Number of recorded requests; every request number is lower. */
   get count(): number {
     return this.#count
   }

@@ -19,7 +19,7 @@ import {
   payloadOf,
 } from './request-shape.ts'
 
-/** How many requests to send, and from which clients. */
+/** How many requests to send, and from how many clients of each kind. */
 export interface ChaosLoadOptions {
   readonly ledger: Ledger
   readonly port: number
@@ -31,7 +31,7 @@ export interface ChaosLoadOptions {
   readonly inFlightMax: number
 }
 
-// A request that is never answered must not count against the maximum forever; it remains in the ledger.
+// A request that is never answered must not count against the maximum forever, but it remains in the ledger.
 const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
 const OK = '200'
@@ -168,7 +168,7 @@ export class ChaosLoad {
       this.#first(number, OK, false)
     } catch (error) {
       if (!(error instanceof InferwireError)) throw error
-      // Only `close` cancels a call, which then remains unanswered.
+      // Only `close` cancels calls; a cancelled call remains unanswered.
       if (error.code !== 'cancelled') this.#first(number, error.code, false)
     } finally {
       this.#sdkOpen -= 1

@@ -38,7 +38,7 @@ function sized(status: number, body: string): Answer {
 function report(): void {
   const message: ModelServerReport = { calls, strangers }
   calls = []
-  // The parent process may have just ended.
+  // The parent process may have exited just before.
   if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
 

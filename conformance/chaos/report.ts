@@ -35,7 +35,7 @@ export function report(result: ChaosResult, replay: string): string {
   for (const { kind, what, atMs } of verdict.firstWrongReplies) lines.push(`  ${time(atMs)} ${kind}: ${what}`)
   for (const request of verdict.firstUnanswered) {
     lines.push(
-      `  unanswered: ${request.kind} request ${request.number}, published ${time(request.publishedAtMs)}, PUBACK ${time(request.pubackAtMs)}, PUBACK of the reply ${time(request.replyTakenAtMs)}, ${request.calls} model calls`,
+      `  unanswered: ${request.kind} request ${request.number}, published ${time(request.publishedAtMs)}, PUBACK ${time(request.pubackAtMs)}, PUBACK for the reply ${time(request.replyTakenAtMs)}, ${request.calls} model calls`,
     )
   }
   return lines.join('\n')

@@ -23,8 +23,8 @@ export const MODELS: readonly ChaosModel[] = [
 const CORRELATION_HEAD = 'c0de'
 const LONG_EXPIRY_SECONDS = 600
 /**
- * Message Expiry Interval of one pair in 64, in seconds. It is so short that the pair may expire in an outage, which is
- * not a fault.
+ * Message Expiry Interval, in seconds, of every 64th pair. It is so short that both requests may expire in an outage,
+ * which does not count as a fault.
  */
 const SHORT_EXPIRY_SECONDS = 3
 const PADDING = 'x'.repeat(2048)
@@ -34,7 +34,7 @@ export function clientOf(number: number, clients: number): number {
   return 2 * ((number >>> 1) % (clients / 2)) + (number & 1)
 }
 
-/** Returns the number of the request that this client sends with this pair's payload. */
+/** Returns the number of the request with which this client sends the pair's payload. */
 export function numberOf(pair: number, client: number): number {
   return 2 * pair + (client & 1)
 }

@@ -24,7 +24,7 @@ import { judge } from './verdict.ts'
 export interface ChaosOptions {
   readonly schedule: readonly Fault[]
   readonly requests: number
-  /** Maximum rate; the rate is lower if all requests would otherwise be sent before the last fault. @default 1000 */
+  /** Maximum rate; a lower rate is used if all requests would otherwise be sent before the last fault. @default 1000 */
   readonly requestsPerSecond?: number
   /** Name of a planted bug. @default none */
   readonly plant?: string | undefined
@@ -46,7 +46,7 @@ export interface ChaosOptions {
   readonly progress?: (line: string) => void
 }
 
-// Minimum rate in requests per second: a fault without load proves little.
+// Minimum rate in requests per second: a fault that occurs without load proves little.
 const RATE_MIN = 50
 const PROGRESS_MS = 10_000
 

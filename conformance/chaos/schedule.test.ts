@@ -4,7 +4,7 @@ import { FAULT_WEIGHTS, makeSchedule, shrinkSchedule, type Fault } from './sched
 
 const OPTIONS = { seed: 42, faults: 1000, durationMs: 2_500_000 }
 
-test('the same seed creates the same schedule, and another seed creates another schedule', () => {
+test('the same seed creates the same schedule, and different seeds create different schedules', () => {
   expect(makeSchedule(OPTIONS)).toEqual(makeSchedule(OPTIONS))
   expect(makeSchedule({ ...OPTIONS, seed: 43 })).not.toEqual(makeSchedule(OPTIONS))
 })

@@ -1,7 +1,7 @@
-// Derives from a seed the list of faults and their times.
+// Derives the list of faults and their times from a seed.
 import { Random } from '../fixtures/random.ts'
 
-/** The target of a fault. Faults of one actor never overlap, faults of different actors may. */
+/** The target of a fault. Faults of one actor never overlap; faults of different actors may overlap. */
 export type Actor = 'connector' | 'broker' | 'upstream' | 'connector-network' | 'client-network'
 
 /** The kinds of fault, with their relative frequencies. */
@@ -10,7 +10,7 @@ export const FAULT_WEIGHTS = {
   'connector-term': 3,
   'connector-stop': 3,
   'broker-term': 2,
-  // At least 200 of 1,000 faults.
+  // With this weight, at least 200 of 1,000 faults kill the broker.
   'broker-kill': 11,
   'upstream-kill': 2,
   'upstream-hang': 2,
@@ -69,7 +69,7 @@ export function makeSchedule(options: ScheduleOptions): Fault[] {
   return Array.from({ length: faults }, (_, index) => {
     const kind = random.pickWeighted<FaultKind>(weights as Record<FaultKind, number>)
     const atMs = Math.round((index + random.next()) * spacing)
-    // Most faults are short, some are long: if all were long, no time would be left for requests.
+    // Most faults are short and some are long; if all were long, there would be no time left for requests.
     const share = random.next() ** 3
     return { atMs, kind, forMs: Math.round(50 + share * (outageMsMax - 50)), bytes: random.between(1, 400) }
   })
@@ -87,7 +87,7 @@ export function actorOf(kind: FaultKind): Actor {
 
 /**
  * Finds a shorter schedule that still fails: tries each half, continues with a half that fails, and then omits one
- * piece after another. `fails` runs a schedule; if it is sometimes wrong, the result is just longer.
+ * piece after another. `fails` runs a schedule; if its result is sometimes wrong, the schedule found is merely longer.
  */
 export async function shrinkSchedule(
   schedule: readonly Fault[],

@@ -9,7 +9,7 @@ function fault(kind: string, startedAtMs: number, recoveryMs?: number): FaultRec
   return { kind, startedAtMs, endedAtMs: startedAtMs + 100, recoveryMs }
 }
 
-test('the summary attributes extra calls and duplicate replies to the last fault before them', () => {
+test('the summary attributes each extra call or duplicate reply to the last fault before it', () => {
   const summary = summarizeFaults({
     // Sorted by the end of the fault.
     faults: [fault('connector-kill', T), fault('client-cut', T + 2500), fault('connector-stop', T + 2000)],

@@ -29,7 +29,7 @@ export interface FaultSummary {
 /** The fields of the ledger that the summary uses. */
 export type Costs = Pick<Ledger, 'faults' | 'extraCallTimes' | 'duplicateTimes'>
 
-// Long enough for the longest fault, a restart and the redeliveries after it.
+// Long enough for the longest fault, the restart and the redeliveries that follow.
 const CAUSE_WITHIN_MS = 15_000
 
 /** Counts the costs of each kind of fault. */
@@ -58,13 +58,13 @@ export function summarizeFaults({ faults, extraCallTimes, duplicateTimes }: Cost
   }
 }
 
-/** Returns the count for each fault, rounded to hundredths. */
+/** Returns the average count per fault, rounded to hundredths. */
 export function perFault(count: number, faults: number): number {
   return faults === 0 ? 0 : Math.round((count / faults) * 100) / 100
 }
 
-// Counts `times` by the kind of fault that precedes them; the key `undefined` counts those without a recent fault. Both
-// lists are in chronological order.
+// Counts `times` by the kind of fault that precedes them; the key `undefined` counts the times without a recent fault
+// before them. Both lists are in chronological order.
 function countByCause(
   faults: readonly FaultRecord[],
   times: readonly number[],

@@ -1,4 +1,5 @@
-// Checks one connection between connector and broker packet by packet: requirements D1, D3 and the broker's limits.
+// Checks, packet by packet, that one connection between connector and broker meets requirements D1 and D3 and the
+// broker's limits.
 import { hash } from 'node:crypto'
 import mqttPacket, { type IConnackPacket, type IConnectPacket, type Packet } from 'mqtt-packet'
 import { OpenRequests } from '../checkers/open-requests.ts'
@@ -6,17 +7,17 @@ import type { Attempt, PartMark, PartOrder, PartRule } from '../checkers/part-or
 import type { Witness } from '../rig/proxy.ts'
 import { PacketScanner, partMarkOf, viewPublish, type PublishView } from '../rig/wire.ts'
 
-/** What the connector is allowed to do. */
+/** The rules that the connector must follow. */
 export interface TapRules {
   /** Topic prefixes of requests, which may be acknowledged only after their answer. */
   readonly requestRoots: readonly string[]
   /** Topic prefixes below which the connector may publish replies. */
   readonly replyRoots: readonly string[]
-  /** Other allowed topics: status, model cards, a dead-letter topic. A trailing `/` means the subtree. */
+  /** Other allowed topics: status, model cards, a dead-letter topic. A trailing `/` allows the whole subtree. */
   readonly ownTopics: readonly string[]
   /**
-   * Age, in milliseconds, from which a request's PUBACK may be overtaken by the PUBACK of a later request.
-   * Infinity = never (`strict`), 0 = always (`as-settled`).
+   * Age in milliseconds at which an unanswered request stops delaying the PUBACKs of later requests. Infinity = it
+   * always delays them (`strict`), 0 = it never does (`as-settled`).
    */
   readonly ackHoldMaxMs: number
   /** Called when the broker's PUBACK for a reply reaches the connector. `atMs` is in milliseconds since the epoch. */
@@ -68,8 +69,8 @@ export interface TapShared {
   replied(): void
   staleIds(): ReadonlySet<number>
   /**
-   * Called when the connection is established, with the set of its open identifiers. The connector could by mistake
-   * acknowledge one of them on a later connection.
+   * Called when a connection is established, with the (changing) set of its open identifiers, because the connector
+   * could by mistake acknowledge one of them on a later connection.
    */
   opened(ids: ReadonlySet<number>): void
 }
@@ -84,12 +85,13 @@ interface OpenRequest {
   readonly answers: Answers
 }
 
-// Counts of one key. `count` is the number of complete answers that are acknowledged, but not yet used by a request.
+// Counts for one key. `count` is the number of complete, acknowledged answers that have not yet been matched with a
+// request.
 interface Answers {
   count: number
-  /** Number of requests and replies of this key that are in flight. */
+  /** Number of requests and replies with this key that are in flight. */
   open: number
-  /** Number of deliveries without a final message. */
+  /** Number of delivered requests whose answer has no final message yet. */
   unanswered: number
 }
 
@@ -104,7 +106,7 @@ interface OpenReply {
 // The Message Expiry Interval is in whole seconds: a difference of half a second is not a violation.
 const EXPIRY_SLACK_MS = 500
 // The tap reads a delivery before the connector does, and a PUBACK after the connector has written it. Therefore, the
-// tap measures ages that exceed the connector's by up to this time.
+// tap may measure an age that exceeds the connector's by up to this time.
 const HOLD_SLACK_MS = 20
 
 /** Checks the packets of one connection. */
@@ -155,7 +157,7 @@ export class TapChecker implements Witness {
     if (size > this.#packetBytesMax) {
       this.#violated(
         'packet-too-large',
-        `A packet of ${size} bytes; the broker announced ${this.#packetBytesMax}.`,
+        `The packet has ${size} bytes; the broker's Maximum Packet Size is ${this.#packetBytesMax}.`,
       )
     }
     const type = head >> 4
@@ -273,7 +275,7 @@ export class TapChecker implements Witness {
     if (this.#replies.size > this.#brokerReceiveMaximum) {
       this.#violated(
         'receive-maximum',
-        `${this.#replies.size} publishes in flight; the Receive Maximum of the broker is ${this.#brokerReceiveMaximum}.`,
+        `${this.#replies.size} publishes in flight; the broker's Receive Maximum is ${this.#brokerReceiveMaximum}.`,
       )
     }
   }
@@ -294,13 +296,13 @@ export class TapChecker implements Witness {
     this.#settled(request, !isAmbiguous)
   }
 
-  // MQTT 5 §4.6 requires arrival order, but a slow request may not delay the others beyond the bound.
+  // MQTT 5 §4.6 requires arrival order, but a slow request may delay later requests only up to the configured age.
   #acknowledgedBefore(passed: OpenRequest, request: OpenRequest): void {
     this.#seen.requestAcksOutOfOrder += 1
     if (Date.now() - passed.arrivedAtMs >= this.#rules.ackHoldMaxMs - HOLD_SLACK_MS) return
     this.#violated(
       'ack-order',
-      `PUBACK ${request.packetId} for ${describe(request)} before PUBACK ${passed.packetId} for ${describe(passed)}.`,
+      `PUBACK ${request.packetId} for ${describe(request)} overtook PUBACK ${passed.packetId} for ${describe(passed)}.`,
     )
   }
 
@@ -312,14 +314,14 @@ export class TapChecker implements Witness {
     else if (isJudged && !isExpired) {
       this.#violated(
         'ack-before-reply',
-        `PUBACK ${packetId} for ${describe(request)} before the broker acknowledged a complete answer to it.`,
+        `PUBACK ${packetId} for ${describe(request)} was sent before the broker acknowledged a complete answer to it.`,
       )
     }
     const key = keyOf(request)
     if (answers.open === 0 && !isExpired && this.#shared.parts.isUnfinished(key, this.#connection)) {
       this.#violated(
         'part-order',
-        `PUBACK ${packetId} for ${describe(request)}; its answer has no final message.`,
+        `PUBACK ${packetId} for ${describe(request)} was sent, but the answer to this request has no final message.`,
       )
     }
     this.#forget(request)
@@ -330,8 +332,8 @@ export class TapChecker implements Witness {
     this.#violated(
       isStale ? 'ack-stale-epoch' : 'ack-unknown',
       isStale
-        ? `PUBACK ${packetId} for a request of an earlier connection.`
-        : `PUBACK ${packetId}, but no request with this identifier is open.`,
+        ? `PUBACK ${packetId} belongs to a request from an earlier connection.`
+        : `PUBACK ${packetId} was sent, but no request with this identifier is open.`,
     )
   }
 

@@ -55,7 +55,7 @@ function violationsIn(...connections: readonly Said[][]): string[] {
   return violationsUnder(RULES, ...connections)
 }
 
-// Each connection is a list of packets. The bytes arrive in chunks of three, the hardest case for a parser.
+// Each connection is a list of packets. The bytes arrive three at a time, which is the hardest case for a parser.
 function violationsUnder(rules: TapRules, ...connections: readonly Said[][]): string[] {
   const log = new TapLog(rules)
   for (const connection of connections) {
@@ -80,14 +80,14 @@ test('the tap accepts a reply, its PUBACK, and then the PUBACK of the request', 
   expect(violationsIn([connack(), ...good])).toEqual([])
 })
 
-test('the tap reports a PUBACK of the request that precedes the reply or the PUBACK of the reply', () => {
+test('the tap reports a request that is acknowledged before its reply is sent, or before that reply is acknowledged', () => {
   expect(violationsIn([connack(), request(1, 'k'), puback('connector', 1)])).toEqual(['ack-before-reply'])
   expect(violationsIn([connack(), request(1, 'k'), reply(9, 'k'), puback('connector', 1)])).toEqual([
     'ack-before-reply',
   ])
 })
 
-test('the tap reports a PUBACK of a request if only another request has a reply', () => {
+test('the tap reports the PUBACK of a request without a reply, even if a different request has a reply', () => {
   const two = [request(1, 'k'), request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 1)]
   expect(violationsIn([connack(), ...two])).toEqual(['ack-before-reply'])
 })
@@ -139,26 +139,26 @@ test('the tap reports PUBACKs out of order', () => {
   ])
 })
 
-describe('the tap, with a bound on how long a request delays the PUBACKs of later requests,', () => {
+describe('the tap, with a limit on how long a request delays the PUBACKs of later requests,', () => {
   const bounded = { ...RULES, ackHoldMaxMs: 2000 }
   const later = [request(2, 'l'), reply(9, 'l'), puback('broker', 9), puback('connector', 2)]
 
-  test('allows a PUBACK to overtake a request that is older than the bound', () => {
+  test('allows a PUBACK to overtake a request that is older than the limit', () => {
     expect(violationsUnder(bounded, [connack(), request(1, 'k'), ['time', 2000], ...later])).toEqual([])
   })
 
-  test('reports a PUBACK that overtakes a request younger than the bound', () => {
+  test('reports a PUBACK that overtakes a request younger than the limit', () => {
     expect(violationsUnder(bounded, [connack(), request(1, 'k'), ['time', 1900], ...later])).toEqual([
       'ack-order',
     ])
   })
 
-  test('reports a PUBACK that overtakes two requests, one of them younger than the bound', () => {
+  test('reports a PUBACK that overtakes two requests, one of them younger than the limit', () => {
     const behind = [request(1, 'k'), ['time', 3000], request(3, 'm'), ...later] as const
     expect(violationsUnder(bounded, [connack(), ...behind])).toEqual(['ack-order'])
   })
 
-  test('allows any order when the bound is 0', () => {
+  test('allows any order when the limit is 0', () => {
     expect(violationsUnder({ ...RULES, ackHoldMaxMs: 0 }, [connack(), request(1, 'k'), ...later])).toEqual([])
   })
 })
@@ -214,7 +214,7 @@ describe('a multi-part answer', () => {
     ['repeats a part', [part(5, 'k', 0), part(6, 'k', 0)]],
     ['omits the last part before its final message', [part(5, 'k', 0), final(6, 'k', 2)]],
     ['has a part without a number', [part(5, 'k', 'first')]],
-  ])('is out of order when it %s', (_what, sent) => {
+  ])('is out of order if it %s', (_what, sent) => {
     expect(violationsIn([connack(), request(1, 'k'), ...sent])).toEqual(['part-order'])
   })
 
@@ -295,7 +295,7 @@ test('the tap reports a PUBACK for an unknown identifier, and for an identifier 
   ])
 })
 
-test('the tap reports a publish on a topic that is not allowed', () => {
+test('the tap reports a PUBLISH on a topic that is not allowed', () => {
   const allowed: Said[] = [reply(1, 'k', 'infer/status/one'), reply(2, 'k', 'dead/letter')]
   expect(violationsIn([connack(), ...allowed, reply(3, 'k', 'infer/status/two')])).toEqual(['foreign-topic'])
 })

@@ -34,7 +34,7 @@ export class WireTap {
     return `mqtt://127.0.0.1:${this.proxy.port}`
   }
 
-  /** While true, the broker's packets after the first reply are held, including the PUBACK of that reply. */
+  /** While true, the broker's packets after the first reply are held, including the PUBACK for that reply. */
   set holdReplyAcks(isHeld: boolean) {
     this.#log.isHolding = isHeld
     if (!isHeld) this.proxy.set('down', { isFrozen: false })

@@ -74,7 +74,7 @@ test.each([
   expect(verdict.hasFailed).toBe(expected === 0)
 })
 
-test('the verdict counts the requests in flight and the losses for each kill of the broker', () => {
+test('the verdict counts, for each kill of the broker, the requests in flight and the losses', () => {
   const { brokerKills } = verdictOn((ledger) => {
     for (const number of [0, 1, 2, 3]) asked(ledger, number)
     ledger.replied(0, '200', false)
@@ -216,7 +216,7 @@ test('the verdict counts duplicate replies and extra calls without failing', () 
   })
 })
 
-test('the verdict does not fail for unanswered requests if the run ended early', () => {
+test('the verdict does not fail because of unanswered requests if the run ended early', () => {
   const ledger = new Ledger(10)
   asked(ledger)
   expect(judge({ ledger, violations: [], isCutShort: true })).toMatchObject({ unanswered: 0, open: 1 })

@@ -27,15 +27,15 @@ export interface Verdict {
   /** A sentence for each violated requirement. */
   readonly reasons: readonly string[]
   readonly requests: number
-  /** Number of these requests that the SDK sent. */
+  /** Number of requests that the SDK sent. */
   readonly requestsSdk: number
   readonly answered: number
   readonly outcomes: Readonly<Record<string, number>>
   /** Number of acknowledged, unexpired, unanswered requests that no kill of the broker explains. */
   readonly unanswered: number
   /**
-   * Like `unanswered`, but explained by a kill of the broker within a second of its PUBACK for the request or the
-   * reply.
+   * Number of acknowledged, unexpired, unanswered requests that a kill of the broker explains: the broker was killed
+   * within a second of its PUBACK for the request or the reply.
    */
   readonly unansweredByBrokerKill: number
   readonly brokerKills: readonly BrokerKill[]
@@ -44,9 +44,12 @@ export interface Verdict {
   readonly indeterminate: number
   /** Number of requests that were unanswered when the run ended early. */
   readonly open: number
-  /** Number of unanswered requests with a deadline shorter than an outage. */
+  /** Number of unanswered requests whose deadline was shorter than an outage. */
   readonly expired: number
-  /** Number of answers more than a second after the deadline: not a fault, because a frozen network delivers late. */
+  /**
+   * Number of answers that arrived more than a second after the deadline. This is not a fault, because a frozen network
+   * delivers late.
+   */
   readonly late: number
   readonly crossed: number
   readonly phantom: number
@@ -73,10 +76,10 @@ export interface Verdict {
 }
 
 const LATE_GRACE_MS = 1000
-// A request with a shorter deadline may expire in an outage (D1 b); no fault lasts as long as the other deadlines.
+// A request with a shorter deadline may expire in an outage (D1 b); all other deadlines are longer than any fault.
 const EXCUSABLE_DEADLINE_MS = 10_000
 const SHOWN_MAX = 10
-// MQTT 5 §3.4.2.1: from this reason code on, the broker rejected the message.
+// MQTT 5 §3.4.2.1: this reason code and all higher ones mean that the broker rejected the message.
 const REFUSED = 0x80
 
 /** Returns the verdict. Counts every request once. */

@@ -1,4 +1,4 @@
-// The unacknowledged requests of one connection in order of arrival. Packet Identifiers may be reused.
+// One connection's unacknowledged requests, in order of arrival. Packet Identifiers may be reused.
 
 /** An unacknowledged delivery. */
 export interface OpenDelivery {
@@ -10,7 +10,7 @@ export interface OpenDelivery {
 /** The effect of a PUBACK. */
 export interface Acknowledged<Request> {
   readonly request: Request
-  /** The latest earlier request that is still open; undefined = the PUBACK is in order. */
+  /** The most recent of the earlier requests that are still open; undefined = the PUBACK is in order. */
   readonly passed: Request | undefined
   /** Whether several open requests share the identifier, and at least one of them must not be deleted yet. */
   readonly isAmbiguous: boolean
@@ -18,13 +18,13 @@ export interface Acknowledged<Request> {
 
 const BLOCK = 1024
 
-/** The open requests of a connection; bounded by the Receive Maximum, as far as the broker respects it. */
+/** The open requests of a connection; at most as many as the Receive Maximum, if the broker respects it. */
 export class OpenRequests<Request extends OpenDelivery> {
   #requests: Request[] = []
   #head = 0
   /**
-   * Identifiers of open requests. Shared with the checker of the next connection, on which the connector could confuse
-   * them with the identifiers of that connection.
+   * Identifiers of open requests. The next connection's checker also needs them, because the connector could confuse
+   * them with that connection's identifiers.
    */
   readonly ids: ReadonlySet<number>
   readonly #ids = new Set<number>()
@@ -70,7 +70,7 @@ export class OpenRequests<Request extends OpenDelivery> {
     return { request, passed: this.#take(request), isAmbiguous }
   }
 
-  // Removes a request. Returns the latest earlier request that is still open.
+  // Removes a request. Returns the most recent of the earlier requests that are still open.
   #take(request: Request): Request | undefined {
     this.#forgetId(request.packetId)
     if (request === this.#requests[this.#head]) {

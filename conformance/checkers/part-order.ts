@@ -28,7 +28,7 @@ export interface SentPart extends PartMark {
   /** The payload of a final message, or a hash of it: a repeated final message must be the same. */
   readonly content: string
   readonly connection: number
-  /** Whether a delivered request of this key has no final message yet, so that the answer may restart from 0. */
+  /** Whether a delivered request with this key has no final message yet, so that the answer may restart from 0. */
   readonly mayBegin: boolean
 }
 
@@ -39,21 +39,21 @@ export type PartRule = 'part-order' | 'part-after-final'
 export interface Attempt {
   connection: number
   next: number
-  /** `seq` of the final message; undefined while there is none. */
+  /** `seq` of the final message; undefined until that message is sent. */
   end: number | undefined
   content: string
   isEndRefused: boolean
   /** Description of the first gap, which is a violation unless the final message is an error. */
   gap: string | undefined
-  /** The first missing number of that gap. */
+  /** The first missing number of the first gap. */
   gapFrom: number
-  /** Parts that the broker has not acknowledged. Bounded by its Receive Maximum. */
+  /** Parts that the broker has not acknowledged. There are at most as many as its Receive Maximum. */
   readonly unacknowledged: Set<number>
   /** Number of final messages that the broker has acknowledged while a part was still unacknowledged. */
   early: number
 }
 
-// Maximum number of stored attempts at multi-part answers; above it, the oldest is removed.
+// Maximum number of stored attempts at multi-part answers; above this number, the oldest is removed.
 const ATTEMPTS_MAX = 10_000
 
 /** Checks the answers of one connector across all of its connections. */
@@ -75,8 +75,8 @@ export class PartOrder {
   }
 
   /**
-   * Records the broker's acknowledgement. Returns the number of answers that are now complete, that is, whose final
-   * message and parts are all acknowledged.
+   * Records the broker's acknowledgement. Returns how many answers this completes: an answer is complete when its final
+   * message and all parts are acknowledged.
    */
   acknowledged(attempt: Attempt, { seq, isFinal }: PartMark, isRefused = false): number {
     if (isFinal) {

@@ -23,7 +23,7 @@ export interface Cluster {
   readonly components: Components
   /** Environment in which `kubectl` and `helm` are in the PATH and use this cluster. */
   readonly env: Readonly<Record<string, string>>
-  /** Returns the end of the logs of all pods, for the message of a failed test. */
+  /** Returns the tail of every pod's log, for a failed test's message. */
   report(): string
   stop(): Promise<void>
 }

@@ -98,7 +98,7 @@ function startEtcd({ etcd }: Components, folder: string): () => Promise<void> {
     '--listen-peer-urls=http://127.0.0.1:2380',
     '--initial-advertise-peer-urls=http://127.0.0.1:2380',
     '--initial-cluster=test=http://127.0.0.1:2380',
-    // Syncing is unnecessary, because the data is deleted after the test.
+    // etcd need not sync its data to disk, because the data is deleted after the test.
     '--unsafe-no-fsync',
   ])
 }

@@ -1,5 +1,5 @@
-// Minimal CRDs for the kinds of Traefik, KServe, Istio and the Gateway API. Traefik's routes have the documented fields
-// that a broker could need, so that a misspelt field is rejected; the other kinds accept any field.
+// Minimal CRDs for the kinds of Traefik, KServe, Istio and the Gateway API. The schemas of Traefik's routes list the
+// documented fields that a broker could need, so a misspelt field is rejected; the other kinds accept any field.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { KubeApi, KubeObject } from './kube-api.ts'
 
@@ -60,7 +60,7 @@ function definitionOf(group: string, version: string, kind: string): KubeObject 
     kind: 'CustomResourceDefinition',
     metadata: {
       name: `${plural}.${group}`,
-      // The annotation is required for API groups of the Kubernetes project.
+      // The API server requires this annotation for API groups of the Kubernetes project.
       annotations: { 'api-approved.kubernetes.io': 'unapproved, for tests' },
     },
     spec: {
@@ -111,7 +111,7 @@ function routeSchema(group: string, kind: string): KubeObject {
       port: { 'x-kubernetes-int-or-string': true },
       weight: { type: 'integer' },
       serversTransport: TEXT,
-      // Traefik added the field in 2.10, the first version with the group traefik.io.
+      // Traefik added `nativeLB` in 2.10, the first version with the group traefik.io.
       ...(group === 'traefik.io' ? { nativeLB: { type: 'boolean' } } : {}),
       ...(isTcp
         ? { proxyProtocol: fields({ version: { type: 'integer', minimum: 1, maximum: 2 } }) }

@@ -36,7 +36,7 @@ export class KubeApi {
     this.#agent = new Agent({ ca, keepAlive: true, maxSockets: 32 })
   }
 
-  /** A client for the same server with another token. */
+  /** Returns a client for the same server with a different token. */
   as(token: string): KubeApi {
     return new KubeApi(this.#url.href, this.#ca, token)
   }

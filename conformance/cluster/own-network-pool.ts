@@ -1,5 +1,5 @@
-// Runs vitest workers in separate network and mount namespaces, which contain the addresses, ports and mounts of a
-// cluster.
+// Runs vitest workers in separate network and mount namespaces, so that a cluster's addresses, ports and mounts do not
+// affect the machine.
 import { fork, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'

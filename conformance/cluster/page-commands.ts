@@ -23,7 +23,8 @@ const TRIES_MAX = 10
 const PAUSE_MS = 1_000
 
 /**
- * Returns the commands of blocks marked `cluster`, or `cluster, asked: WORDS`, with two words for each password prompt.
+ * Returns the commands of blocks marked `cluster`, or `cluster, asked: WORDS`, with two words for each
+ * `mosquitto_passwd` line.
  */
 export function commandsOf(page: string): PageCommand[] {
   return blocksOf(page)
@@ -43,7 +44,7 @@ export function commandsOf(page: string): PageCommand[] {
 export class PageReader {
   readonly folder = tempFolder('guide')
   readonly #env: Readonly<Record<string, string>>
-  // Each line runs in a new shell, which needs the assignments of the earlier lines.
+  // Each line runs in a new shell, so the assignments in earlier lines are repeated.
   readonly #assignments: string[] = []
 
   constructor(env: Readonly<Record<string, string>>) {

@@ -29,7 +29,7 @@ export interface FuzzProgress {
 
 const BEHAVIOURS_MAX = 4000
 const INPUT_BYTES_MAX = 4096
-// How long inputs run before timers, closed streams and messages of the thread get a turn.
+// How long inputs run before the event loop handles timers, closed streams and messages to the thread.
 const TURN_MS = 10
 const SHRINK_TRIES_MAX = 400
 
@@ -52,7 +52,7 @@ class FuzzSession implements FuzzProgress {
   readonly #options: FuzzOptions
   readonly #random: Random
   readonly #seeds: readonly Buffer[]
-  // Indexes in the pool by label. The pool has the shortest input of each behaviour, in the order of discovery.
+  // Indexes in the pool by label. The pool contains the shortest input for each behaviour, in the order of discovery.
   readonly #kept = new Map<string, number>()
   readonly #pool: Buffer[] = []
   readonly #signatures = new Set<string>()
@@ -83,7 +83,7 @@ class FuzzSession implements FuzzProgress {
     if ('label' in outcome) return this.#keep(outcome.label, input)
     if (this.#signatures.has(outcome.signature)) return
     this.#signatures.add(outcome.signature)
-    // An input that hangs is not reduced, because each attempt would hang as long.
+    // An input that hangs is not reduced, because each attempt would hang for just as long.
     if (outcome.kind === 'hang') return this.#options.onFinding(outcome, input)
     const shrunk = await this.#shrunk(input, outcome)
     const told = await tryInput(this.#target, shrunk)

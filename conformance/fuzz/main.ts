@@ -51,7 +51,7 @@ async function run(): Promise<void> {
     cpuSeconds === undefined
       ? { kind: 'clock', seconds: numberOf('seconds', values.seconds) }
       : { kind: 'cpu', seconds: numberOf('cpu-seconds', cpuSeconds) }
-  // The CPU time of the process includes all of its threads, so only one thread may run.
+  // The CPU time of the process includes all of its threads, so only one fuzzing thread may run at a time.
   const jobs = limit.kind === 'cpu' ? 1 : Math.max(1, numberOf('jobs', values.jobs))
   console.log(
     `seed ${seed}, ${limit.seconds} s of ${limit.kind === 'cpu' ? 'CPU' : 'wall-clock'} time for each of: ${names.join(', ')}`,

@@ -5,7 +5,7 @@ import type { Random } from '../fixtures/random.ts'
 export interface FuzzTarget {
   /** Name of the target, and of its folder below `corpus/`. */
   readonly name: string
-  /** Generated inputs that reach deep code; the corpus folder contains further inputs. */
+  /** Generated inputs that get past the first checks; the corpus folder contains further inputs. */
   readonly seedInputs: readonly Buffer[]
   /** Tokens that mutations insert. */
   readonly dictionary: readonly Buffer[]

@@ -7,7 +7,7 @@ export interface Finding {
   readonly kind: 'wrong' | 'exception' | 'hang' | 'pollution'
   /** A sentence, followed by the stack if there is one. */
   readonly text: string
-  /** Identifies the fault: equal for inputs that reveal the same fault. */
+  /** Identifies the fault: inputs that reveal the same fault have the same signature. */
   readonly signature: string
 }
 
@@ -20,8 +20,8 @@ const HANG_TRIES = 3
 
 /**
  * Runs the target once, or a few times if it was slow. Never throws.
- * @param hasStack whether errors have a stack. Most inputs end in an allowed error, and half of the cost of an error is
- * its stack.
+ * @param hasStack whether errors have a stack. Most inputs end in an allowed error, and creating the stack is half of
+ *   an error's cost.
  */
 export async function tryInput(target: FuzzTarget, input: Buffer, hasStack = true): Promise<Outcome> {
   const startedAtMs = performance.now()
@@ -93,7 +93,7 @@ function ownValue(prototype: object, key: PropertyKey): unknown {
 function pollution(): Finding | undefined {
   for (const [index, prototype] of WATCHED.entries()) {
     const clean = CLEAN[index]!
-    // Counting members is cheap enough for every run. Replaced members are detected only in Object.prototype.
+    // Counting members is cheap enough to be done in every run. A replaced member is detected only in Object.prototype.
     const keys = Reflect.ownKeys(prototype)
     const isChanged =
       keys.length !== clean.size || (index === 0 && keys.some((key) => !isSame(prototype, key, clean)))

@@ -17,9 +17,10 @@ export interface TargetListener {
 }
 
 const INPUT_BYTES_MAX = 1024 * 1024
-// Heap limit of a thread. Inputs are small, so code that needs more memory than this has no limit of its own.
+// Heap limit of a thread. Inputs are small, so code that needs more memory than this lacks a limit.
 const HEAP_MB_MAX = 512
-// Time limit of one run. It is far above the 100 ms of CPU time that a run may take: other programs share the machine.
+// Time limit of one run. It is far above the 100 ms of CPU time that a run may take, because other programs share the
+// machine.
 const STALL_MS = 30_000
 
 /** Fuzzes a target; resolves when its time has elapsed or the thread cannot continue. */

@@ -81,7 +81,10 @@ async function runStep(line: string, cwd: string, programs: string): Promise<voi
   if (code !== 0) throw new Error(`RUN ${line} ended with ${signal ?? String(code)}:\n${output}`)
 }
 
-/** Copies files that .dockerignore does not exclude. Supports comments, names, `*`, `!name`, `**` with a name. */
+/**
+ * Copies files that .dockerignore does not exclude. Supports comments, names, `*`, `!name`, and `**` followed by a
+ * name.
+ */
 export function copyContext(root: string, target: string): void {
   const rules = readFileSync(join(root, '.dockerignore'), 'utf8')
     .split('\n')

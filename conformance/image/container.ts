@@ -21,7 +21,7 @@ export const isIsolated =
   process.getuid?.() === 0 &&
   spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/opt']).status === 0
 
-// Everything is in /opt, as in the image. This machine has no files there.
+// As in the image, everything is in /opt, where this machine has no files of its own.
 const ISOLATED = `
 set -e
 image=$1; node=$2; mounted=$3; shift 3
@@ -80,7 +80,7 @@ export function processFacts(pid: number): Readonly<Record<string, string>> {
   )
 }
 
-/** Returns the mounts that the process can write to, except those of the kernel. */
+/** Returns the mounts that the process can write to, except the kernel's own file systems. */
 export function writableMounts(pid: number): string[] {
   return readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
     .split('\n')

@@ -61,7 +61,7 @@ export function dockerfileMistakes(text: string): string[] {
     [!/^[1-9]\d*:[1-9]\d*$/.test(user), `runs as "${user}"; runAsNonRoot needs numbers other than 0`],
     [
       !last.some(({ name, text: rest }) => name === 'ENTRYPOINT' && rest.startsWith('[')),
-      'has no ENTRYPOINT in exec form, so signals would reach a shell',
+      'has no ENTRYPOINT in exec form, so signals would reach a shell instead of the program',
     ],
     [
       all.some(({ name, text: rest }) => name === 'RUN' && /\b(?:curl|wget|sudo)\b/.test(rest)),

@@ -17,7 +17,7 @@ const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
 const SIMULATION = 'conformance/simulation.test.ts'
-const ON_THE_WIRE = `${DELIVERY_TEST} > requests are acknowledged in arrival order, each after the broker has acknowledged its reply, on the connection that delivered it`
+const ON_THE_WIRE = `${DELIVERY_TEST} > requests are acknowledged in arrival order, only after the broker has acknowledged their replies, and on the connection that delivered them`
 const KILL = `${DELIVERY_TEST} > 200 requests in flight each receive their own answer after a kill -9 and a restart`
 const SIGTERM = `${DELIVERY_TEST} > after SIGTERM under load the connector loses nothing and exits with 0`
 const BROKER_RESTART = `${DELIVERY_TEST} > a broker restart under load loses nothing, and the connector reconnects by itself`
@@ -68,7 +68,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'Within one process the model is called at most once per request while the duplicate window contains it; with `repeatable: false`, a repeated request gets `maybe_executed`.',
     `${ADMISSION} > joins the running call, or receives the remembered answer after the call`,
-    `${ADMISSION} > is also recognized by the id in its topic`,
+    `${ADMISSION} > is recognized by the id in its topic, too`,
     `${ADMISSION} > is a separate request if its client or body differs, or if it has no id; no client receives another client's answer`,
     `${ADMISSION} > for a model with repeatable: false, is answered from memory or with maybe_executed`,
     `${ADMISSION} > is never answered from memory for the operation %s`,
@@ -106,7 +106,7 @@ export const DELIVERY: readonly Requirement[] = [
     'D7-FAIR',
     'design, Security',
     'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
-    `${ADMISSION} > a client with 100 times the load of any other client does not prevent answers to the others`,
+    `${ADMISSION} > a client with 100 times the load of any other client does not keep the other clients from being answered`,
     `${ADMISSION} > a client that exceeds its limit of requests in flight receives an error at once`,
     `${ADMISSION} > a rate limit allows a burst as large as the number of requests per second`,
     'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
@@ -150,14 +150,14 @@ export const DELIVERY: readonly Requirement[] = [
     'With a client that resends, every request ends with a reply or `deadline_exceeded`, even if the broker is killed.',
     `${CLIENT} > 200 requests each receive their own answer although the broker is killed five times`,
     `${CLIENT} > a request that the broker has acknowledged survives`,
-    `${CLIENT} > a repeated PUBLISH is the same request: the first reply is returned, and the second is ignored`,
+    `${CLIENT} > a repeated PUBLISH is part of the same request: the first reply is returned, and the second reply is ignored`,
     "conformance/cluster-restart.test.ts > under load from outside > a crash of the broker loses none of the SDK's requests",
   ),
   met(
     'D11',
     PROMISE,
     'The reply to a submitted request waits until its client fetches it, even if the connector is killed during the call or the broker is restarted, and can be fetched once.',
-    `${LONG_RESULTS} > the reply waits in its session while the client is away, and other requests are answered meanwhile`,
+    `${LONG_RESULTS} > the reply waits in the client's session while the client is away, and other requests are answered meanwhile`,
     `${LONG_RESULTS} > a connector that is killed during the call executes it again after its restart`,
     `${LONG_RESULTS} > the reply survives a restart of the broker`,
     'conformance/client-results.test.ts > a reply that arrives together with the acknowledgement of its request is not lost',
@@ -200,7 +200,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'Sizes are checked before data is stored: the payload of a message above the limit is not read.',
     `${CODEC} > reads topic and properties of a message above the limit, without its payload`,
-    'conformance/bad-input.test.ts > a body that is too large for the memory is dropped, and the request is answered with an error',
+    'conformance/bad-input.test.ts > a body that exceeds the memory limits is dropped, and the request is answered with an error',
     'packages/connector/src/admission/model-gate.test.ts > models share one byte budget',
   ),
   met(
@@ -210,7 +210,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > connectors of one group share the requests: each request is executed only once, and each connector receives some of them`,
     `${ADMISSION} > reaches the replica that runs the request`,
     'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and unsubscribes from the unshared filter of a predecessor',
-    'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous one from its session',
+    'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous subscription from its session',
     'conformance/manifests.test.ts > configure a shared subscription only if there are several connectors',
   ),
   open(

@@ -24,7 +24,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'payload_too_large',
     'the body is over the limit.',
     wrong('an invalid body > too large'),
-    wrong('a body that is too large for the memory'),
+    wrong('a body that exceeds the memory limits'),
   ),
   code('model_not_found', 'no such model is exposed.', wrong('an invalid topic > an unknown model')),
   code(
@@ -35,7 +35,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'response_topic_forbidden',
     "the Response Topic is not the client's own.",
-    wrong('a Response Topic outside the subtree of the client'),
+    wrong("a Response Topic outside the client's subtree"),
   ),
   code(
     'forbidden_model',
@@ -63,7 +63,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'cancelled',
     'the client cancelled the request.',
-    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether running or waiting',
+    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether that request is running or waiting',
     'conformance/admission.test.ts > is sent by the SDK when a request is aborted',
     `${CLIENT}/client.test.ts > an abort before or after sending ends the request with cancelled`,
   ),
@@ -122,7 +122,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'not_authorized',
     'at the client: the access rules of the broker forbid it.',
     `${CLIENT}/client.test.ts > a request that the access rules forbid`,
-    'conformance/client.test.ts > a wrong login and the topics of another user are rejected with not_authorized',
+    "conformance/client.test.ts > a wrong password and the use of another user's topics are rejected with not_authorized",
   ),
   code(
     'broker_unreachable',
@@ -132,7 +132,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'certificate_refused',
     "at the client: the broker's certificate is not trusted, or is for another name.",
-    'conformance/cli-surroundings.test.ts > TLS > the SDK error for a self-signed certificate names the option ca',
+    'conformance/cli-surroundings.test.ts > TLS > the SDK error for a self-signed certificate names the ca option',
     'conformance/cli-surroundings.test.ts > TLS > the error for a certificate that is valid for another name suggests that name',
   ),
 ]

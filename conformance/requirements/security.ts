@@ -29,7 +29,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-REPLY-1',
     SECURITY_PAGE,
     "A Response Topic is used only if it is a topic name strictly inside the client's own reply subtree.",
-    `${BAD_INPUT} > a Response Topic outside the subtree of the client`,
+    `${BAD_INPUT} > a Response Topic outside the client's subtree`,
     `${TOPIC} > a reply topic > belongs to the client if and only if`,
     `${TOPIC} > a reply topic > derived from any topic is inside the subtree`,
   ),
@@ -53,7 +53,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'Requests with the Retain flag are rejected, and replies are never retained.',
     `${BAD_INPUT} > a retained request`,
-    "conformance/contract.test.ts > a reply on the Response Topic contains the answer's body unchanged, and the status",
+    'conformance/contract.test.ts > a reply on the Response Topic contains the unchanged body and the status of the answer',
   ),
   met(
     'X-UPSTREAM-1',

@@ -33,7 +33,7 @@ const TOPICS: readonly Requirement[] = [
     'The reply topic contains the levels that the client appends after the operation, for correlation in MQTT 3.1.1.',
     `${CONTRACT} > an MQTT 3.1.1 client correlates replies by the id in the topic`,
     `${CLIENT} > matches a reply by its topic on MQTT 3.1.1`,
-    'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > receive exactly one answer to each request, from one call of the model',
+    'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > receive exactly one answer to each request, and the model is called only once for it',
     'conformance/python-example.test.ts > paho-mqtt receives its answer over MQTT',
   ),
   met(
@@ -48,7 +48,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-4',
     'wire contract, Topics',
     "A topic without an operation means the model card's default operation.",
-    `${CONTRACT} > the operations infer, metadata, ready and explain and the default operation are executed`,
+    `${CONTRACT} > the default operation and the operations infer, metadata, ready and explain are executed`,
   ),
   met(
     'C-TOPIC-5',
@@ -112,7 +112,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-12',
     'wire contract, Topics',
     'A publish on `{root}/cancel/…` stops the request with that id or Correlation Data, on every replica.',
-    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether running or waiting',
+    'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether that request is running or waiting',
     'conformance/admission.test.ts > stops the request with the same id in the topic, but never a request of another client',
     'conformance/admission.test.ts > reaches the replica that runs the request',
     'conformance/admission.test.ts > is acknowledged and ignored if it matches no request: %s',
@@ -125,7 +125,7 @@ const TOPICS: readonly Requirement[] = [
     `${BAD_INPUT} > bob can neither send requests as alice nor have answers delivered to her`,
     'conformance/docs.test.ts > the access rules in the guide allow each user only its own topics',
     "conformance/docs.test.ts > the guide's access rules for requests, replies and cancels are the generated rules",
-    'conformance/cluster.test.ts > from outside, %s > bob neither publishes as alice nor receives her replies',
+    'conformance/cluster.test.ts > from outside, %s > bob can neither publish as alice nor receive her replies',
   ),
 ]
 
@@ -134,7 +134,7 @@ const OPERATIONS: readonly Requirement[] = [
     'C-OPERATION-1',
     'wire contract, Topics',
     '`predict`, `explain`, `infer`, `metadata` and `ready` do what KServe does over HTTP.',
-    `${CONTRACT} > the operations infer, metadata, ready and explain and the default operation are executed`,
+    `${CONTRACT} > the default operation and the operations infer, metadata, ready and explain are executed`,
     `${KSERVE} > KServe's Python server gives the same answers through the connector as over HTTP`,
   ),
   met(
@@ -156,7 +156,7 @@ const OPERATIONS: readonly Requirement[] = [
     'C-OPERATION-4',
     'design, Layout',
     'A model server with V2 over gRPC is called over gRPC.',
-    `${GRPC} > %s > the same request has the same outputs over gRPC and over HTTP`,
+    `${GRPC} > %s > a request gets the same outputs over gRPC as over HTTP`,
     `${GRPC} > %s > %s values are returned exactly`,
     `${GRPC} > %s > a binary tensor of 600 KB with NaN is returned unchanged`,
     `${GRPC} > cancelling a stream also stops the models of Triton and MLServer`,
@@ -168,14 +168,14 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-1',
     'wire contract, MQTT 5 properties',
     "A Response Topic inside the client's own reply subtree gets the reply.",
-    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the unchanged body and the status of the answer`,
     `${CONTRACT} > mosquitto_rr receives its answer`,
   ),
   met(
     'C-PROPERTY-2',
     'wire contract, MQTT 5 properties; MQTT 5 §3.3.2.3.6',
     'Correlation Data is returned unchanged.',
-    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the unchanged body and the status of the answer`,
     `${CONTRACT} > each of a thousand simultaneous requests receives its own answer exactly once`,
   ),
   met(
@@ -226,7 +226,7 @@ const PROPERTIES: readonly Requirement[] = [
     'wire contract, MQTT 5 properties',
     'A reply has Content Type and Payload Format Indicator, user properties `status` and `server-timing`, and no others.',
     `${REPLY} > publishes an answer unchanged, with exactly the expected properties`,
-    `${CONTRACT} > a reply on the Response Topic contains the answer's body unchanged, and the status`,
+    `${CONTRACT} > a reply on the Response Topic contains the unchanged body and the status of the answer`,
   ),
   met(
     'C-PROPERTY-10',
@@ -285,7 +285,7 @@ const BODIES: readonly Requirement[] = [
     'wire contract, Bodies',
     'A client gets an error reply for every failure of its request.',
     `${BAD_INPUT} > a faulty model server`,
-    `${BAD_INPUT} > every faulty model of the fake server is called`,
+    `${BAD_INPUT} > these tests call every faulty model of the fake server`,
     'packages/connector/src/endpoint/http/judge-answer.test.ts > returns a response or throws a Problem for any input',
   ),
   met(
@@ -308,7 +308,7 @@ const BODIES: readonly Requirement[] = [
     'packages/connector/src/endpoint/with-batching.property.test.ts > a request gets the same answer with batching as in a call of its own, whatever other requests are sent',
     "conformance/batching.test.ts > with KServe's Python server",
     'conformance/batching.test.ts > with a fake model server > a poisoned request receives its own error, and all others receive their answers',
-    'conformance/batching.test.ts > with a fake model server > a request that is cancelled or too late is answered at once; its call continues for the other requests',
+    'conformance/batching.test.ts > with a fake model server > a request that is cancelled or reaches its deadline is answered at once; its call continues for the other requests',
   ),
   met(
     'C-BODY-8',

@@ -34,7 +34,7 @@ const ETC_FROM_THIS_MACHINE = [
 
 /**
  * Returns shell commands that build the root file system and switch to it, in the mount namespace in which they run.
- * The mounts end with the namespace.
+ * The mounts disappear with the namespace.
  */
 export function makeRootScript(root: ContainerRoot): string {
   const path = join(root.folder, 'root')

@@ -12,7 +12,7 @@ import type { PodNetwork } from './network.ts'
 import { Probe } from './probe.ts'
 import type { PodVolumes } from './volumes.ts'
 
-/** The environment of a container: its pod, and resources of the node. */
+/** What a container needs from its pod and its node. */
 export interface ContainerContext {
   readonly api: KubeApi
   readonly pod: KubeObject
@@ -31,10 +31,10 @@ type State =
   | { readonly running: { readonly startedAt: string } }
   | { readonly terminated: KubeObject }
 
-// A real kubelet waits 10 s, and doubles the wait up to 5 minutes. Shorter values keep tests of crash loops short.
+// A real kubelet waits 10 s, and doubles the wait up to 5 minutes. Shorter waits make tests of crash loops faster.
 const BACK_OFF_MS = 500
 const BACK_OFF_MAX_MS = 10_000
-// The variable is set by own-network-pool.ts.
+// own-network-pool.ts sets this variable.
 const IS_MAPPED = process.env['INFERWIRE_MAPPED_ROOT'] === '1'
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 

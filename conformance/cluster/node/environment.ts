@@ -28,7 +28,7 @@ export async function containerEnvironment(
   return environment
 }
 
-/** Replaces `$(NAME)` by the variable's value, and `$$` by a dollar sign. */
+/** Replaces `$(NAME)` with the variable's value, and `$$` with a dollar sign. */
 export function expand(text: string, environment: Readonly<Record<string, string>>): string {
   return text.replaceAll(/\$(\$|\(([\w.-]+)\))/g, (whole, what: string, name?: string) =>
     what === '$' ? '$' : (environment[name!] ?? whole),

@@ -7,9 +7,9 @@ import { INFERWIRE } from '../../fixtures/inferwire.ts'
 
 /** The contents of an image. */
 export interface Image {
-  /** The entry point, unless the pod has a `command`. */
+  /** The entry point; a pod's `command` replaces it. */
   readonly entrypoint: readonly string[]
-  /** Default arguments. */
+  /** Default arguments; a pod's `args` or `command` replaces them. */
   readonly arguments: readonly string[]
   readonly user: number
   /** Read-only folders of this machine that the image's programs need, in addition to `/usr`. */

@@ -23,7 +23,7 @@ export async function startKubelet(node: NodeContext): Promise<Kubelet> {
   await register(node.api)
   const stopping = new AbortController()
   const pods = new Map<string, Pod>()
-  // Also contains removed pods, for their logs.
+  // Also contains removed pods, so that their logs can still be read.
   const all: Pod[] = []
 
   const scheduler = new Scheduler(node.api)

@@ -8,16 +8,16 @@ import { spawnTied } from '../../fixtures/processes.ts'
 export const NODE_ADDRESS = '10.244.0.1'
 const BRIDGE = 'pods0'
 const PREFIX = '/16'
-// Without a fixed hardware address, a bridge takes the lowest address of its ports. A new pod could then change it, and
-// other pods would still send to the old address.
+// Without a fixed hardware address, a bridge takes the lowest address of its ports. A new pod could then change the
+// bridge's address, but other pods would still send to the old one.
 const BRIDGE_HARDWARE_ADDRESS = '02:00:0a:f4:00:01'
 
 let nextPod = 2
 
-/** A pod's network namespace, kept open by an idle process, like Kubernetes' pause container. */
+/** A pod's network namespace. An idle process keeps it open, like the pause container in Kubernetes. */
 export interface PodNetwork {
   readonly address: string
-  /** Path of its network namespace. */
+  /** Path of the network namespace. */
   readonly namespace: string
   close(): void
 }

@@ -115,7 +115,7 @@ export class Pod {
     await this.#volumes.refresh(this.#pod).catch(() => {})
   }
 
-  /** Kills all processes of the pod, without an update of the API. */
+  /** Kills all processes of the pod without updating the API. */
   async kill(): Promise<void> {
     this.#isEnding = true
     await Promise.all([...this.#inits, ...this.#containers].map((container) => container.stop(0)))

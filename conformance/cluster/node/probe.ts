@@ -89,7 +89,7 @@ function answers(spec: KubeObject, target: ProbeTarget, timeoutMs: number): Prom
   })
 }
 
-/** Returns the number of a port that is given as a number or as a port name of the container. */
+/** Returns the number of a port that is given by number, or by its name in the container. */
 function portOf(port: number | string, container: KubeObject): number {
   if (typeof port === 'number') return port
   const found = (container.ports ?? []).find(({ name }: KubeObject) => name === port)

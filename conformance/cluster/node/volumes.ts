@@ -1,4 +1,5 @@
-// Creates volumes as the kubelet does: files are behind `..data`, are replaced atomically, and have modes and groups.
+// Creates volumes as the kubelet does: files are links through `..data`, are replaced atomically, and have the
+// specified modes and groups.
 import {
   chmodSync,
   chownSync,
@@ -27,7 +28,7 @@ interface VolumeFile {
 export class PodVolumes {
   readonly #api: KubeApi
   readonly #folder: string
-  // Each token is requested once; a real kubelet renews it after 80 % of its lifetime.
+  // Each token is requested only once, whereas a real kubelet renews a token after 80 % of its lifetime.
   readonly #tokens = new Map<string, string>()
 
   constructor(api: KubeApi, folder: string) {
@@ -181,7 +182,7 @@ function pick(data: ReadonlyMap<string, Buffer>, source: KubeObject, mode: numbe
   })
 }
 
-// The group can write to the folder, and new files inherit the group.
+// Lets the group write to the folder, and lets new files inherit the group.
 function makeDirectory(folder: string, group: number | undefined): void {
   mkdirSync(folder, { recursive: true })
   chmodSync(folder, group === undefined ? 0o777 : 0o2777)
@@ -202,7 +203,7 @@ function writeAtomically(folder: string, files: readonly VolumeFile[], group: nu
     const file = join(folder, moment, path)
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, content)
-    // Grants the group read access to read-only volumes.
+    // Gives the pod's group read access to read-only volumes.
     chmodSync(file, group === undefined ? mode : mode | 0o440)
     if (group !== undefined) changeOwner(file, undefined, group)
   }

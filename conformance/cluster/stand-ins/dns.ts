@@ -1,4 +1,4 @@
-// Stands in for CoreDNS: resolves names of Services for pods.
+// Stands in for CoreDNS: resolves the names of Services for the pods.
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { KubeApi, KubeObject } from '../kube-api.ts'

@@ -88,7 +88,7 @@ class ServiceProxy {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#forward(socket, targets()),
     )
-    // Another program on the node, such as the API server, may already listen there.
+    // Another program on the node, such as the API server, may already listen at this address.
     server.on('error', (error) => console.error(`Service address ${address}:${port}: ${error.message}`))
     server.listen(port, address)
     return server
@@ -97,7 +97,7 @@ class ServiceProxy {
   #forward(socket: Socket, targets: readonly Target[]): void {
     this.#keep(socket)
     const target = targets[this.#turn++ % targets.length]
-    // Without endpoints the connection is refused, as by a REJECT rule.
+    // If there are no endpoints, the connection is refused, as it would be by a REJECT rule.
     if (target === undefined) return void socket.resetAndDestroy()
     const upstream = connect({ host: target.address, port: target.port, noDelay: true, allowHalfOpen: true })
     this.#keep(upstream)

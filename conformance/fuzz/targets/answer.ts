@@ -81,7 +81,7 @@ export const target: FuzzTarget = {
   },
 }
 
-// The connector's HTTP client passes the raw bytes of a header's name and value. The HTTP parser has trimmed both.
+// The connector's HTTP client passes on the raw bytes of a header's name and value, which the HTTP parser has trimmed.
 function headerOf(line: string): Buffer[] {
   const colon = line.indexOf(':')
   if (colon <= 0) return []

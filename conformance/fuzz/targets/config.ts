@@ -1,5 +1,5 @@
-// Target: turns YAML and environment variables into a configuration or a ConfigError. A printed configuration can be
-// loaded again.
+// Target: turns YAML and environment variables into a configuration or a ConfigError. It must be possible to load a
+// printed configuration again.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -90,7 +90,7 @@ export const target: FuzzTarget = {
       const { mistakes, message } = error
       claim(
         mistakes.length > 0 && message.length < 100_000,
-        'a ConfigError has no mistakes, or too long a message',
+        'a ConfigError lists no mistakes, or its message is too long',
       )
       claim(
         !/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(message),

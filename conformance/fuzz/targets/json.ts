@@ -101,7 +101,7 @@ function bucket(depth: number): number {
   return depth < 4 ? depth : Math.ceil(depth / 10) * 10
 }
 
-// The recursion is bounded by the depth that the reader accepts.
+// The reader limits the depth, so the recursion here is limited as well.
 function checkSame(own: Json, expected: unknown): void {
   if (typeof own === 'bigint') return claim(Number(own) === expected, 'an integer differs')
   if (typeof own !== 'object' || own === null) return claim(Object.is(own, expected), 'a value differs')

@@ -69,7 +69,7 @@ interface Heard {
   readonly label: string
 }
 
-const INPUT_OVER = new Error('The input is over.')
+const INPUT_OVER = new Error('The input has ended.')
 const MESSAGE: OutgoingMessage = {
   topic: 'infer/reply/c/m',
   payload: Buffer.from('{}'),
@@ -100,7 +100,7 @@ async function listen(
     ackOrder: {
       epoch: 1,
       holdMaxMs: ackOrder === 'strict' ? Number.POSITIVE_INFINITY : 0,
-      // The identifiers in the input have any order, so the broker's counter cannot be derived from them.
+      // The identifiers in the input are in arbitrary order, so the broker's counter cannot be derived from them.
       identifiers: { count: 65_535, distanceMax: Number.POSITIVE_INFINITY },
     },
     frameBytesMax: () => FRAME_BYTES_MAX,

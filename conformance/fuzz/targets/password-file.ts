@@ -1,5 +1,5 @@
-// Target: parses the text of a Mosquitto password file without loss, lints it without showing passwords, and changes
-// only the given user.
+// Target: handles the text of a Mosquitto password file. Parsing must lose nothing, lint findings must not show
+// passwords, and an edit must change only the given user.
 import {
   deleteUser,
   hashPlainText,
@@ -49,7 +49,7 @@ export const target: FuzzTarget = {
       )
       claim(
         message !== '' && remedy !== '' && message.length < 600,
-        'a finding has an empty text, or too long a message',
+        'a finding has an empty text, or its message is too long',
       )
       for (const secret of hidden) claim(!message.includes(secret), 'a finding shows a password')
     }

@@ -1,4 +1,5 @@
-// Target: matches a policy's globs against names. The result must equal that of a simple matcher, in bounded time.
+// Target: matches a policy's globs against names. The result must equal a simple matcher's, and matching must take
+// bounded time.
 import { Problem } from '@inferwire/protocol'
 import { Policy } from '../../../packages/connector/src/admission/index.ts'
 import { claim, fieldsOf, joined, labelOf, tokens, words, type FuzzTarget } from '../target.ts'
@@ -30,7 +31,7 @@ export const target: FuzzTarget = {
         (error) => (error instanceof Problem && error.code === 'forbidden_model' ? 'forbidden' : undefined),
       )
     const decision = decide()
-    claim(decide() === decision, 'the cached decision differs')
+    claim(decide() === decision, 'the cached decision differs from the first one')
     const expected = matches(clients, client) && matches(models, model)
     claim(
       decision === (expected ? 'allowed' : 'forbidden'),

@@ -1,5 +1,5 @@
-// Target: turns a request's properties into headers, body kind, deadline and reply. Only listed headers pass, and none
-// contains a line break.
+// Target: turns a request's properties into headers, body kind, deadline and reply. Only listed headers may pass, and
+// no header may contain a line break.
 import { passedHeaders, Problem, type MessageProperties } from '@inferwire/protocol'
 import { clientBudgetMs, judgePayload } from '../../../packages/connector/src/admission/index.ts'
 import { successReply } from '../../../packages/connector/src/reply/index.ts'
@@ -101,7 +101,7 @@ function checkHeaders(
     claim(/^[\x21-\x7e]+$/.test(name) && /^[\x20-\x7e]*$/.test(value), 'a header contains a line break')
     claim(
       given.some((text, at) => at % 2 === 0 && text === name && given[at + 1] === value),
-      'a header passes although the request does not have it',
+      'a header passes although it is not in the request',
     )
   }
 }

@@ -60,7 +60,10 @@ async function read(stream: Buffer, operation: OperationName, dialect: Dialect):
     operation,
     dialect,
   )
-  claim(JSON.stringify(whole) === JSON.stringify(divided), 'the result depends on the chunks')
+  claim(
+    JSON.stringify(whole) === JSON.stringify(divided),
+    'the result depends on the chunks in which the bytes arrive',
+  )
   for (const part of whole.parts) {
     claim(part.length <= EVENT_BYTES_MAX, 'a part exceeds the limit')
     const lines = part.split('\n')

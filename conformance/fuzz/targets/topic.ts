@@ -1,5 +1,5 @@
-// Target: parses clients' topics, model names and Response Topics. Paths must be those of the model, and replies must
-// stay in the client's own subtree.
+// Target: parses clients' topics, model names and Response Topics. Each path must belong to the requested model, and
+// replies must stay in the client's own subtree.
 import {
   dialectNames,
   isCleanLevel,
@@ -76,7 +76,7 @@ function topicLabel(root: string, topic: string, responseTopic: string | undefin
   const derived = derivedTarget(topics, delivery)
   const parsed = labelOf(() => {
     const { client, model, operation, id } = topics.parseRequest(topic)
-    claim(isCleanLevel(client), 'a client name is not one valid topic level')
+    claim(isCleanLevel(client), 'a client name is not a single valid topic level')
     claim(!model.includes('/') && operation?.includes('/') !== true, 'a level contains a slash')
     claim(
       topics.request(client, model, operation, id) === topic,
@@ -144,8 +144,8 @@ function hasModelInPath(dialect: Dialect): boolean {
 function checkPaths(name: string): string {
   if (!isServerModelName(name)) return 'no name'
   claim(!/[/\\%?#\s]/.test(name), 'a name contains a path separator or another URL delimiter')
-  // Only a name that topics allow is split into model and version. A version allows fewer characters than a name on the
-  // server.
+  // Only a name that topics allow is split into model and version. Fewer characters are allowed in a version than in a
+  // name on the server.
   const [model = '', version] = isModelName(name) ? name.split('@') : [name]
   const upstream = new FakeUpstream()
   const paths = new Map<string, string>()
