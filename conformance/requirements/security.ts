@@ -97,7 +97,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-LOG-1',
     SECURITY_PAGE,
     'A client can neither flood the log nor send control characters to a terminal.',
-    'packages/connector/src/telemetry/problem-log.test.ts > writes one line per model, code and second, with the number of suppressed lines',
+    'packages/connector/src/telemetry/problem-log.test.ts > writes one line per model, code and second, which contains the number of suppressed lines',
     "packages/connector/src/telemetry/log.test.ts > writes no control characters to a terminal, even those in a client's topic",
   ),
   met(

@@ -19,7 +19,10 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
       telemetry.connections += 1
       if (isLost) {
         telemetry.lostSessions += 1
-        log.error({ event: 'session_lost' }, 'The broker has lost the session, including the queued requests.')
+        log.error(
+          { event: 'session_lost' },
+          'The broker has lost the session, including the queued requests.',
+        )
       }
       const { sessionPresent, receiveMaximum } = limits
       log.info(

@@ -342,7 +342,7 @@ test.each([
   expect(order.pending).toBe(0)
 })
 
-test('holds back later PUBACKs no longer than the bound if a settled message shares its identifier with an open one', () => {
+test('holds back later PUBACKs only up to the bound if a settled message has the same identifier as an open one', () => {
   vi.useFakeTimers()
   const { sent, receive } = arrange(HOLD_MS)
   const old = receive(5)

@@ -152,7 +152,7 @@ test('detects a broker that ignores out-of-order PUBACKs, even after the slow re
   expect(warnings).toHaveLength(1)
 })
 
-test('does not suspect a broker again after a probe on which it redelivered only open messages', () => {
+test('does not suspect a broker again if it redelivered only open messages during a probe', () => {
   const { tolerance, connect, warnings, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 3; count++) first.receive()

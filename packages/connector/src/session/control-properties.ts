@@ -67,7 +67,8 @@ export function readControlProperties(body: Buffer, offset: number, packet: Prop
   const length = readVariableByteInteger(body, offset)
   const start = offset + sizeOfVariableByteInteger(length)
   const end = start + length
-  if (end > body.length) throw new MalformedPacket(`The properties of ${packet} extend past the end of the packet`)
+  if (end > body.length)
+    throw new MalformedPacket(`The properties of ${packet} extend past the end of the packet`)
   const properties: { -readonly [Name in keyof ControlProperties]: ControlProperties[Name] } = {}
   const seen = new Set<number>()
   for (let at = start; at < end;) {

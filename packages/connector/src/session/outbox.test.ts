@@ -52,7 +52,7 @@ test('completes a publish with the reason code of its PUBACK', async () => {
   expect(outbox.acknowledged(first!.messageId!, 0)).toBe(false)
 })
 
-test('on a resumed session, resends no more publishes at a time than a Receive Maximum that is now smaller allows', async () => {
+test('on a resumed session, resends only as many publishes at a time as a reduced Receive Maximum allows', async () => {
   const outbox = new Outbox()
   const before = connection({ receiveMaximum: 10 })
   outbox.connected(before.link, false)

@@ -56,7 +56,8 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     const start = offset + sizeOfVariableByteInteger(length)
     offset = start + length
     propertyBytes = length
-    if (offset > frame.bodyBytes) throw new MalformedPacket('PUBLISH properties extend past the end of the packet')
+    if (offset > frame.bodyBytes)
+      throw new MalformedPacket('PUBLISH properties extend past the end of the packet')
     // The properties of a truncated packet may be missing, which does no harm: the request is rejected as too large.
     if (length > 0 && offset <= body.length) properties = propertiesOf(topic, body, start, offset)
   }
@@ -108,7 +109,8 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
         offset += 1
         break
       case 0x02:
-        if (offset + 4 > end) throw new MalformedPacket('Message Expiry Interval extends past the Property Length')
+        if (offset + 4 > end)
+          throw new MalformedPacket('Message Expiry Interval extends past the Property Length')
         properties.messageExpiryInterval = body.readUInt32BE(offset)
         offset += 4
         break

@@ -28,7 +28,9 @@ export function checkFirstBytes(first: Buffer): void {
   }
   const [line = ''] = text.split(/\r?\n/)
   if (/^[\x20-\x7e]{4,}$/.test(line))
-    throw new MalformedPacket(`The port does not speak MQTT: its response begins with "${line}". Check broker.url.`)
+    throw new MalformedPacket(
+      `The port does not speak MQTT: its response begins with "${line}". Check broker.url.`,
+    )
   throw new MalformedPacket(`The broker sent packet type ${type} before CONNACK (MQTT-3.2.0-1)`)
 }
 
