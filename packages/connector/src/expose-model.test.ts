@@ -123,9 +123,9 @@ test('an optional operation of a server that was not queried yet is open, not un
   const server = serverOf(config)
   const known: ModelFacts = { protocolVersions: ['v2'], unanswered: [] }
   const [assumed] = expose({ config, server, facts: { ...known, isAssumed: true } })
-  expect(() => findOperation(assumed!.model, 'generate')).toThrow('has not answered yet')
+  expect(() => findOperation(assumed!.model, 'generate')).toThrow('has not reported yet')
   const [unanswered] = expose({ config, server, facts: { ...known, unanswered: ['v2'] } })
-  expect(() => findOperation(unanswered!.model, 'generate')).toThrow('has not answered yet')
+  expect(() => findOperation(unanswered!.model, 'generate')).toThrow('has not reported yet')
   const [answered] = expose({ config, server, facts: known })
   expect(() => findOperation(answered!.model, 'generate')).toThrow('does not offer that operation')
   expect(() => findOperation(assumed!.model, 'chat')).toThrow('does not offer that operation')

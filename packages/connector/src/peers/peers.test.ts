@@ -102,7 +102,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('rose')).toBeUndefined()
   })
 
-  test('is undecided until this connector's own status arrives, because the broker sends it after the peers' statuses', async () => {
+  test("is undecided until this connector's own status arrives, because the broker sends it after the peers' statuses", async () => {
     const peers = peersOf()
     peers.subscribed(BORN)
     const undecided = peers.answering('rose')
@@ -245,7 +245,7 @@ describe('the log', () => {
     expect(log[0]!.msg.length).toBeLessThan(300)
   })
 
-  test('limits the lines about a peer that keeps changing; the next line contains the peer's latest state', () => {
+  test("limits the lines about a peer that keeps changing; the next line contains the peer's latest state", () => {
     const peers = known()
     for (let count = 0; count < 50; count += 1) receive(peers, 'b', status({ models: [`m${count}`] }))
     receive(peers, 'c', status({ models: ['rose'] }))
@@ -286,7 +286,7 @@ test('ignores a status above 64 KiB, and logs that once', () => {
   expect(peers.answering(models[0]!)).toBeUndefined()
 })
 
-test('does not accept a message on a topic that cannot be a connector's status topic', () => {
+test("does not accept a message on a topic that cannot be a connector's status topic", () => {
   const message = { topic: 'infer/status/a\u001bb', payload: Buffer.alloc(0), payloadBytes: 0 }
   expect(peersOf().take(message as unknown as Delivery)).toBe(false)
 })

@@ -68,7 +68,7 @@ test.each(['INT8', 'UINT64', 'FP64'])('generates an example with zeros for the t
   })
 })
 
-test('omits the configured example if the model does not offer the example's operation', () => {
+test("omits the configured example if the model does not offer the example's operation", () => {
   const body = { instances: [[1]] }
   expect(modelCard(topics, facts({ example: { operation: 'predict', body } }))).not.toHaveProperty('example')
   // If no operation is configured for the example, its body determines the operation.

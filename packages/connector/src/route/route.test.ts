@@ -212,7 +212,7 @@ describe('the standard topics', () => {
     expect(logged('cam7', 'rose')).toEqual(['cam7', '_unknown', 'model_not_found'])
   })
 
-  test('answer requests for an absent peer's model on the Response Topic', () => {
+  test("answer requests for an absent peer's model on the Response Topic", () => {
     const routing = routed(arrange(), 'cam7', 'rose-away', 'infer/reply/cam7/mine')
     expect(routing).toMatchObject({ target: { topic: 'infer/reply/cam7/mine' } })
   })

@@ -241,7 +241,7 @@ test('hands a delivery over to the keeper before its identifier is reused, and t
   expect(sent).toHaveLength(10)
 })
 
-test('without a keeper, holds back all PUBACKs before a delivery's identifier is reused', () => {
+test("without a keeper, holds back all PUBACKs before a delivery's identifier is reused", () => {
   const { distanceMax } = IDENTIFIERS
   const RECEIVE_MAXIMUM = 65_535 - distanceMax
   const { sent, heldBack, order, receive } = arrange(AS_SETTLED)
@@ -328,19 +328,22 @@ test('in strict order, hands over no delivery, because the broker stops sending 
 test.each([
   ['the old message is settled first', 0],
   ['the new message is settled first', 1],
-])('acknowledges two messages that share an identifier only after both are settled: %s', (_what, firstSettled) => {
-  const { sent, order, receive } = arrange(AS_SETTLED)
-  const pair = [receive(5)]
-  receive(6).settle()
-  pair.push(receive(5))
-  receive(7).settle()
-  expect(sent).toEqual([6, 7])
-  pair[firstSettled]!.settle()
-  expect(sent).toEqual([6, 7])
-  pair[1 - firstSettled]!.settle()
-  expect(sent).toEqual([6, 7, 5, 5])
-  expect(order.pending).toBe(0)
-})
+])(
+  'acknowledges two messages that share an identifier only after both are settled: %s',
+  (_what, firstSettled) => {
+    const { sent, order, receive } = arrange(AS_SETTLED)
+    const pair = [receive(5)]
+    receive(6).settle()
+    pair.push(receive(5))
+    receive(7).settle()
+    expect(sent).toEqual([6, 7])
+    pair[firstSettled]!.settle()
+    expect(sent).toEqual([6, 7])
+    pair[1 - firstSettled]!.settle()
+    expect(sent).toEqual([6, 7, 5, 5])
+    expect(order.pending).toBe(0)
+  },
+)
 
 test('holds back later PUBACKs only up to the bound if a settled message has the same identifier as an open one', () => {
   vi.useFakeTimers()

@@ -76,7 +76,7 @@ test('late reports of removed models do not accumulate', () => {
   expect(lines.at(-1)).toMatchObject({ model: 'used', suppressed: 1 })
 })
 
-test('drops a model's count of suppressed lines when the model is removed', () => {
+test("drops a model's count of suppressed lines when the model is removed", () => {
   const { lines, problems } = arrange()
   for (const model of ['iris', 'iris@2']) {
     for (let ms = 0; ms < 10; ms++) problems.report(problemOf('overloaded'), { ...IRIS, model }, ms)
