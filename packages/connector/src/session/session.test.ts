@@ -12,7 +12,7 @@ afterEach(async () => {
   for (const session of sessions.splice(0)) await session.close()
 })
 
-// A broker that grants all filters except those it is told to refuse, and keeps its session.
+// A broker that keeps its session, and grants all filters except those in a list of refused ones.
 class Broker {
   readonly held = new Set<string>()
   readonly refused = new Map<string, number>()
