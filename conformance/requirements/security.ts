@@ -45,7 +45,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     'The policy specifies which client may use which model; an empty policy denies all. A forbidden model looks like an unknown one.',
     `${BAD_INPUT} > a request for a forbidden model gets the same answer as a request for a missing model`,
-    'packages/connector/src/route/route.test.ts > gives a forbidden model the same problem as an unknown model, and gives the reason only to the log',
+    'packages/connector/src/route/route.test.ts > reports the same problem for a forbidden model as for an unknown model, and gives the reason only to the log',
     'packages/connector/src/admission/policy.test.ts > allows everything without a policy section, and nothing with an empty policy section',
   ),
   met(
@@ -97,7 +97,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-LOG-1',
     SECURITY_PAGE,
     'A client can neither flood the log nor send control characters to a terminal.',
-    'packages/connector/src/telemetry/problem-log.test.ts > writes one line per model, code and second, with the number of suppressed lines',
+    'packages/connector/src/telemetry/problem-log.test.ts > writes one line per model, code and second, which contains the number of suppressed lines',
     "packages/connector/src/telemetry/log.test.ts > writes no control characters to a terminal, even those in a client's topic",
   ),
   met(

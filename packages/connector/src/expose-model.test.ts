@@ -123,9 +123,9 @@ test('until a server has answered the query for an optional operation, the opera
   const server = serverOf(config)
   const known: ModelFacts = { protocolVersions: ['v2'], unanswered: [] }
   const [assumed] = expose({ config, server, facts: { ...known, isAssumed: true } })
-  expect(() => findOperation(assumed!.model, 'generate')).toThrow('has not answered yet')
+  expect(() => findOperation(assumed!.model, 'generate')).toThrow('has not reported yet')
   const [unanswered] = expose({ config, server, facts: { ...known, unanswered: ['v2'] } })
-  expect(() => findOperation(unanswered!.model, 'generate')).toThrow('has not answered yet')
+  expect(() => findOperation(unanswered!.model, 'generate')).toThrow('has not reported yet')
   const [answered] = expose({ config, server, facts: known })
   expect(() => findOperation(answered!.model, 'generate')).toThrow('does not offer generate')
   expect(() => findOperation(assumed!.model, 'chat')).toThrow('does not offer chat')

@@ -71,18 +71,21 @@ export class ModelRegistry {
     return this.#serving.map(({ card }) => card)
   }
 
-  /** The names of configured models that are not exposed yet. */
+  /** The names of the configured models that are not exposed yet. */
   get notReady(): string[] {
     const waiting = [...this.#entries.values()].filter((entry) => serving(entry) === undefined)
     return waiting.flatMap(({ name, config }) => exposedNames(name, config))
   }
 
-  /** The gates of all exposed models, with their exposed names. */
+  /** The gates of all exposed models, each with the model's exposed name. */
   get gates(): { model: string; gate: ModelGate }[] {
     return this.#serving.map(({ model, gate }) => ({ model: model.name, gate }))
   }
 
-  /** The largest body that any model accepts; 0 without models. Cached, because it is read for every packet. */
+  /**
+   * The size of the largest body that any model accepts; 0 if there are no models. Cached, because it is read for every
+   * packet.
+   */
   get requestBytesMax(): number {
     return this.#requestBytesMax
   }
@@ -92,8 +95,8 @@ export class ModelRegistry {
   }
 
   /**
-   * Resolves when every configured model is exposed. Waits for servers that do not answer, until their models are
-   * removed.
+   * Resolves when every configured model is exposed. A model whose server does not answer delays this until the model
+   * is removed.
    */
   async allExposed(): Promise<void> {
     for (;;) {
@@ -105,8 +108,8 @@ export class ModelRegistry {
 
   /**
    * Exposes a model, or replaces it if its configuration differs. Running and queued requests finish with the old
-   * configuration, which also serves new requests until the new server has answered. Changes nothing and returns a
-   * mistake if a file cannot be read.
+   * configuration, which also serves new requests until the new server has answered. If a configured file cannot be
+   * read, changes nothing and returns the mistake.
    */
   set(name: string, config: ModelConfig): ConfigMistake | undefined {
     if (!this.#differs(name, config)) return undefined
@@ -196,7 +199,7 @@ export class ModelRegistry {
     }
     this.#entries.set(name, entry)
     this.#noteRequestBytesMax()
-    // An exposed predecessor is retired when this entry is exposed; otherwise it is retired now.
+    // A previous entry that is still exposed is retired when the new entry is exposed; any other is retired now.
     if (previous !== undefined) {
       previous.watch?.stop()
       if (entry.predecessor === undefined) this.#clearPending(previous)
@@ -228,7 +231,7 @@ export class ModelRegistry {
     watch.start()
   }
 
-  // A request for a pending model triggers a query of its server.
+  // A request for a pending model triggers a query of the model's server.
   #setPending(entry: Entry, reason: string): void {
     for (const name of exposedNames(entry.name, entry.config)) {
       this.#parts.table.setPending(name, reason, () => entry.watch?.wanted())
@@ -341,7 +344,7 @@ export class ModelRegistry {
     this.#closeIdle()
   }
 
-  // A closed upstream accepts no further calls, so it is closed only after the calls of all queued requests.
+  // A closed upstream accepts no further calls, so it is closed only when no request is running or queued any more.
   #closeIdle(): void {
     for (const entry of this.#retired) {
       if (entry.exposures.some(({ gate }) => gate.running + gate.waiting > 0)) continue
@@ -361,8 +364,8 @@ export class ModelRegistry {
     }
   }
 
-  // Drops the figures and log windows of names that no entry uses any more. Otherwise they would accumulate with every
-  // name ever exposed.
+  // Drops the figures and log windows of names that no entry uses any more. Otherwise those of every name that was ever
+  // exposed would accumulate.
   #forget(name: string, config: ModelConfig): void {
     const predecessors = [...this.#entries.values()].flatMap(({ predecessor }) => predecessor ?? [])
     const owners = [...this.#entries.values(), ...predecessors, ...this.#retired]
@@ -386,7 +389,7 @@ function settledPromise(): Pick<Entry, 'settled' | 'settle'> {
   return { settled, settle }
 }
 
-// For a host name inside a cluster, suggests kubectl.
+// Suggests a kubectl command if the server is in a cluster.
 function whereToLook({ url, host }: ModelConfig, upstreamName: string): string {
   const isInCluster = /\.svc(?:[.:]|$)/.test(new URL(url).host) || host !== undefined
   return isInCluster

@@ -8,7 +8,7 @@ import { laneSessionNews, sessionNews } from './session-news.ts'
 import type { Delivery } from './step.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
 
-/** The session options that the simulation replaces. */
+/** The session options that the simulation replaces with its own. */
 export type SessionSeams = Partial<Pick<SessionOptions, 'dial' | 'random' | 'identifiers'>>
 
 /** Dependencies and callbacks of the sessions. */
@@ -19,7 +19,7 @@ export interface SessionsParts {
   readonly telemetry: Telemetry
   /** Topic filters of requests. */
   readonly filters: readonly string[]
-  /** Topic filters that are never subscribed to as a shared subscription. */
+  /** Topic filters that every connector subscribes to without sharing. */
   readonly ownFilters: readonly string[]
   /** The filters among `ownFilters` for which the broker should send retained messages. */
   readonly retainedFilters: readonly string[]
@@ -43,7 +43,7 @@ export interface Sessions {
   readonly lastError: () => Error | undefined
 }
 
-// How long replies wait for a redelivery after a lane lost its connection. Replies are published through the main
+// How long replies wait for redeliveries after a lane has lost its connection. Replies are published through the main
 // session, so they need not wait until the lane reconnects.
 const LANE_REDELIVERY_MAX_MS = 5_000
 

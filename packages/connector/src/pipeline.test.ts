@@ -30,7 +30,7 @@ const ok = (body = '{"outputs":[]}'): EndpointResponse => ({
   inferenceHeaderContentLength: undefined,
 })
 
-/** A delivery that records when it was settled. As in a session, it has no properties after its release. */
+/** A delivery that records when it was settled. Like a session's delivery, it has no properties after its release. */
 class TestDelivery implements Delivery {
   topic = 'infer/request/cam7/iris/infer'
   payload: Buffer = Buffer.from('{"inputs":[]}')
@@ -271,7 +271,7 @@ describe('a request', () => {
     expect(budget.bytes).toBe(0)
   })
 
-  test('is rejected between the queue and the call if unacknowledged replies exceed the budget', async () => {
+  test('is rejected when it leaves the queue, before the call, if unacknowledged replies exceed the budget', async () => {
     budget.take(BYTES_IN_FLIGHT_MAX + 1)
     await handled(new TestDelivery())
     expect([property(replies[0]!, 'code'), calls]).toEqual(['overloaded', 0])
@@ -574,7 +574,7 @@ describe('a multi-part answer', () => {
     expect(seen()).toEqual([['[DONE]', undefined, undefined]])
   })
 
-  test('without parts ends a stream if the endpoint streamed', async () => {
+  test('without parts is marked as the end of a stream if the endpoint streamed', async () => {
     call = () => Promise.resolve({ ...ok('[DONE]'), endsStream: true })
     await handled(new TestDelivery(), new TestDelivery())
     expect(seen()).toEqual([
@@ -610,7 +610,7 @@ describe('a multi-part answer', () => {
     expect(telemetry.figures('iris', 'infer').firstPart.count).toBe(1)
   })
 
-  test('reports and counts the tokens of its answer', async () => {
+  test('reports its token counts in every reply, and adds them to the figures once', async () => {
     const usage = { promptTokens: 7, completionTokens: 3 }
     call = () => Promise.resolve({ ...ok('{}'), usage })
     await handled(new TestDelivery())
@@ -655,7 +655,7 @@ describe('a multi-part answer', () => {
     expect(calls).toBe(1)
   })
 
-  test('does not restart for a redelivery', async () => {
+  test('does not start again when the request is redelivered', async () => {
     call = (request) =>
       new Promise((_, reject) => {
         request.deadline.waiting = reject

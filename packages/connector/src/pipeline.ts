@@ -17,7 +17,7 @@ export interface PipelineRooms {
   readonly admission: Admission
   readonly duplicates: Duplicates
   readonly poison: PoisonWatch
-  /** Bytes of requests and replies held by this process. */
+  /** Counts the bytes of requests and replies that this process holds. */
   readonly budget: ByteBudget
   readonly publish: (reply: Reply) => Promise<PublishResult>
   /** Topic for requests that crash the process; undefined = they are not published. */
@@ -88,7 +88,8 @@ export class Pipeline {
     if (outcome === undefined || exchange.isSuperseded) exchange.delivery.release()
     else {
       if (isProblem(outcome) && outcome.poison) await setAside(exchange, outcome, this.#rooms)
-      // The reply precedes the acknowledgement. After a crash in between, the request runs again, but it is not lost.
+      // The reply is acknowledged before the request is. After a crash in between, the request runs again, but it is
+      // not lost.
       if (await this.#reply(exchange, outcome)) exchange.settle()
     }
     this.#ended()
@@ -116,7 +117,7 @@ export class Pipeline {
       exchange.request = request
       const nowMs = performance.now()
       const key = duplicateKey(request, delivery)
-      // Without an id or Correlation Data, equal bytes may be two different requests.
+      // Without an id or Correlation Data, two requests with identical bytes may still be different requests.
       const earlier = isNamed(request, delivery) ? duplicates.find(key, nowMs) : undefined
       if (earlier !== undefined) return await this.#join(exchange, request, earlier)
       if (!this.#isTaking) return undefined
@@ -127,7 +128,7 @@ export class Pipeline {
       if (execution.redelivery !== undefined) await this.#awaitRedelivery(exchange, execution, outcome)
       // Operations without a body (`ready`, `metadata`) report a changing state, so their outcome is not stored.
       duplicates.ended(execution, outcome, !routing.operation.hasBody, performance.now())
-      // A model that is not repeatable must not run again even after its answer has been dropped.
+      // If the model is not repeatable, the request must not run again, even after its stored answer has been dropped.
       if (!routing.model.repeatable && exchange.isStarted) duplicates.keepFact(execution, outcome)
       return outcome
     } catch (error) {
@@ -149,7 +150,7 @@ export class Pipeline {
     if (!(earlier instanceof Execution)) return earlier
     delivery.sharePayload(earlier.payload)
     request.body = earlier.payload
-    // The payload is shared with the first request, for which it is already counted.
+    // The payload is shared with the first request, and is already counted for that request.
     const bytes = delivery.propertyBytes
     budget.take(bytes)
     try {
@@ -218,7 +219,8 @@ export class Pipeline {
   async #reply(exchange: Exchange, outcome: Outcome): Promise<boolean> {
     const { publish, budget, duplicates } = this.#rooms
     const reply = this.#replyOf(exchange, outcome)
-    // The request's bytes are no longer needed. The reply's bytes count against the budget until its acknowledgement.
+    // The request's bytes are no longer needed. The reply's bytes count against the budget until the broker has
+    // acknowledged the reply.
     exchange.delivery.release()
     const replyBytes = reply.payload.length
     budget.take(replyBytes)

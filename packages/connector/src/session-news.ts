@@ -19,7 +19,10 @@ export function sessionNews(brokerUrl: string, telemetry: Telemetry, log: Log): 
       telemetry.connections += 1
       if (isLost) {
         telemetry.lostSessions += 1
-        log.error({ event: 'session_lost' }, 'The broker lost the session, and with it the queued requests.')
+        log.error(
+          { event: 'session_lost' },
+          'The broker has lost the session, including the queued requests.',
+        )
       }
       const { sessionPresent, receiveMaximum } = limits
       log.info(
@@ -66,7 +69,7 @@ export function laneSessionNews(
     unavailable({ error, retryInMs }) {
       log.warn(
         { event: 'lane_unavailable', model, broker: brokerUrl, retryInMs },
-        `The lane of model "${model}" has no session with ${brokerUrl}; unless it reconnects soon, the main session serves its requests. ${describeError(error)}`,
+        `The lane of model "${model}" has no session with ${brokerUrl}; unless the lane reconnects soon, the main session serves the model's requests. ${describeError(error)}`,
       )
     },
     warned({ event, message }) {
@@ -76,7 +79,10 @@ export function laneSessionNews(
   }
 }
 
-/** Returns an error's text. Node.js' AggregateError, for several failed addresses, has no text itself. */
+/**
+ * Returns an error's text. An AggregateError of Node.js, which is thrown when several addresses failed, has no text of
+ * its own.
+ */
 export function describeError(error: Error): string {
   if (!(error instanceof AggregateError) || error.errors.length === 0) return error.message
   return error.errors.map((part: unknown) => (part instanceof Error ? part.message : String(part))).join('; ')

@@ -1,4 +1,5 @@
-// Sets aside a request that crashed the process on each attempt: publishes a dead letter, logs and counts it.
+// Sets aside a request that crashed the process on each attempt: publishes a dead letter, and logs and counts the
+// request.
 import type { Problem } from '@inferwire/protocol'
 import type { Exchange } from './exchange.ts'
 import { deadLetterBody, EXECUTIONS_MAX } from './poison/index.ts'

@@ -8,7 +8,7 @@ let folder: string
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'inferwire-lock-'))))
 afterEach(() => rmSync(folder, { recursive: true }))
 
-test('one process holds the lock of a folder until it releases the lock', async () => {
+test('only one process can hold the lock of a folder, until it releases the lock', async () => {
   const first = await StateLock.take(join(folder, 'state'))
   await expect(StateLock.take(join(folder, 'state'))).rejects.toThrow(StateInUse)
   await expect(StateLock.take(join(folder, 'state'))).rejects.toMatchObject({ pid: String(process.pid) })

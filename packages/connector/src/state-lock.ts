@@ -17,16 +17,16 @@ export class StateInUse extends Error {
   }
 }
 
-// The longest socket path that works on every system (sun_path has 104 bytes on macOS).
+// The length of the longest socket path that works on every system (sun_path has 104 bytes on macOS).
 const SOCKET_PATH_BYTES_MAX = 103
 
 /**
- * A lock based on a Unix socket. Unlike a file with a process id, the lock ends with its process even if the process is
- * killed, and a process that reuses the id cannot be mistaken for the holder.
+ * A lock based on a Unix socket. Unlike a lock file that contains a process id, it is released even when its process is
+ * killed, and a new process with the same id cannot be mistaken for the holder.
  */
 export class StateLock {
   readonly #server: Server
-  /** The path of the folder; undefined if the lock did not create the folder. */
+  /** The path of the folder if the lock created it, otherwise undefined. */
   readonly #created: string | undefined
 
   private constructor(server: Server, created: string | undefined) {

@@ -34,11 +34,14 @@ export interface Delivery {
   readonly isReleased: boolean
   /** Identifies the delivery's connection. Deliveries on the same connection are different PUBLISH packets. */
   readonly connection: object
-  /** Whether the connection has ended, so that the delivery cannot be acknowledged, and may be redelivered. */
+  /** Whether the connection has ended. If so, the delivery cannot be acknowledged, and may be redelivered. */
   readonly isLost: boolean
   /** Resolves when a lost delivery can no longer be redelivered; undefined = no redelivery is expected. */
   readonly redelivery: Promise<void> | undefined
-  /** Replaces the payload with an equal payload, so that a repeated request that waits for an answer holds no copy. */
+  /**
+   * Replaces the payload with an equal one, so that a repeated request does not hold a second copy while it waits for
+   * an answer.
+   */
   sharePayload(payload: Buffer): void
   /** Frees the payload and properties, which are not needed while the reply waits for its acknowledgement. */
   release(): void
@@ -50,19 +53,19 @@ export interface Delivery {
 export interface Router {
   /** The topic filters to subscribe to. */
   filters(): readonly string[]
-  /** Returns undefined if the topic is not for this router, or if no reply topic can be derived. Never throws. */
+  /** Returns undefined if the router does not handle this topic, or if no reply topic can be derived. Never throws. */
   route(delivery: Delivery): Routing | undefined
 }
 
 /** The result of routing a request. */
 export type Routing = Routed | Misrouted | LeftToPeer | Undecided
 
-/** A request for another connector's model. That connector has also received the request, and answers it. */
+/** A request for another connector's model. The other connector has also received the request, and answers it. */
 export interface LeftToPeer {
   readonly peer: string
 }
 
-/** A request that is routed again after `until`, because the other connectors are not known yet. */
+/** A request that must be routed again when `until` resolves, because the other connectors are not known yet. */
 export interface Undecided {
   readonly until: Promise<void>
 }
@@ -78,10 +81,10 @@ export interface Routed {
   readonly target: ReplyTarget
 }
 
-/** A request for an unknown model or operation, with the target of the error reply. */
+/** A request for an unknown model or operation, with the target for the error reply. */
 export interface Misrouted {
   readonly problem: Problem
-  /** The client in the topic; undefined if the topic does not follow the grammar. */
+  /** The client named in the topic; undefined if the topic does not follow the grammar. */
   readonly client: string | undefined
   /** For the log only: `_unknown`, or the name of a configured model, which may be hidden from the client. */
   readonly model: string
@@ -106,16 +109,16 @@ export type RequestContentType = 'application/json' | 'application/octet-stream'
 
 /** A model as this connector exposes it. */
 export interface ExposedModel {
-  /** The name on the topics, `{name}` or `{name}@{version}`. */
+  /** The name in topics: `{name}` or `{name}@{version}`. */
   readonly name: string
   readonly operations: ReadonlyMap<string, BoundOperation>
   readonly defaultOperation: BoundOperation
-  /** Operations that the server may have, because it was not queried for them yet, or did not answer. */
+  /** Operations that the server may support: it has not been queried about them yet, or did not answer the query. */
   readonly openOperations?: readonly string[]
   /** Default and maximum deadline of a request, in milliseconds. */
   readonly timeoutMs: number
   readonly requestBytesMax: number
-  /** Names of user properties that are sent as HTTP headers, in lower case. */
+  /** Names of the user properties that are sent as HTTP headers; the names are in lower case. */
   readonly passHeaders: ReadonlySet<string>
   /** Whether a request may run twice. If not, a request that may already have run is answered with `maybe_executed`. */
   readonly repeatable: boolean
@@ -127,7 +130,9 @@ export interface BoundOperation {
   readonly name: OperationName
   readonly protocol: Dialect
   readonly hasBody: boolean
-  /** Content types that are passed through in addition to the dialect's own; the model receives the bytes. */
+  /**
+   * Content types that are passed through in addition to the dialect's own; the model receives such a body unchanged.
+   */
   readonly contentTypes?: ReadonlySet<string>
   /** Whether the endpoint may send a multi-part answer. */
   readonly mayEmit: boolean
@@ -138,13 +143,15 @@ export interface BoundOperation {
 /** The client of one configured model's server; one implementation per transport. */
 export interface Upstream {
   /**
-   * Returns the endpoint of one operation, without retries and circuit; undefined if the transport or the dialect does
-   * not support the operation.
+   * Returns the endpoint of one operation, without retries or a circuit breaker; undefined if the transport or the
+   * dialect does not support the operation.
    */
   endpoint(operation: OperationName, dialect: Dialect, version?: string): Endpoint | undefined
-  /** Queries the server for the model's metadata. @throws Problem, also if `signal` is aborted */
+  /** Queries the server for the model's metadata. @throws Problem, including when `signal` is aborted */
   facts(signal: AbortSignal): Promise<ModelFacts>
-  /** Closes the connections after the calls in flight, and resolves when they are closed. No call may follow. */
+  /**
+   * Closes the connections when the calls in flight have ended, and resolves when they are closed. No call may follow.
+   */
   close(): Promise<void>
   /** Closes all connections at once. */
   destroy(): Promise<void>
@@ -163,16 +170,16 @@ export type VersionFacts =
   | { readonly state: 'described'; readonly description: ModelDescription }
   /** The server does not have the version; `reason` is for the operator's log. */
   | { readonly state: 'missing'; readonly reason: string }
-  /** The query failed; a later query may succeed. */
+  /** The query failed, but a later query may succeed. */
   | { readonly state: 'unanswered' }
 
 /** The facts about a model that its server has reported. */
 export interface ModelFacts extends ModelDescription {
   /** The dialects that the server supports for the model, at least one. */
   readonly protocolVersions: readonly Dialect[]
-  /** Dialects whose query failed, so that their support is unknown; empty if the facts are complete. */
+  /** Dialects whose support is unknown, because the query for them failed; empty if the facts are complete. */
   readonly unanswered: readonly Dialect[]
-  /** The optional operations that the server has; undefined if none was found. */
+  /** The optional operations that the server supports; undefined if none was found. */
   readonly optionalOperations?: readonly OperationName[]
   /** Whether the facts are only assumed from the configuration, because the server was not queried yet. */
   readonly isAssumed?: true
@@ -185,8 +192,8 @@ export interface Endpoint {
   /** Returns the problem if a call would fail at once. Checked before a request is queued. */
   refusal?(): Problem | undefined
   /**
-   * Calls the model server. The call holds its turn, deadline and bytes until the promise settles. A multi-part answer
-   * also ends with a response, which becomes its last message.
+   * Calls the model server. The request keeps its turn and its share of the byte budget, and its deadline applies,
+   * until the promise settles. Even a multi-part answer ends with a response, which becomes its last message.
    * @throws Problem for everything except a successful response
    */
   call(request: EndpointRequest): Promise<EndpointResponse>
@@ -206,7 +213,7 @@ export interface EndpointRequest {
    * After the first part, the call is not retried.
    */
   readonly emit: ((part: ReplyPart) => void) | undefined
-  /** Whether the request must not share a call with others, because it may have crashed the process. */
+  /** Whether the request must not share a call with other requests, because it may have crashed the process. */
   readonly mustRunAlone?: boolean
   /** The client that sent the request. */
   readonly client?: string
@@ -220,11 +227,11 @@ export interface EndpointRequest {
   readonly modelPlace?: ModelPlace | undefined
 }
 
-/** The position in a JSON body, in bytes, of the model's name, or where it can be inserted (`start` = `end`). */
+/** The byte position of the model's name in a JSON body. If `start` = `end`, the name can be inserted there. */
 export interface ModelPlace {
   readonly start: number
   readonly end: number
-  /** Whether the body is an object without members. */
+  /** Whether the body is an object that has no members. */
   readonly isEmpty: boolean
 }
 
@@ -242,7 +249,7 @@ export interface EndpointResponse {
   readonly inferenceHeaderContentLength: string | undefined
   /** The tokens that the model server counted, if it reported them. */
   readonly usage?: TokenUsage
-  /** Whether this is the last message of a streamed answer, which may have had no parts. */
+  /** Whether this is the last message of a streamed answer. Such an answer may have had no parts. */
   readonly endsStream?: true
 }
 
@@ -254,24 +261,24 @@ export interface TokenUsage {
 }
 
 /**
- * The deadline of a request. It is also the only stop signal, from the queue to the socket, because it is cheaper than
- * an `AbortSignal`.
+ * The deadline of a request. It also serves as the stop signal for cancellations, all the way from the queue to the
+ * socket, because it is cheaper than an `AbortSignal`.
  */
 export interface Deadline {
   /** Time of the deadline on the monotonic clock, in milliseconds. */
   readonly atMs: number
   /** Set when the deadline has passed or the request was cancelled. */
   readonly problem: Problem | undefined
-  /** Callback of the current wait. It is called at most once, and replaced by the next wait. */
+  /** The callback of the current wait. It is called at most once; the next wait replaces it. */
   waiting: ((problem: Problem) => void) | undefined
   /**
-   * Replaces the model's timeout by `budgetMs` from now, because the first part of a stream has arrived. The client's
-   * own deadline remains in force.
+   * Replaces the model's timeout by `budgetMs`, counted from now, because the first part of a stream has arrived. The
+   * client's own deadline still applies.
    */
   extend?(budgetMs: number): void
 }
 
-/** Limits how many requests of one model run and wait. */
+/** Limits how many requests of one model may run, and how many may wait. */
 export interface Gate {
   /**
    * Returns undefined if the request may run now, otherwise a promise that resolves when its turn comes. Requests with
@@ -290,7 +297,9 @@ export type PublishResult =
    * the socket, or lost with its connection.
    */
   | { readonly kind: 'acknowledged'; readonly reasonCode: number }
-  /** Refused by the broker: 0x80 and above, such as 0x87 not authorized, 0x97 quota exceeded. */
+  /**
+   * Refused by the broker, with a reason code of 0x80 or above, such as 0x87 (not authorized) or 0x97 (quota exceeded).
+   */
   | { readonly kind: 'refused'; readonly reasonCode: number }
   /** Not sent, because it exceeds the broker's Maximum Packet Size. */
   | { readonly kind: 'too-large'; readonly packetBytes: number; readonly packetBytesMax: number }

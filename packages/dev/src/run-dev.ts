@@ -12,7 +12,9 @@ const EXAMPLE = '{"instances":[[6.8,2.8,4.8,1.4],[6.0,3.4,4.5,1.6]]}'
 const CHAT_MODEL = 'toy-chat'
 const CHAT = '{"model":"toy-chat","messages":[{"role":"user","content":"Who is the Cat?"}],"stream":true}'
 
-/** Resolves with the exit code after a stop signal. @throws Error that names the failed component and the remedy */
+/**
+ * Resolves with the exit code after a stop signal. @throws Error that names the component that failed, and the remedy
+ */
 export async function runDev(options: DevOptions): Promise<number> {
   const stopped = stopSignal()
   const startedAtMs = performance.now()
@@ -62,7 +64,7 @@ async function demonstrate(stack: DevStack): Promise<string> {
       'To send the same request from another terminal:',
       `  mosquitto_rr ${broker} -t infer/request/${me}/${MODEL}/predict -e infer/reply/${me}/${MODEL}/predict -m '${EXAMPLE}'`,
       '',
-      'To chat with a toy language model, with Inferwire, or with any MQTT client in two terminals:',
+      'To chat with a toy language model, use Inferwire, or any MQTT client in two terminals:',
       `  npx inferwire chat ${CHAT_MODEL}${url.port === '1883' ? '' : ` -p ${url.port}`}${login}`,
       `  mosquitto_sub ${broker} -t 'infer/reply/${me}/${CHAT_MODEL}/#'`,
       `  mosquitto_pub ${broker} -t infer/request/${me}/${CHAT_MODEL}/chat -m '${CHAT}'`,

@@ -1,4 +1,4 @@
-// Tests the models of `inferwire dev` through broker and connector.
+// Tests the models of `inferwire dev` through the broker and the connector.
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { connect } from '@inferwire/client'
@@ -21,7 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => stack.close())
 
-test('exposes the bundled models, each with an example that works', async () => {
+test('exposes the bundled models, each of which has an example that works', async () => {
   const client = await connect(stack.broker.url, { identity: 'me' })
   const models = await client.models()
   expect(models.map(({ name }) => name).sort()).toEqual(['digits', 'iris', 'toy-chat'])
@@ -48,7 +48,7 @@ test('serves gRPC on any free port', () => {
   expect(stack.modelServer.grpcUrl).toMatch(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/)
 })
 
-test('names the option for a gRPC port that is in use', async () => {
+test('if the gRPC port is in use, names the option that changes it', async () => {
   const other = createServer()
   other.listen(0, '127.0.0.1')
   await once(other, 'listening')

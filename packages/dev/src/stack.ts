@@ -42,7 +42,7 @@ export interface DevStack {
   readonly modelServer: ModelServer
   readonly connector: Connector
   readonly adminUrl: string
-  /** The password file's users, and a login for an example request. Undefined without a password file. */
+  /** The password file's users, and a login for an example request; undefined if there is no password file. */
   readonly logins?: { readonly users: readonly string[]; readonly demo: BrokerLogin } | undefined
   /** Stops everything; resolves within a second. */
   close(): Promise<void>
@@ -51,7 +51,10 @@ export interface DevStack {
 // Loopback only: the broker has no TLS, and without a password file it requires no login.
 const HOST = '127.0.0.1'
 
-/** Starts everything. @throws PortTakenError with the option, ModelServerError with the file, or a broker error */
+/**
+ * Starts everything. @throws PortTakenError that names the option, ModelServerError that names the file, or a broker
+ * error
+ */
 export async function startStack(options: DevOptions): Promise<DevStack> {
   const closers: (() => Promise<unknown>)[] = []
   const close = async (): Promise<void> => {
@@ -131,6 +134,6 @@ function connect(
       drain: { timeoutMs: 500 },
     },
   })
-  // Only warnings and errors are logged, because the summary of runDev contains everything else.
+  // Only warnings and errors are logged, because the summary that runDev prints contains everything else.
   return startConnector(config, { log: createLog({ level: 'warn', format: 'auto' }) })
 }

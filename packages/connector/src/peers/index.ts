@@ -1,3 +1,3 @@
 // Tracks the other connectors under the same root by their retained statuses, so that this connector leaves requests
-// for their models to them.
+// for another connector's models to that connector.
 export { Peers } from './peers.ts'

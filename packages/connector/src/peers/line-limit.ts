@@ -7,19 +7,19 @@ interface Window {
 }
 
 const WINDOW_MS = 60_000
-// Limit on the lines of one name in each window; a restart of a peer causes three or four lines.
+// Limit on the number of log lines for each name in one window; a restart of a peer causes three or four lines.
 const LINES_MAX = 5
 const NAMES_MAX = 1_000
-// Names above this limit share one window. "#" cannot be a topic level, so no connector has this name.
+// Names beyond the first NAMES_MAX share one window, under a name that no connector has: "#" cannot be a topic level.
 const OTHERS = '#'
 
-/** Limits the log lines per minute for each name. */
+/** Limits the number of log lines per minute for each name. */
 export class LineLimit {
   readonly #windows = new Map<string, Window>()
 
   /**
-   * Returns the number of lines that were left out since the last logged line, or undefined if this line must be left
-   * out. `nowMs` is a time of the monotonic clock.
+   * Returns undefined if this line must be omitted, otherwise the number of lines that were omitted since the last
+   * logged line. `nowMs` is a time of the monotonic clock.
    */
   admit(name: string, nowMs: number): number | undefined {
     const window = this.#windowOf(name)

@@ -1,4 +1,4 @@
-// Logs changes of the peers, with a limit on the lines for each name.
+// Logs changes of the peers, and limits the number of lines for each peer.
 import type { TopicSpace } from '@inferwire/protocol'
 import type { Log } from '../telemetry/index.ts'
 import { LineLimit } from './line-limit.ts'
@@ -20,14 +20,14 @@ export interface PeerNewsParts {
 
 type Once = 'unknown' | 'arrived late' | 'too large' | 'too many'
 
-// Limit on the names in one line.
+// Limit on the number of names in one line.
 const NAMES_MAX = 10
 
 /** Writes the log lines about peers. */
 export class PeerNews {
   readonly #parts: PeerNewsParts
   readonly #limit = new LineLimit()
-  // The messages that have been logged; each is logged once per process.
+  // The messages, of those that are logged once per process, that have been logged already.
   readonly #logged = new Set<Once>()
 
   constructor(parts: PeerNewsParts) {
@@ -35,8 +35,8 @@ export class PeerNews {
   }
 
   /**
-   * Logs that a peer was found or has changed. Returns false if the line was left out; the next line then has the
-   * latest state.
+   * Logs that a peer was found or has changed. Returns false if the line was omitted; the next line about the peer then
+   * contains its latest state.
    */
   changed(peer: PeerDescription): boolean {
     const { log, topics, isOwn } = this.#parts
@@ -94,7 +94,7 @@ export class PeerNews {
     const topic = this.#parts.topics.status(connector)
     this.#parts.log.warn(
       { event: 'status_too_large', topic, bytes },
-      `The status on "${topic}" has ${bytes} bytes, which is more than the limit of ${bytesMax}: this connector ignores the models of connector "${connector}". Distribute them over several connectors. Further statuses above the limit are not logged.`,
+      `The status on "${topic}" is ${bytes} bytes long, but the limit is ${bytesMax}: this connector ignores the models of connector "${connector}". Distribute them over several connectors. Further statuses above the limit are not logged.`,
     )
   }
 

@@ -83,7 +83,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('tulip')).toBeUndefined()
   })
 
-  test("is not ready while its peer is offline, until the peer's status is deleted", () => {
+  test("is reported as not ready while its peer is offline, until the peer's status is deleted", () => {
     const peers = known()
     receive(peers, 'b', status({ models: ['rose'], state: 'offline' }))
     expect(codeOf(peers, 'rose')).toBe('model_not_ready')
@@ -91,7 +91,7 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('rose')).toBeUndefined()
   })
 
-  test('is not ready if a replica exposes it, because the replica did not receive the request', () => {
+  test('is reported as not ready if a replica exposes it, because the replica did not receive the request', () => {
     const peers = known('group')
     receive(peers, 'b', status({ models: ['rose'], share: 'group' }))
     receive(peers, 'c', status({ models: ['tulip'], share: 'another' }))
@@ -99,13 +99,13 @@ describe('a model that is not configured here', () => {
     expect(peers.answering('tulip')).toEqual({ peer: 'c' })
   })
 
-  test('is unknown if only an offline replica exposes it', () => {
+  test('is reported as unknown if only an offline replica exposes it', () => {
     const peers = known('group')
     receive(peers, 'b', status({ models: ['rose'], share: 'group', state: 'offline' }))
     expect(peers.answering('rose')).toBeUndefined()
   })
 
-  test('is undecided until the status of this connector arrives, which follows the statuses of the peers', async () => {
+  test("is undecided until this connector's own status arrives, because the broker sends it after the peers' statuses", async () => {
     const peers = peersOf()
     peers.subscribed(BORN)
     const undecided = peers.answering('rose')
@@ -132,7 +132,7 @@ describe('a model that is not configured here', () => {
     expect(log[0]!.msg).toContain('read access to "infer/status/#"')
   })
 
-  test('gets a problem that does not name the absent peer', () => {
+  test('is answered with a problem that does not name the absent peer', () => {
     const peers = known()
     receive(peers, 'hq-secret-line', status({ models: ['rose'], state: 'offline' }))
     const answering = peers.answering('rose')
@@ -248,7 +248,7 @@ test.each([
   peers.subscribed(BORN)
   receive(peers, 'edge', status({ timestamp: BORN }))
   expect(predecessors).toHaveLength(isFollowed ? 1 : 0)
-  // The limit is for predecessors: the status of another connector may have a later birth time.
+  // The limit applies only to predecessors: another connector's status may have a later birth time.
   receive(peers, 'b', status({ models: ['rose'], timestamp: Date.UTC(2100, 0) + 1_000 }))
   expect(peers.answering('rose')).toEqual({ peer: 'b' })
 })
@@ -264,7 +264,7 @@ describe('the log', () => {
     expect(log[0]!.msg.length).toBeLessThan(300)
   })
 
-  test('limits the lines of a peer that keeps changing, and the next line has its latest state', () => {
+  test("limits the lines about a peer that keeps changing; the next line contains the peer's latest state", () => {
     const peers = known()
     for (let count = 0; count < 50; count += 1) receive(peers, 'b', status({ models: [`m${count}`] }))
     receive(peers, 'c', status({ models: ['rose'] }))
@@ -276,7 +276,7 @@ describe('the log', () => {
     expect(log).toHaveLength(7)
   })
 
-  test('limits the lines about unreadable and deleted statuses, even with more connector names than are remembered', () => {
+  test('limits the lines about unreadable and deleted statuses, even if there are more connector names than it remembers', () => {
     const peers = known()
     for (let count = 0; count < 50; count += 1) receive(peers, 'b', '{')
     expect(events()).toEqual(Array.from({ length: 5 }, () => 'status_unreadable'))
@@ -286,7 +286,7 @@ describe('the log', () => {
     expect(log.length).toBeLessThan(3 * 1_000 + 20)
   })
 
-  test('has a single line for all peers above the limit', () => {
+  test('contains a single line about all peers beyond the limit', () => {
     const peers = known()
     for (let count = 0; count < 1_050; count += 1)
       receive(peers, `p${count}`, status({ models: [`m${count}`] }))
@@ -305,7 +305,7 @@ test('ignores a status above 64 KiB, and logs that once', () => {
   expect(peers.answering(models[0]!)).toBeUndefined()
 })
 
-test('does not accept a message on a topic that no connector can have', () => {
+test("does not accept a message on a topic that cannot be a connector's status topic", () => {
   const message = { topic: 'infer/status/a\u001bb', payload: Buffer.alloc(0), payloadBytes: 0 }
   expect(peersOf().take(message as unknown as Delivery)).toBe(false)
 })
@@ -339,7 +339,7 @@ test.each([
   expect(peers.answering('rose')).toBeUndefined()
 })
 
-test('leaves out invalid model names, and ignores a status too large to be received', () => {
+test('skips invalid model names, and ignores a status that is too large to be received', () => {
   const peers = known()
   receive(peers, 'b', status({ models: ['rose', 7, 'a/b', null], not_ready: 'x' }))
   expect(peers.answering('rose')).toEqual({ peer: 'b' })

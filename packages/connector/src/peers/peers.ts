@@ -1,4 +1,5 @@
-// Tracks the other connectors under the same root, so that no connector answers for another connector's models.
+// Tracks the other connectors under the same root, so that no connector answers requests for another connector's
+// models.
 import { createHash } from 'node:crypto'
 import { Problem, readStatus, type ConnectorStatus, type TopicSpace } from '@inferwire/protocol'
 import type { Delivery, LeftToPeer, Undecided } from '../step.ts'
@@ -31,17 +32,17 @@ interface Peer {
   readonly isReplica: boolean
   /** All models that the peer exposes, including those that are not ready. */
   readonly models: ReadonlySet<string>
-  /** The generation in which the peer's status last arrived. */
+  /** The generation in which the latest status of this peer arrived. */
   generation: number
-  /** A digest of the state that was last logged. */
+  /** A digest of the peer's state when it was last logged. */
   logged: string | undefined
 }
 
-// Limit on the birth time of a predecessor, in milliseconds since the epoch. Up to the limit, this process chooses a
-// later birth time than its predecessor's. Beyond it, a later birth time would make our status unreadable for all
-// connectors. The limit is an absolute time, because our own clock may have been set back by decades.
+// Limit on the birth time of a predecessor, in milliseconds since the epoch. If the predecessor's birth time is below
+// the limit, this process chooses a later one. Above the limit, a later birth time would make our status unreadable for
+// all connectors. The limit is an absolute time, because our own clock may have been set back by decades.
 const BIRTH_MAX = Date.UTC(2100, 0)
-// Limit on the statuses that are kept; further connectors are ignored.
+// Limit on the number of statuses that are kept; further connectors are ignored.
 const PEERS_MAX = 1_000
 // Limit on the size of a status, enough for roughly 3,000 models. It is needed because the statuses of other connectors
 // are parsed and kept in memory.
@@ -62,7 +63,8 @@ export class Peers {
   #predecessor: ConnectorStatus | undefined
   // Whether the status of an earlier process has been passed on, or is known not to exist.
   #isPredecessorDone = false
-  // The birth time of this process on the current connection; undefined before the connection is subscribed.
+  // The birth time of this process on the current connection; undefined until the connection's subscriptions are
+  // granted.
   #bornAtMs: number | undefined
   #generation = 0
   // Whether the peers are known in this generation, because our own status arrived or the timer fired.
@@ -83,7 +85,7 @@ export class Peers {
     return this.#parts.topics.statusFilter
   }
 
-  /** Starts to wait for the statuses after SUBACK, unless the broker sent them before the SUBACK. */
+  /** Handles SUBACK: starts the timeout for the statuses, unless they arrived before the SUBACK. */
   subscribed(bornAtMs: number): void {
     this.#bornAtMs = bornAtMs
     this.#timer ??= setTimeout(() => this.#giveUpWaiting(), KNOWN_AFTER_MS).unref()
@@ -118,8 +120,9 @@ export class Peers {
   }
 
   /**
-   * Returns the peer that answers for a model that is not configured here; undefined if no such peer is known. `absent`
-   * is the problem if the peer that exposes the model is offline, or is a replica that did not receive the request.
+   * Returns the peer that answers requests for a model that is not configured here; undefined if no such peer is known.
+   * `absent` is the problem to report if the peer that exposes the model is offline, or is a replica that did not
+   * receive the request.
    */
   answering(model: string): LeftToPeer | Undecided | { readonly absent: Problem } | undefined {
     if (!this.#isKnown) return { until: this.#whenKnown }
@@ -142,7 +145,7 @@ export class Peers {
   #read(connector: string, { payload, payloadBytes, isWhole }: Delivery): void {
     const isOwn = connector === this.#parts.name
     const peer = this.#peers.get(connector)
-    // The peer's status exists, even if it is unreadable.
+    // Even an unreadable status shows that the peer still has one, so the peer is kept.
     if (peer !== undefined) peer.generation = this.#generation
     if (payloadBytes > STATUS_BYTES_MAX) return this.#news.tooLarge(connector, payloadBytes, STATUS_BYTES_MAX)
     if (payloadBytes === 0) return

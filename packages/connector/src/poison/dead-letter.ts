@@ -7,7 +7,7 @@ export interface SetAside {
   readonly topic: string
   readonly properties: MessageProperties
   readonly payload: Uint8Array
-  /** Number of times that the request was executed. */
+  /** How many times the request was executed. */
   readonly attempts: number
   readonly reason: string
 }

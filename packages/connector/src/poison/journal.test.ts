@@ -41,7 +41,7 @@ test('keeps the requests that were in flight at a crash, and counts their attemp
   expect(Object.fromEntries(new Journal(folder).attempts)).toEqual({ b: 1 })
 })
 
-test('counts requests with the same fingerprint once while one of them runs', () => {
+test('counts requests with the same fingerprint as one while any of them runs', () => {
   const first = new Journal(folder)
   first.begin('a')
   first.begin('a')
@@ -66,7 +66,7 @@ test('keeps at most 64 records, readable only by their owner', () => {
 })
 
 test.each(['', 'x', '[]', 'null', '{"a":-1}', '{"a":"1"}', '{"a":1.5}', '1'])(
-  'ignores a file with content %j and starts',
+  'starts, and ignores the file, if its content is %j',
   (text) => {
     new Journal(folder).begin('a')
     writeFileSync(join(folder, 'suspects.json'), text)

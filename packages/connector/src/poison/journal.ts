@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Number of crashes in which each request was in flight, by fingerprint. */
+/** For each request, by its fingerprint, the number of crashes during which it was in flight. */
 export type Attempts = ReadonlyMap<string, number>
 
 const RECORDS_MAX = 64
@@ -11,7 +11,8 @@ const JOURNAL_FILE = 'suspects.json'
 
 /**
  * A folder with two small files: a mark that exists while the process runs, and the suspects with their attempts.
- * Nothing is synced to the disk, because the page cache outlives a process, and a request does not crash the machine.
+ * Nothing is synced to the disk: a request may crash the process, but not the machine, and the page cache outlives the
+ * process.
  */
 export class Journal {
   readonly #folder: string
@@ -19,9 +20,9 @@ export class Journal {
   readonly #running = new Map<string, number>()
   readonly #broken: (error: Error) => void
   #isBroken = false
-  /** Whether the last process did not shut down cleanly. */
+  /** Whether the previous process ended without a clean shutdown. */
   readonly wasUnclean: boolean
-  /** Number of earlier processes that crashed while the request was in flight, for each suspect. */
+  /** For each suspect, the number of earlier processes that crashed while the request was in flight. */
   readonly attempts: Attempts
 
   /**
@@ -68,7 +69,10 @@ export class Journal {
     this.#save()
   }
 
-  /** Records that the process must shut down: if it is killed because that takes too long, no request is suspected. */
+  /**
+   * Records that the process has begun to shut down: if it is killed because the shutdown takes too long, no request is
+   * suspected.
+   */
   ending(): void {
     this.#try(() => rmSync(join(this.#folder, MARK_FILE), { force: true }))
   }

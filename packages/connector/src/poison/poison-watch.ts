@@ -1,16 +1,16 @@
-// Guards calls after an unclean shutdown: runs suspected requests under watch, or sets them aside.
+// Guards calls after an unclean shutdown: monitors suspected requests while they run, or sets them aside.
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'
 import { ATTEMPTS_MAX, EXECUTIONS_MAX, Suspicion } from './suspicion.ts'
 
-/** Watches requests while any request is suspected; otherwise its only cost is a comparison. */
+/** Monitors requests while any request is suspected; otherwise its only cost is a comparison. */
 export class PoisonWatch {
   #suspicion: Suspicion | undefined
 
   /**
-   * Starts the watch, because the last process did not shut down cleanly. `over` is called exactly once, when no
-   * request is suspected any more.
+   * Starts to monitor requests. Called if the previous process did not shut down cleanly. `over` is called exactly
+   * once, when no request is suspected any more.
    */
   begin(journal: Journal, over: () => void): void {
     this.#suspicion = new Suspicion(journal, () => {
@@ -19,7 +19,7 @@ export class PoisonWatch {
     })
   }
 
-  /** Must be called when the session is subscribed: redeliveries follow immediately. */
+  /** Must be called as soon as the session is subscribed, because redeliveries follow immediately. */
   subscribed(): void {
     this.#suspicion?.begin()
   }
@@ -30,9 +30,9 @@ export class PoisonWatch {
   }
 
   /**
-   * Returns undefined if the request needs no special handling. Otherwise returns a promise that resolves when the
-   * request may run; call the resulting function exactly once, after the request has ended.
-   * @throws Problem `internal` with `poison` if the request was in flight in too many crashes, or the deadline's
+   * Returns undefined if the request needs no special handling. Otherwise returns a promise that resolves with a
+   * function when the request may run; that function must be called exactly once, after the request has ended.
+   * @throws Problem `internal` with `poison` if the request was in flight during too many crashes, or the deadline's
    * problem if the deadline passes first.
    */
   enter(delivery: Delivery, deadline: Deadline): Promise<() => void> | undefined {

@@ -1,4 +1,4 @@
-// Watches redelivered requests after an unclean shutdown, to find the request that crashes the process.
+// Monitors redelivered requests after an unclean shutdown, to find the request that crashes the process.
 import { hash } from 'node:crypto'
 import type { Deadline, Delivery } from '../step.ts'
 import type { Journal } from './journal.ts'
@@ -10,7 +10,9 @@ interface Waiting {
 
 /** How often a suspected request is executed before it counts as poison. */
 export const ATTEMPTS_MAX = 2
-/** Number of executions in total: one in a normal run, then ATTEMPTS_MAX under suspicion. */
+/**
+ * How often such a request is executed in total: once before it is suspected, then ATTEMPTS_MAX times under suspicion.
+ */
 export const EXECUTIONS_MAX = 1 + ATTEMPTS_MAX
 // Redeliveries follow the subscription immediately; after this much silence no further redeliveries are expected.
 const QUIET_MS = 1_000
@@ -19,16 +21,16 @@ const WATCHED_MAX = 64
 const NO_BYTES = new Uint8Array(0)
 
 /**
- * Runs redelivered requests (DUP) under watch: each has a record on disk, so that if this process crashes, the next
- * process knows which requests were in flight. A request that was in flight in an earlier crash runs alone, and a
- * request with ATTEMPTS_MAX records is poison. Running all requests alone from the start would be slow, and would hold
- * back the acknowledgements of all later requests.
+ * Monitors redelivered requests (DUP) while they run: each has a record on disk, so that if this process crashes, the
+ * next process knows which requests were in flight. A request that was in flight during an earlier crash runs alone,
+ * and a request with ATTEMPTS_MAX records is poison. Running all requests alone from the start would be slow, and would
+ * hold back the acknowledgements of all later requests.
  */
 export class Suspicion {
   readonly #journal: Journal
   readonly #over: () => void
   readonly #random: () => number
-  // Numbers of crashes that earlier processes recorded, by fingerprint.
+  // The number of crashes that earlier processes recorded for each fingerprint.
   readonly #attempts: ReadonlyMap<string, number>
   readonly #waiting: Waiting[] = []
   #running = 0
@@ -48,7 +50,7 @@ export class Suspicion {
     return this.#waiting.length
   }
 
-  /** Must be called when the session is subscribed: redeliveries follow immediately. */
+  /** Must be called as soon as the session is subscribed, because redeliveries follow immediately. */
   begin(): void {
     this.#hasBegun = true
     this.#extend()
@@ -96,7 +98,7 @@ export class Suspicion {
     })
   }
 
-  /** Records that the request has ended, and that the process has survived it. */
+  /** Records that the request has ended without crashing the process. */
   leave(fingerprint: string): void {
     this.#running -= 1
     this.#journal.end(fingerprint)

@@ -68,10 +68,10 @@ test.each(['INT8', 'UINT64', 'FP64'])('generates an example with zeros for the t
   })
 })
 
-test('omits the configured example if the model does not offer its operation', () => {
+test("omits the configured example if the model does not offer the example's operation", () => {
   const body = { instances: [[1]] }
   expect(modelCard(topics, facts({ example: { operation: 'predict', body } }))).not.toHaveProperty('example')
-  // Without a configured operation, the body determines it.
+  // If no operation is configured for the example, its body determines the operation.
   expect(modelCard(topics, facts({ example: { body } }))).not.toHaveProperty('example')
   const operations = ['predict', 'infer'] as const
   expect(modelCard(topics, facts({ operations, example: { body } })).example?.operation).toBe('predict')

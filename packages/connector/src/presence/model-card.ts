@@ -20,7 +20,7 @@ export interface CardFacts {
   readonly versions?: readonly string[] | undefined
   readonly inputs?: readonly TensorMetadata[] | undefined
   readonly outputs?: readonly TensorMetadata[] | undefined
-  /** Content types that an operation accepts in addition to its dialect's own; may contain repetitions. */
+  /** Content types that an operation accepts in addition to its dialect's own; may contain duplicates. */
   readonly contentTypes?: readonly string[] | undefined
   readonly requestBytesMax: number
   readonly responseBytesMax: number
@@ -29,7 +29,7 @@ export interface CardFacts {
   readonly example?: { readonly operation?: string | undefined; readonly body?: unknown } | undefined
 }
 
-// Limit on the elements of a generated example; a longer example would not be readable.
+// Limit on the number of elements in a generated example; a longer example would not be readable.
 const EXAMPLE_ELEMENTS_MAX = 256
 
 /** Builds the card that is published on `{root}/models/{model}`. */

@@ -71,7 +71,7 @@ test('several changed cards result in one status message, or none if the status 
   expect(statuses()).toHaveLength(2)
 })
 
-test('while disconnected, queues only the removals of cards', () => {
+test('while disconnected, queues only card removals', () => {
   presence.cardChanged('iris', cards[0])
   presence.cardChanged('gone', undefined)
   expect(cardsSent()).toEqual(['infer/models/gone removed'])
@@ -89,7 +89,7 @@ test('publishes draining and offline while connected, and resolves at once while
   expect(statuses()).toHaveLength(2)
 })
 
-test('reports a refused retained message with its topic', async () => {
+test('reports the topic of a refused retained message', async () => {
   reasonCode = 0x87
   presence.connected(1_000)
   await expect.poll(() => refused.sort()).toEqual(['infer/models/iris', 'infer/status/edge'])

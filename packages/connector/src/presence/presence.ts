@@ -50,7 +50,7 @@ export class Presence {
     return { topic: this.#statusTopic, payload: JSON.stringify(this.#status('offline', bornAtMs)) }
   }
 
-  /** Publishes the status and all cards, because the session is ready. */
+  /** Handles a session that has become ready: publishes the status and all cards. */
   connected(bornAtMs: number): void {
     this.#bornAtMs = bornAtMs
     this.#isConnected = true
@@ -58,7 +58,7 @@ export class Presence {
     for (const card of this.#parts.cards()) this.#publishCard(card.name, card)
   }
 
-  /** Records the end of the connection; the next connection publishes everything again. */
+  /** Records that the connection has ended; the next connection publishes everything again. */
   disconnected(): void {
     this.#isConnected = false
   }
@@ -69,7 +69,7 @@ export class Presence {
    */
   cardChanged(name: string, card: ModelCard | undefined): void {
     if (card === undefined || this.#isConnected) this.#publishCard(name, card)
-    // Several cards may change in one turn; one status message lists all of them.
+    // Several cards may change in one turn of the event loop; a single status message covers all these changes.
     if (this.#isStatusDue) return
     this.#isStatusDue = true
     setImmediate(() => this.#publishChangedStatus())
@@ -82,8 +82,8 @@ export class Presence {
   }
 
   /**
-   * Clears the cards of models that a predecessor's status contains but that are no longer configured. The predecessor
-   * may have ended without clearing them.
+   * Clears the cards of models that are listed in a predecessor's status and are no longer configured. The predecessor
+   * may have ended without clearing these cards.
    */
   clearCardsOf(earlier: ConnectorStatus): void {
     const { cards, notReady } = this.#parts

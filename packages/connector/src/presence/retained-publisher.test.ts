@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { RetainedPublisher } from './retained-publisher.ts'
 
-// Simulates a broker that acknowledges when the test triggers it.
+// Simulates a broker that acknowledges a message only when the test asks it to.
 function slowBroker(): { sent: string[]; acknowledge: () => void; publisher: RetainedPublisher } {
   const sent: string[] = []
   const open: (() => void)[] = []
@@ -27,7 +27,7 @@ test('keeps one message per topic in flight, and then sends only the newest valu
   expect(sent).toEqual(['a=1', 'b=1', 'a='])
 })
 
-test('a value equal to the value in flight discards the queued value, and is not published again', async () => {
+test('discards the queued value, and publishes nothing, when the new value equals the value in flight', async () => {
   const { sent, acknowledge, publisher } = slowBroker()
   void publisher.publish('a', '1')
   void publisher.publish('a', '2')

@@ -10,12 +10,13 @@ interface Slot {
 }
 
 /**
- * Publishes retained messages. Even if the connection is unstable, at most one message per topic is queued, no matter
- * how often the value changes.
+ * Publishes retained messages. Even on an unstable connection, at most one message per topic is queued, however often
+ * the value changes.
  */
 export class RetainedPublisher {
   readonly #send: SendRetained
-  // The number of slots is bounded, because the only topics are the status and the cards of configured models.
+  // The number of slots is limited, because the only topics are the status topic and the card topics of configured
+  // models.
   readonly #slots = new Map<string, Slot>()
 
   constructor(send: SendRetained) {
@@ -31,7 +32,7 @@ export class RetainedPublisher {
       slot.settled = this.#run(topic, slot)
       return slot.settled
     }
-    // The message in flight is resent after a lost connection, so the same value needs no second message.
+    // The message in flight is resent after the connection is lost, so an identical value needs no second message.
     known.next = payload === known.inFlight ? undefined : payload
     return known.settled
   }

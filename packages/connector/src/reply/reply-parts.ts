@@ -15,8 +15,8 @@ export interface PartsOutlet {
   readonly misused: (what: string) => void
 }
 
-// The cost of a part in addition to its body. It limits how many small parts can wait for a broker that does not
-// acknowledge.
+// The number of bytes that each part costs in addition to its body, so that the budget also limits how many small parts
+// wait for a broker that does not acknowledge them.
 const PART_OVERHEAD_BYTES = 1_024
 
 /**
@@ -56,7 +56,7 @@ export class ReplyParts {
     return this.#sent
   }
 
-  /** The reason why the answer is incomplete, even if the endpoint succeeded. */
+  /** Why the answer is incomplete although the endpoint may have succeeded; undefined if it is complete. */
   get problem(): Problem | undefined {
     return this.#problem
   }

@@ -29,7 +29,7 @@ const response: EndpointResponse = {
   inferenceHeaderContentLength: undefined,
 }
 
-test('states the wait in a batch between the queue and the call', () => {
+test('reports the time in a batch between the time in the queue and the time of the call', () => {
   const { properties } = successReply(target, response, { ...bare, batchMs: 2.04, upstreamMs: 5 })
   expect(properties.userProperties).toContain('queue;dur=0, batch;dur=2, upstream;dur=5')
 })
@@ -56,7 +56,7 @@ test('publishes an answer unchanged, with exactly the expected properties', () =
   expect(reply.payload).toBe(response.body)
 })
 
-test('leaves out the properties that the request did not have', () => {
+test('leaves out each property that corresponds to a property missing from the request', () => {
   const { properties } = successReply({ ...target, correlationData: undefined }, response, bare)
   expect(Object.keys(properties).sort()).toEqual(['contentType', 'payloadFormatIndicator', 'userProperties'])
   expect(properties.userProperties).toEqual(['status', '200', 'server-timing', 'queue;dur=0'])

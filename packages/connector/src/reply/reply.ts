@@ -1,5 +1,5 @@
-// Builds the PUBLISH of an outcome from an allow-list of properties: nothing else is copied from the request or the
-// upstream's headers.
+// Builds the PUBLISH packet for an outcome from an allow-list of properties: nothing else is copied from the request or
+// from the upstream's headers.
 import { isUtf8 } from 'node:buffer'
 import { PROPERTY, type MessageProperties, type Problem } from '@inferwire/protocol'
 import type { EndpointResponse, ReplyPart, ReplyTarget } from '../step.ts'
@@ -13,20 +13,21 @@ export interface Reply {
   readonly properties: MessageProperties
 }
 
-/** The data of a reply that does not depend on its outcome. */
+/** The data of a reply that does not depend on whether the request succeeded. */
 export interface ReplyContext {
   /** Remaining seconds of the request's Message Expiry Interval; undefined if it had none. */
   readonly expirySeconds: number | undefined
-  /**
-   * Milliseconds before the call to the model server, and during the call; `upstreamMs` is undefined without a call.
-   */
+  /** Milliseconds before and during the call to the model server; `upstreamMs` is undefined if there was no call. */
   readonly queueMs: number
   readonly upstreamMs: number | undefined
-  /** Milliseconds in a batch, after `queueMs` and before `upstreamMs`; undefined without batching. */
+  /**
+   * Milliseconds that the request waited in a batch, after `queueMs` and before `upstreamMs`; undefined without
+   * batching.
+   */
   readonly batchMs?: number | undefined
   /** The request's trace context, if it had a valid one. */
   readonly traceparent: string | undefined
-  /** Number of parts of the answer that were published before; 0 if this reply is the whole answer. */
+  /** How many parts of the answer were published before this reply; 0 if this reply is the whole answer. */
   readonly partsSent: number
   /** Whether the reply ends a stream with an unknown number of parts: a repeat of its request has received none. */
   readonly endsUncountedStream?: boolean
@@ -59,7 +60,10 @@ export function partReply(
   return message(target, body, contentType, [PROPERTY.seq, String(seq)], expirySeconds)
 }
 
-/** Builds the reply for a problem. Its body is the model server's own if the server sent one, otherwise ours. */
+/**
+ * Builds the reply for a problem. Its body is the error body of the model server, if the server sent one, otherwise our
+ * own.
+ */
 export function problemReply(target: ReplyTarget, problem: Problem, context: ReplyContext): Reply {
   const user = [
     PROPERTY.status,
@@ -101,8 +105,8 @@ function message(
   expirySeconds: number | undefined,
 ): Reply {
   const properties: MessageProperties = { userProperties }
-  // RFC 9110 §8.3: a content type describes content. A model server may report with a status alone, without a body,
-  // that a model is ready.
+  // RFC 9110 §8.3: a content type describes content. A model server may report that a model is ready by its status
+  // alone, without a body.
   if (payload.length > 0) properties.contentType = contentType
   // MQTT 5 §3.3.2.3.2: 1 means UTF-8. JSON must be UTF-8 (RFC 8259 §8.1), but a model's response may violate this.
   if (payload.length > 0 && contentType === JSON_TYPE && isUtf8(payload)) {
@@ -113,7 +117,7 @@ function message(
   return { topic: target.topic, payload, qos: target.qos, retain: false, properties }
 }
 
-// Rounds times to tenths of a millisecond, the useful precision of the clock.
+// Rounds times to tenths of a millisecond, because the clock is not usefully more precise.
 function serverTiming({ queueMs, batchMs, upstreamMs }: ReplyContext): string {
   const queue = `queue;dur=${tenths(queueMs)}`
   const batch = batchMs === undefined ? '' : `, batch;dur=${tenths(batchMs)}`

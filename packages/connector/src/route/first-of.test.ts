@@ -9,7 +9,7 @@ const routerOf = (filter: string): Router => ({
 const clientOf = (router: Router, topic: string): unknown =>
   (router.route({ topic } as Delivery) as Routed | undefined)?.client
 
-test('uses the first router with a result, and the filters of all routers', () => {
+test('uses the first result that a router returns, and the filters of all routers', () => {
   const router = firstOf([routerOf('a'), routerOf('ab'), routerOf('c')])
   expect(router.filters()).toEqual(['a', 'ab', 'c'])
   expect(['abc', 'c', 'x'].map((topic) => clientOf(router, topic))).toEqual(['a', 'c', undefined])

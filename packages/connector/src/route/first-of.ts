@@ -1,7 +1,7 @@
 // Combines several routers.
 import type { Router } from '../step.ts'
 
-/** Returns a router that uses the first router with a result. */
+/** Returns a router that asks the given routers in turn, and uses the first result. */
 export function firstOf(routers: readonly Router[]): Router {
   const [only] = routers
   if (only !== undefined && routers.length === 1) return only

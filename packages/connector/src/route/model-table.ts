@@ -22,8 +22,8 @@ export class ModelTable {
   }
 
   /**
-   * Adds a configured model that is not ready yet. `reason` is a safe sentence for requesters; the method `wanted`
-   * calls the callback `wanted`.
+   * Adds a configured model that is not ready yet. `reason` is a sentence that is safe to show to requesters; the
+   * callback `wanted` is called by the method of the same name.
    */
   setPending(name: string, reason: string, wanted?: () => void): void {
     this.#models.delete(name)
@@ -67,8 +67,8 @@ export class ModelTable {
   }
 
   /**
-   * Checks the model's server now if it has not answered yet. Called for a request from a client that may learn of the
-   * model.
+   * Checks the model's server now if the server has not answered yet. Called for requests from clients that may learn
+   * of the model.
    */
   wanted(name: string): void {
     this.#pending.get(name)?.wanted?.()
@@ -90,8 +90,9 @@ function everyModel(): boolean {
 }
 
 /**
- * Returns the operation with this name, or the model's default.
- * @throws Problem `operation_not_supported`, or `model_not_ready` if it is not known yet whether the server has it.
+ * Returns the operation with this name, or the model's default operation.
+ * @throws Problem `operation_not_supported`, or `model_not_ready` if it is not known yet whether the server has the
+ * operation.
  */
 export function findOperation(model: ExposedModel, name: string | undefined): BoundOperation {
   if (name === undefined) return model.defaultOperation
@@ -100,7 +101,7 @@ export function findOperation(model: ExposedModel, name: string | undefined): Bo
   if (model.openOperations?.includes(name) === true) {
     throw new Problem(
       'model_not_ready',
-      `The server of model "${model.name}" has not answered yet whether it has that operation.`,
+      `The server of model "${model.name}" has not reported yet whether it supports that operation.`,
     )
   }
   const offered = [...model.operations.keys()].join(', ')

@@ -10,8 +10,9 @@ export interface Addressed {
 }
 
 /**
- * Returns the derived reply topic; undefined if none can be derived. It is safe even for a forged request: it lies in
- * the subtree of the client that the request topic names, and only that client can publish to the request topic.
+ * Returns the derived reply topic; undefined if none can be derived. The topic is safe even for a forged request: it
+ * lies in the subtree of the client that the request topic names, and only that client can publish to the request
+ * topic.
  */
 export function derivedTarget(topics: TopicSpace, delivery: Addressed): ReplyTarget | undefined {
   const topic = topics.replyTopicOf(delivery.topic)
@@ -21,7 +22,8 @@ export function derivedTarget(topics: TopicSpace, delivery: Addressed): ReplyTar
 
 /**
  * Returns the Response Topic if the request has one that its client may use, otherwise the derived topic.
- * @throws Problem `response_topic_forbidden`: with any other topic, the client could publish with our access rights.
+ * @throws Problem `response_topic_forbidden` for any other Response Topic: with it, the client could publish with our
+ * access rights.
  */
 export function requestedTarget(
   topics: TopicSpace,

@@ -56,7 +56,7 @@ describe('the model table', () => {
     expect(wanted).toBe(1)
   })
 
-  test('gives a forbidden model the same problem as an unknown model, and gives the reason only to the log', () => {
+  test('reports the same problem for a forbidden model as for an unknown model, and gives the reason only to the log', () => {
     const table = new ModelTable()
     for (const name of ['iris', 'secret']) table.set(modelOf(name, 'infer'))
     table.setPending('secret-late', 'Model "secret-late" is not ready.')
@@ -197,7 +197,7 @@ describe('the standard topics', () => {
     return 'problem' in routing ? [routing.client, routing.model, routing.problem.code] : routing
   }
 
-  test("give a client without access the same problem for an absent peer's model as for an unknown model", () => {
+  test("report to a client without access the same problem for an absent peer's model as for an unknown model", () => {
     const router = arrange()
     const hidden = problemOf(routed(router, 'cam7', 'secret-away'))!
     const unknown = problemOf(routed(router, 'cam7', 'secret-other'))!
@@ -213,7 +213,7 @@ describe('the standard topics', () => {
     expect(logged('cam7', 'rose')).toEqual(['cam7', '_unknown', 'model_not_found'])
   })
 
-  test('answer for an absent peer on the Response Topic', () => {
+  test("answer requests for an absent peer's model on the Response Topic", () => {
     const routing = routed(arrange(), 'cam7', 'rose-away', 'infer/reply/cam7/mine')
     expect(routing).toMatchObject({ target: { topic: 'infer/reply/cam7/mine' } })
   })

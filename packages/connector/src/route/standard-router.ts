@@ -15,7 +15,7 @@ export interface PeerAbsent {
 export interface StandardRouterParts {
   readonly topics: TopicSpace
   readonly models: ModelTable
-  /** The models whose existence a client may learn. */
+  /** The models that a client may know to exist. */
   readonly policy: { shows(client: string, model: string): boolean }
   /** The state of a model that is not configured here; undefined if no other connector is known to expose it. */
   readonly peers: { answering(model: string): LeftToPeer | Undecided | PeerAbsent | undefined }

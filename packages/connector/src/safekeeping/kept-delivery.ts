@@ -15,7 +15,7 @@ interface Record {
   readonly payload: string
 }
 
-/** A stored request as a delivery. */
+/** A delivery that represents a stored request. */
 export class KeptDelivery implements Delivery {
   readonly topic: string
   payload: Buffer

@@ -57,7 +57,7 @@ test('returns a stored request to the next process as a redelivery, with the sam
   expect(ageMs).toBeLessThan(60_000)
 })
 
-test('removes an answered request, in the process that stored it or in the process that read it', () => {
+test('removes an answered request, both in the process that stored it and in a process that read it', () => {
   open().keep(deliveryOf())!()
   expect(open().kept()).toEqual([])
   open().keep(deliveryOf())

@@ -16,24 +16,24 @@ import { join } from 'node:path'
 import type { Delivery } from '../step.ts'
 import { KeptDelivery, readKept, writeKept } from './kept-delivery.ts'
 
-/** Receives the failures of the folder. */
+/** Is notified of the folder's failures. */
 export interface SafekeepingListener {
-  /** Called when a request could not be stored, because the folder is not writable or full. */
+  /** Called when a request could not be stored, because the folder is full or not writable. */
   refused(reason: string): void
-  /** Called when a file in the folder is not a stored request or could not be removed; it stays there. */
+  /** Called when a file in the folder is not a stored request or could not be removed; the file stays in the folder. */
   unreadable(path: string, reason: string): void
 }
 
-// The folder may be a small volume. A request is stored only after 32,768 later requests, so few requests are stored at
-// a time.
+// The folder may be on a small volume. A request is stored only if it is still unanswered after 32,768 later requests,
+// so few requests are stored at a time.
 const BYTES_MAX = 32 * 1024 * 1024
 const UNFINISHED = '.new'
 const FILE_PATTERN = /^[\w-]+\.request\.json$/
 
 /**
- * Packet Identifiers are reused after 65,535 messages. From then on, the acknowledgement of another message may delete
- * a message that is not acknowledged. A request that waits for too long is therefore written to disk and acknowledged;
- * if this process ends before the answer, the next process reads the request.
+ * Packet Identifiers are reused after 65,535 messages. From then on, the PUBACK for one message may delete another
+ * message that is not acknowledged. A request that waits for too long is therefore written to disk and acknowledged; if
+ * this process ends before the answer, the next process reads the request.
  */
 export class Safekeeping {
   readonly #folder: string
@@ -66,12 +66,13 @@ export class Safekeeping {
   }
 
   /**
-   * Writes the request to disk before it returns. The returned function removes the file; call that function exactly
-   * once, after the request has been answered. Returns undefined if the request could not be stored; its Packet
-   * Identifier must then not be given up.
+   * Writes the request to disk before it returns. Returns a function that removes the file and must be called exactly
+   * once, after the request has been answered. Returns undefined if the request could not be stored; in that case its
+   * Packet Identifier must not be given up.
    */
   keep(delivery: Delivery): (() => void) | undefined {
-    // A request read from disk is stored already. The reply to a released request is in flight, and its body is gone.
+    // A request that was read from disk is already stored. A released request has no body any more; its reply is in
+    // flight.
     if (delivery instanceof KeptDelivery || delivery.isReleased || !delivery.isWhole) return undefined
     const text = writeKept(delivery)
     const size = Buffer.byteLength(text)
@@ -106,7 +107,7 @@ export class Safekeeping {
     }
   }
 
-  // If a file cannot be removed, the next process answers its request again: a second reply is better than a lost
+  // If a file cannot be removed, the next process answers its request a second time, which is better than losing a
   // request.
   #remove(path: string, size: number): void {
     this.#bytes -= size

@@ -91,7 +91,7 @@ test('acknowledges once if a delivery is settled twice', () => {
   expect(sent).toEqual([7])
 })
 
-test('acknowledges nothing after the connection ended, because identifiers are assigned afresh', () => {
+test('acknowledges nothing after the connection has ended, because the next session assigns identifiers afresh', () => {
   vi.useFakeTimers()
   const { sent, order, receive } = arrange(HOLD_MS)
   const first = receive(1)
@@ -111,7 +111,7 @@ test('ignores QoS 0 deliveries', () => {
   expect(order.pending).toBe(0)
 })
 
-test('with ack order as-settled, acknowledges at once, and counts the unacknowledged deliveries', () => {
+test('with ack order "as-settled", acknowledges at once, and counts the unacknowledged deliveries', () => {
   fc.assert(
     fc.property(shuffled, (settleOrder) => {
       const { sent, order, receiveMany } = arrange(AS_SETTLED)
@@ -143,7 +143,7 @@ test('lets PUBACKs overtake the oldest open delivery only if that delivery is ol
   expect(order.pending).toBe(0)
 })
 
-test('keeps the order of all other deliveries behind an overdue delivery', () => {
+test('keeps the order of all deliveries that follow an overdue delivery', () => {
   vi.useFakeTimers()
   const { sent, receive } = arrange(HOLD_MS)
   receive(1)
@@ -157,7 +157,7 @@ test('keeps the order of all other deliveries behind an overdue delivery', () =>
   expect(sent).toEqual([2, 3, 4])
 })
 
-test('runs a timer only while a settled delivery is held behind another delivery, and never two timers', () => {
+test('runs a timer only while another delivery holds back a settled one, and never runs two timers', () => {
   vi.useFakeTimers()
   const { order, receive, receiveMany } = arrange(HOLD_MS)
   const first = receive(1)
@@ -241,7 +241,7 @@ test('hands a delivery over to the keeper before its identifier is reused, and t
   expect(sent).toHaveLength(10)
 })
 
-test('holds back all PUBACKs before the identifier of a delivery without a keeper is reused', () => {
+test("without a keeper, holds back all PUBACKs before a delivery's identifier is reused", () => {
   const { distanceMax } = IDENTIFIERS
   const RECEIVE_MAXIMUM = 65_535 - distanceMax
   const { sent, heldBack, order, receive } = arrange(AS_SETTLED)
@@ -275,7 +275,7 @@ test('still holds back PUBACKs if the next delivery cannot give up its identifie
 })
 
 describe('after redelivery on a new connection', () => {
-  test('identifiers that the previous connection used count toward the limit for handing over a delivery', () => {
+  test('the identifiers used by the previous connection count towards the limit at which a delivery is handed over', () => {
     const keeper = vi.fn<Keeper>(() => () => {})
     const { sent, receive } = arrange(AS_SETTLED, { identifiers: FEW, keeper })
     const held = receive(3, 1, true)
@@ -290,7 +290,7 @@ describe('after redelivery on a new connection', () => {
     expect(sent).toEqual([4, 10, 11, 12, 3, 13])
   })
 
-  test('a delivery is handed over at once if the broker will soon reach its identifier', () => {
+  test('a delivery is handed over at once if the broker will soon reuse its identifier', () => {
     const keeper = vi.fn<Keeper>(() => () => {})
     const { sent, order, receive } = arrange(HOLD_MS, { identifiers: FEW, keeper })
     const settled = receive(4, 1, true)
@@ -317,7 +317,7 @@ describe('after redelivery on a new connection', () => {
   })
 })
 
-test('in strict order, no delivery is handed over, because the broker stops at Receive Maximum', () => {
+test('in strict order, hands over no delivery, because the broker stops sending at Receive Maximum', () => {
   const keeper = vi.fn<Keeper>(() => undefined)
   const { receive, receiveMany } = arrange(STRICT, { identifiers: FEW, keeper })
   receive(1)
@@ -328,21 +328,24 @@ test('in strict order, no delivery is handed over, because the broker stops at R
 test.each([
   ['the old message is settled first', 0],
   ['the new message is settled first', 1],
-])('acknowledges two messages with one identifier only after both are settled: %s', (_what, firstSettled) => {
-  const { sent, order, receive } = arrange(AS_SETTLED)
-  const pair = [receive(5)]
-  receive(6).settle()
-  pair.push(receive(5))
-  receive(7).settle()
-  expect(sent).toEqual([6, 7])
-  pair[firstSettled]!.settle()
-  expect(sent).toEqual([6, 7])
-  pair[1 - firstSettled]!.settle()
-  expect(sent).toEqual([6, 7, 5, 5])
-  expect(order.pending).toBe(0)
-})
+])(
+  'acknowledges two messages that share an identifier only after both are settled: %s',
+  (_what, firstSettled) => {
+    const { sent, order, receive } = arrange(AS_SETTLED)
+    const pair = [receive(5)]
+    receive(6).settle()
+    pair.push(receive(5))
+    receive(7).settle()
+    expect(sent).toEqual([6, 7])
+    pair[firstSettled]!.settle()
+    expect(sent).toEqual([6, 7])
+    pair[1 - firstSettled]!.settle()
+    expect(sent).toEqual([6, 7, 5, 5])
+    expect(order.pending).toBe(0)
+  },
+)
 
-test('holds later PUBACKs only up to the bound if a settled message shares its identifier with an open message', () => {
+test('holds back later PUBACKs only up to the bound if a settled message has the same identifier as an open one', () => {
   vi.useFakeTimers()
   const { sent, receive } = arrange(HOLD_MS)
   const old = receive(5)
@@ -380,7 +383,7 @@ test('ignores a resent message until its PUBACK is sent, even after it is settle
   expect(held()).toEqual([false, false])
 })
 
-test('treats a redelivery as new if its topic, body or Correlation Data differs from the open message', () => {
+test('treats a redelivery as new if it differs from the open message in its topic, body or Correlation Data', () => {
   const { order, receive } = arrange(STRICT)
   const held = receive(1)
   const others = [

@@ -12,8 +12,8 @@ import type { ReceivedPublish } from './publish-decoder.ts'
 export type AckOrderKind = 'strict' | 'bounded' | 'as-settled'
 
 /**
- * Stores a request so that its PUBACK can be sent. Returns the function that `settle` must call, or undefined if the
- * request could not be stored.
+ * Stores a request so that its PUBACK can be sent early. Returns the function that `settle` must call, or undefined if
+ * the request could not be stored.
  */
 export type Keeper = (delivery: ReceivedDelivery) => (() => void) | undefined
 
@@ -21,13 +21,13 @@ export type Keeper = (delivery: ReceivedDelivery) => (() => void) | undefined
 export interface AckOrderOptions {
   readonly epoch: number
   /**
-   * How long an unsettled delivery may hold back later PUBACKs, in milliseconds. Infinity means until it is settled
-   * (strict order), and 0 means not at all.
+   * How long an unsettled delivery may hold back later PUBACKs, in milliseconds. With Infinity it holds them back until
+   * it is settled (strict order), with 0 it never holds them back.
    */
   readonly holdMaxMs: number
   /** @default IDENTIFIERS */
   readonly identifiers?: Identifiers | undefined
-  /** @default none: a delivery that must give up its identifier holds back the connection */
+  /** @default none: a delivery that must give up its identifier holds back all PUBACKs of the connection */
   readonly keeper?: Keeper | undefined
   /** Writes the PUBACK. */
   acknowledge(packetId: number): void
@@ -47,17 +47,17 @@ const PLACE_MASK = 0x3fff_ffff
 // Acknowledged deliveries are removed in blocks, because removing them one by one would copy the queue each time.
 const QUEUE_BLOCK = 1024
 const OVERDUE_BLOCK = 16
-// Limit on the deliveries that are handed over in one call, because each hand-over waits for the disk. The others can
-// be handed over later, because half of the identifiers are still left.
+// Limit on the number of deliveries that are handed over in one call, because each hand-over waits for the disk. The
+// rest can be handed over later, because half of the identifiers are still unused.
 const HAND_OVERS_MAX = 8
 const SAME_ID_MAX = 255
-// Shortest time of the timer, so that heads that become overdue soon after each other are handled together.
+// The shortest delay of the timer, so that heads that become overdue shortly after one another are handled together.
 const TIMER_MIN_MS = 10
 const NO_COUNTS = new Uint8Array(0)
 
 /**
- * The unacknowledged deliveries of one connection. An instance ends with its connection, because a new session assigns
- * Packet Identifiers afresh, and a late PUBACK would delete another client's request.
+ * The unacknowledged deliveries of one connection. An instance is not used after its connection has ended, because a
+ * new session assigns Packet Identifiers afresh, and a late PUBACK would delete another client's request.
  */
 export class AckOrder implements Acknowledgements {
   readonly epoch: number
@@ -67,24 +67,24 @@ export class AckOrder implements Acknowledgements {
   // Deliveries received at or before this time may be overtaken. In `bounded` order the timer advances this time, so
   // that the clock is not read for each acknowledgement.
   #oldBeforeMs: number
-  // Deliveries whose order is kept, from `#head` on, with consecutive places. Their number is bounded by our Receive
-  // Maximum or by the broker's window.
+  // The deliveries whose order is kept, starting at `#head`; their places are consecutive. Their number is limited by
+  // our Receive Maximum or by the broker's window.
   #queue: (ReceivedDelivery | undefined)[] = []
   #head = 0
   // Number of settled deliveries in the queue behind an unsettled head.
   #heldBehindHead = 0
-  // Overdue deliveries in the order of arrival; each is acknowledged when it is settled, regardless of the others. An
-  // array instead of a Set, for the reason given in in-flight.ts. Acknowledged deliveries (place 0) stay in the array
-  // until they are the majority.
+  // Overdue deliveries in the order of arrival; each is acknowledged as soon as it is settled. An array instead of a
+  // Set, for the reason given in in-flight.ts. Acknowledged deliveries (place 0) stay in the array until they are the
+  // majority.
   #overdue: ReceivedDelivery[] = []
   #overdueHead = 0
   #overdueLeft = 0
-  // Number of unacknowledged and number of unsettled deliveries, by Packet Identifier. A number is above 1 if the
-  // broker reused an identifier that was still open.
+  // For each Packet Identifier, the number of unacknowledged deliveries and the number of unsettled ones. A number is
+  // above 1 if the broker reused an identifier that was still open.
   #open = new Uint8Array(0x1_0000)
   #unsettled = new Uint8Array(0x1_0000)
   #newest = 0
-  // True until the first delivery that is not a redelivery (MQTT 5 §4.4).
+  // True until a delivery arrives that is not a redelivery (MQTT 5 §4.4).
   #isResuming = true
   #newestId = 0
   // Number of deliveries that may still arrive before an overdue delivery must give up its identifier.
@@ -153,7 +153,7 @@ export class AckOrder implements Acknowledgements {
 
   /**
    * Registers a QoS 1 delivery. Must be called in the order of arrival.
-   * @throws MalformedPacket if the broker reuses one open identifier too often.
+   * @throws MalformedPacket if too many open deliveries have the same identifier.
    */
   received(delivery: ReceivedDelivery): void {
     const { packetId } = delivery
@@ -187,7 +187,7 @@ export class AckOrder implements Acknowledgements {
     else this.#advance()
   }
 
-  /** Changes the bound of a connection that began with strict order. */
+  /** Changes how long deliveries may hold back later PUBACKs, on a connection that began with strict order. */
   hold(holdMaxMs: number): void {
     this.#holdMaxMs = holdMaxMs
     this.#oldBeforeMs = oldBeforeMs(holdMaxMs)
@@ -211,8 +211,8 @@ export class AckOrder implements Acknowledgements {
     for (let first = queue[this.#head]; first !== undefined; first = queue[this.#head]) {
       const isDone = this.#isDone(first)
       if (!isDone && (this.#heldBehindHead === 0 || first.receivedAtMs > this.#oldBeforeMs)) break
-      // The place is cleared now, before its block is removed: otherwise V8 would move the delivery to old space, which
-      // only a full garbage collection clears.
+      // The array element is cleared now, before its block is removed: otherwise V8 would move the delivery to old
+      // space, which only a full garbage collection clears.
       queue[this.#head] = undefined
       this.#head += 1
       if (first.settled) this.#heldBehindHead -= 1
@@ -291,8 +291,8 @@ export class AckOrder implements Acknowledgements {
   }
 
   // Number of identifiers that the broker has assigned since it assigned this delivery's identifier. For a redelivery,
-  // it is larger than the number of later deliveries on this connection, because the broker's counter continues from
-  // the previous connection, or restarts among identifiers that are in use.
+  // this number is larger than the number of later deliveries on this connection, because the broker's counter either
+  // continues from the previous connection, or restarts among identifiers that are still in use.
   #identifierDistance({ place, packetId, lead }: ReceivedDelivery): number {
     return this.#isResuming ? this.#idsSince(packetId) : this.#distance(place) + lead
   }
@@ -310,7 +310,7 @@ export class AckOrder implements Acknowledgements {
     for (const other of [...this.#overdue, ...redelivered])
       other.lead = this.#idsSince(other.packetId) - this.#distance(other.place)
     if (this.#holdMaxMs === Number.POSITIVE_INFINITY || this.#heldBy !== undefined) return
-    // A redelivery whose identifier the broker will soon reach is overdue, however new the connection is.
+    // A redelivery is overdue if the broker will soon reuse its identifier, even on a new connection.
     const last = redelivered.findLastIndex(
       (other) => this.#identifierDistance(other) >= this.#identifiers.distanceMax,
     )
@@ -348,8 +348,8 @@ export class AckOrder implements Acknowledgements {
   }
 
   #handOver(delivery: ReceivedDelivery): boolean {
-    // A settled delivery cannot be handed over; it is not acknowledged yet, because another message with the same
-    // identifier is not settled.
+    // A settled delivery cannot be handed over. It is unacknowledged only because another message with the same
+    // identifier is not settled yet.
     if (delivery.settled || delivery.isHandedOver) return false
     const settled = this.#options.keeper?.(delivery)
     if (settled === undefined) return false

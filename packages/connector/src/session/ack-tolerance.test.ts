@@ -76,7 +76,7 @@ test('detects a broker that hangs up on the first out-of-order PUBACK, and repor
 test.each([
   ['the connector ended it', false, 0],
   ['it came more than a second after the PUBACK', true, 1_001],
-])('draws no conclusion from the end of a connection when %s', (_what, isByBroker, afterMs) => {
+])('draws no conclusion from the end of a connection if %s', (_what, isByBroker, afterMs) => {
   const { tolerance, connect, warnings } = arrange()
   const { receive, answer, end } = connect()
   receive()
@@ -87,7 +87,7 @@ test.each([
   expect(tolerance.isStrict).toBe(false)
 })
 
-test('detects a broker that, twice in a row, answers the ping and soon afterwards ends the connection', () => {
+test('detects a broker that answers the ping, and twice in a row ends the connection soon afterwards', () => {
   const { tolerance, connect, warnings } = arrange()
   for (const isStrict of [false, true]) {
     const { receive, answer, end } = connect()
@@ -152,7 +152,7 @@ test('detects a broker that ignores out-of-order PUBACKs, even after the slow re
   expect(warnings).toHaveLength(1)
 })
 
-test('does not suspect a broker again after it redelivered only open messages', () => {
+test('does not suspect a broker again if it redelivered only open messages during a probe', () => {
   const { tolerance, connect, warnings, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 3; count++) first.receive()
@@ -193,7 +193,7 @@ test('does not probe if fewer than ten PUBACKs are ignored', () => {
   expect(reconnects()).toBe(0)
 })
 
-test('does not probe until as many messages are in flight as on an earlier connection', () => {
+test('does not probe until as many messages are in flight as there were on an earlier connection', () => {
   const { connect, reconnects } = arrange()
   const first = connect()
   for (let count = 0; count < 50; count++) first.receive()

@@ -1,18 +1,19 @@
 // Detects brokers that do not accept PUBACKs out of order: some end the connection, others ignore such PUBACKs.
 import type { AckOrder } from './ack-order.ts'
 
-/** The functions of the session that the detection calls. */
+/** The functions of the session that this detection calls. */
 export interface AckToleranceSession {
   /** Ends the connection and opens a new one, on which `redelivered` is called. */
   reconnect(): void
   /**
-   * Called when the broker requires order: from now on no PUBACK may overtake another. `symptom` completes a sentence
-   * that begins with "it".
+   * Called when the broker requires PUBACKs in order: from now on none may overtake another. `symptom` completes a
+   * sentence that begins with "it".
    */
   insists(symptom: string): void
 }
 
-// rumqttd ends the connection immediately. A connection that ends later than this was ended for another reason.
+// rumqttd ends the connection immediately. A connection that ends after more than this time was ended for another
+// reason.
 const HANGS_UP_WITHIN_MS = 1_000
 const HANGS_UP_IN_A_ROW = 2
 const QUIET_MS = 5_000
@@ -86,7 +87,7 @@ export class AckTolerance {
     const probe = this.#probe
     if (probe === undefined) return
     if (!dup) {
-      // MQTT 5 §4.4: redelivered messages come first.
+      // MQTT 5 §4.4: redelivered messages come first, so no more of them will follow.
       this.#probe = undefined
       this.#verdict = 'tolerant'
       return
@@ -96,7 +97,9 @@ export class AckTolerance {
       this.#insists('redelivered messages that had been acknowledged out of order')
   }
 
-  /** Handles the end of the connection. `isByBroker`: the broker ended it, and our packets may be the reason. */
+  /**
+   * Handles the end of the connection. `isByBroker` means that the broker ended it, possibly because of our packets.
+   */
   ended(order: AckOrder, isByBroker: boolean): void {
     clearTimeout(this.#timer)
     this.#windowMax = Math.max(this.#windowMax, order.pendingMax, order.openIfIgnored)
@@ -114,7 +117,8 @@ export class AckTolerance {
   }
 
   /**
-   * Stops the detection when no new requests are accepted, because it is then normal that the broker delivers nothing.
+   * Stops the detection, because no new requests are accepted any more: it is then normal that the broker delivers
+   * nothing.
    */
   stop(): void {
     clearTimeout(this.#timer)

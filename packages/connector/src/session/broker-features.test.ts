@@ -93,7 +93,7 @@ test('reconnects at once without Retain in the Will if the broker refused it', a
   expect(warnings.map(({ event }) => event)).toEqual(['retain_unavailable'])
 })
 
-test('sends no more retained messages after the broker ended one connection because of a retained message', async () => {
+test('sends no more retained messages after the broker has ended a connection because of one', async () => {
   const { session, broker, errors, warnings, until } = await arrange({ refusesPublish: true })
   expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
   expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([true, false])
@@ -105,7 +105,7 @@ test('sends no more retained messages after the broker ended one connection beca
 })
 
 test.each([4, 5] as const)(
-  'MQTT version %i: subscribes to the retained statuses again on each connection, with QoS 0',
+  'with MQTT version %i, subscribes to the retained statuses again on each connection, with QoS 0',
   async (protocolVersion) => {
     const encoded = (given: Packet): Buffer => generate(given, { protocolVersion })
     const broker = new ScriptedBroker(protocolVersion, (read, connection) => {

@@ -11,7 +11,7 @@ export interface BrokerLimits {
   /** Size of the largest packet that the broker accepts, in bytes. */
   readonly maximumPacketSize: number
   readonly maximumQoS: 0 | 1 | 2
-  /** If false, none of our publishes may be retained (MQTT-3.2.2-14). */
+  /** False means that none of our publishes may be retained (MQTT-3.2.2-14). */
   readonly retainAvailable: boolean
   readonly wildcardSubscriptionAvailable: boolean
   readonly sharedSubscriptionAvailable: boolean

@@ -56,7 +56,7 @@ interface Asked {
   readonly resolve: (reasonCodes: readonly number[]) => void
 }
 
-/** The end of a connection that the broker closed without giving a reason. */
+/** The reason for the end of a connection that the broker closed without giving a reason. */
 export class SilentEnd extends Error {
   constructor(isAccepted: boolean) {
     super(
@@ -67,7 +67,8 @@ export class SilentEnd extends Error {
   }
 }
 
-// Above this many unsent bytes we stop reading. The broker keeps reading, so the backlog drains without a deadlock.
+// We stop reading while more than this many bytes are unsent. The broker keeps reading, so the unsent bytes are sent
+// eventually, without a deadlock.
 const WRITE_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
 // Only one SUBSCRIBE or UNSUBSCRIBE is in flight at a time; the outbox uses the identifiers 1 to 65,534.
 const SUBSCRIBE_PACKET_ID = 0xffff
@@ -102,8 +103,8 @@ export class Connection {
   #asked: Asked | undefined
   #endReason: Error | undefined
   #disconnectTimer: NodeJS.Timeout | undefined
-  // Callbacks for the next PINGRESP packets, in order. The list is bounded, because keep-alive ends the connection if
-  // no PINGRESP arrives.
+  // Callbacks for the next PINGRESP packets, in order. The list cannot grow without limit, because keep-alive ends the
+  // connection if no PINGRESP arrives.
   readonly #pings: (() => void)[] = []
   #nowMs = 0
 
@@ -127,8 +128,8 @@ export class Connection {
         resolve(this.#endReason ?? new SilentEnd(this.#limits !== undefined))
       })
     })
-    // The handler is registered before CONNECT is sent, because the backlog of a resumed session may follow CONNACK in
-    // the same segment.
+    // The handler is registered before CONNECT is sent, because the queued messages of a resumed session may follow
+    // CONNACK in the same segment.
     bytes.onBytes((chunk) => this.#read(chunk))
     socket.write(encodeConnect(options.connect))
   }
@@ -166,7 +167,10 @@ export class Connection {
     return await this.#ask(packet, 'UNSUBACK', filters.length)
   }
 
-  /** Sends PINGREQ. `answered` is called for its PINGRESP: the broker has then read everything that was sent before. */
+  /**
+   * Sends PINGREQ. `answered` is called when its PINGRESP arrives: by then the broker has read everything that was sent
+   * before.
+   */
   ping(answered: () => void): void {
     this.#pings.push(answered)
     this.writer.append(PINGREQ)
@@ -175,7 +179,7 @@ export class Connection {
   /** Sends DISCONNECT: the broker keeps the session and does not publish the Will. `closed` resolves with `reason`. */
   disconnect(reason: Error): void {
     this.#endReason ??= reason
-    // Packets that arrive later could not be acknowledged any more.
+    // Packets that arrive after this could not be acknowledged any more.
     this.#reader.stop()
     this.writer.flush()
     this.#socket.end(encodeDisconnect(0, this.protocolVersion))

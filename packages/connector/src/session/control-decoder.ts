@@ -40,7 +40,8 @@ export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
     throw new MalformedPacket(
       'The broker sent CONNACK with a refusal and with Session Present (MQTT-3.2.2-6)',
     )
-  // A broker that supports only MQTT 3.1.1 refuses MQTT 5 with its own CONNACK and return code 1 (MQTT 3.1.1 §3.1.2.2).
+  // A broker that supports only MQTT 3.1.1 refuses an MQTT 5 client with an MQTT 3.1.1 CONNACK and return code 1 (MQTT
+  // 3.1.1 §3.1.2.2).
   const isV311 = protocolVersion === 4 || (body.length === 2 && reasonCode !== 0 && reasonCode < 0x80)
   if (isV311) {
     if (body.length > 2) throw new MalformedPacket('CONNACK has extra bytes after its return code')
@@ -99,7 +100,10 @@ export function decodeUnsuback(frame: Frame, protocolVersion: 4 | 5): Acknowledg
   return { packetId, reasonCodes: [] }
 }
 
-/** Decodes DISCONNECT. @throws MalformedPacket; always with MQTT 3.1.1, in which a server never sends it (§3.14). */
+/**
+ * Decodes DISCONNECT. @throws MalformedPacket; with MQTT 3.1.1 always, because an MQTT 3.1.1 server never sends
+ * DISCONNECT (§3.14).
+ */
 export function decodeDisconnect(frame: Frame, protocolVersion: 4 | 5): Disconnect {
   if (protocolVersion === 4)
     throw new MalformedPacket('The broker sent DISCONNECT, which an MQTT 3.1.1 server never sends')

@@ -1,8 +1,8 @@
 // Uses mqtt-packet to encode our control packets that are not on the hot path.
 import mqttPacket, { generate } from 'mqtt-packet'
 
-// Without this setting, mqtt-packet would cache a Buffer for each of the 65,536 two-byte numbers, which would take 8 MB
-// for a few control packets.
+// Without this setting, mqtt-packet would cache a Buffer for each of the 65,536 two-byte numbers. This would take 8 MB,
+// for only a few control packets.
 ;(mqttPacket as unknown as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false
 
 /** The Will Message (MQTT 5 §3.1.2.5). */

@@ -56,7 +56,7 @@ const RULES: Readonly<Record<number, Rule>> = {
   0x2a: { packets: CONNACK, type: 'flag', name: 'sharedSubscriptionAvailable' },
 }
 
-/** Properties, and the offset of their end. */
+/** The properties, and the offset at which they end. */
 export interface ReadProperties {
   readonly properties: ControlProperties
   readonly end: number
@@ -67,7 +67,8 @@ export function readControlProperties(body: Buffer, offset: number, packet: Prop
   const length = readVariableByteInteger(body, offset)
   const start = offset + sizeOfVariableByteInteger(length)
   const end = start + length
-  if (end > body.length) throw new MalformedPacket(`The properties of ${packet} run past the packet`)
+  if (end > body.length)
+    throw new MalformedPacket(`The properties of ${packet} extend past the end of the packet`)
   const properties: { -readonly [Name in keyof ControlProperties]: ControlProperties[Name] } = {}
   const seen = new Set<number>()
   for (let at = start; at < end;) {
@@ -79,7 +80,7 @@ export function readControlProperties(body: Buffer, offset: number, packet: Prop
     if (seen.has(id) && id !== USER_PROPERTY) throw new MalformedPacket(`${shown} twice (MQTT 5 §2.2.2.2)`)
     seen.add(id)
     const valueEnd = endOf(body, at, end, rule.type)
-    if (valueEnd > end) throw new MalformedPacket(`${shown} that runs past the properties`)
+    if (valueEnd > end) throw new MalformedPacket(`${shown} that extends past the Property Length`)
     switch (rule.type) {
       case 'text': {
         const text = readText(body, at, valueEnd)

@@ -1,4 +1,4 @@
-// A received PUBLISH, which must be settled. It has a method that acknowledges it, so the other rooms (ARCHITECTURE.md)
+// A received PUBLISH, which must be settled. Because it has its own method for this, the other rooms (ARCHITECTURE.md)
 // do not depend on MQTT.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
@@ -11,7 +11,7 @@ export interface Acknowledgements {
   /** Whether that connection has ended. */
   readonly hasEnded: boolean
   /**
-   * Resolves when the open messages of that connection can no longer be redelivered; undefined if there is no need to
+   * Resolves when no open message of that connection can be redelivered any more; undefined if there is no need to
    * wait.
    */
   readonly redelivery: Promise<void> | undefined
@@ -36,8 +36,8 @@ export class ReceivedDelivery implements Delivery {
   /** Place in the order of arrival, used by the ack order; 0 if no PUBACK is due or the PUBACK has been sent. */
   place = 0
   /**
-   * Number of messages that did not arrive on this connection, but whose identifiers the broker assigned after the
-   * identifier of this delivery; used by the ack order.
+   * How many identifiers the broker assigned after this delivery's identifier, not counting those of messages that
+   * arrived on this connection; used by the ack order.
    */
   lead = 0
   readonly #acknowledgements: Acknowledgements
@@ -93,8 +93,8 @@ export class ReceivedDelivery implements Delivery {
   }
 
   /**
-   * Marks the request as stored elsewhere, so the broker may delete it. `settle` will call `settled` once instead of
-   * acknowledging.
+   * Marks the request as stored elsewhere, so that the broker may delete it. `settle` will then call `settled` once,
+   * and send no PUBACK.
    */
   handOver(settled: () => void): void {
     this.#keeper = settled

@@ -1,4 +1,4 @@
-// Opens the byte stream to the broker: TCP, TLS or WebSocket, with Nagle's algorithm off.
+// Opens the byte stream to the broker over TCP, TLS or WebSocket, with Nagle's algorithm off.
 import { connect as connectTcp, isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
@@ -69,7 +69,8 @@ async function dialWebSocket(target: DialTarget, url: URL, signal: AbortSignal):
     ...(url.protocol === 'wss:' ? tlsOptions(target, url) : {}),
   })
   const stream = createWebSocketStream(socket)
-  // The stream emits the socket's error too; this listener only prevents an uncaught exception before that.
+  // The stream emits the socket's error too; without this listener, the socket's own event would be an uncaught
+  // exception.
   socket.on('error', () => {})
   return await new Promise((resolve, reject) => {
     const stop = (): void => fail(signal.reason)

@@ -1,12 +1,13 @@
-// Reads the MQTT data types (MQTT 5 §1.5). A field that is invalid or exceeds its packet makes the packet malformed.
+// Reads the MQTT data types (MQTT 5 §1.5). A field that is invalid or extends past the end of its packet makes the
+// packet malformed.
 import { isUtf8 } from 'node:buffer'
 import { MalformedPacket } from './malformed.ts'
 
 /** Returns the end offset of a length-prefixed string or binary field that begins at `offset`. */
 export function stringEnd(body: Buffer, offset: number, limit = body.length): number {
-  if (offset + 2 > limit) throw new MalformedPacket('A length prefix runs past its field')
+  if (offset + 2 > limit) throw new MalformedPacket('A length prefix extends past its field')
   const end = offset + 2 + ((body[offset]! << 8) | body[offset + 1]!)
-  if (end > limit) throw new MalformedPacket('A string or binary field runs past its packet')
+  if (end > limit) throw new MalformedPacket('A string or binary field extends past its packet')
   return end
 }
 
@@ -28,7 +29,7 @@ export function readText(body: Buffer, offset: number, end: number): string {
 export function readVariableByteInteger(body: Buffer, offset: number, limit = body.length): number {
   let value = 0
   for (let shift = 0; shift < 28; shift += 7) {
-    if (offset >= limit) throw new MalformedPacket('A Variable Byte Integer runs past its field')
+    if (offset >= limit) throw new MalformedPacket('A Variable Byte Integer extends past its field')
     const byte = body[offset++]!
     value |= (byte & 0x7f) << shift
     if ((byte & 0x80) === 0) {

@@ -28,7 +28,7 @@ function readAll(stream: Buffer, cuts: readonly number[], bodyBytesMax = 1 << 20
   return frames
 }
 
-test('reads whole packets wherever the stream is cut', () => {
+test('reads whole packets, wherever the stream is split into chunks', () => {
   const bodies = fc.array(fc.uint8Array({ maxLength: 300 }), { minLength: 1, maxLength: 8 })
   fc.assert(
     fc.property(bodies, fc.array(fc.nat(2000), { maxLength: 20 }), (parts, cuts) => {

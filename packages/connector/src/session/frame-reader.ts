@@ -16,8 +16,9 @@ export interface Frame {
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Collects chunks and passes on whole packets. If a packet is larger than `bodyBytesMax`, only its beginning (with the
- * topic) is kept; the rest is counted and discarded, so a packet of any size needs no more memory than the limit.
+ * Collects chunks and passes on whole packets. If a packet is larger than `bodyBytesMax`, only its beginning, which
+ * includes the topic, is kept; the rest is counted and discarded, so even the largest packet needs no more memory than
+ * the limit.
  */
 export class FrameReader {
   readonly #onFrame: (frame: Frame) => void
@@ -92,7 +93,7 @@ export class FrameReader {
     return bodyOffset
   }
 
-  // Copies bytes of the chunk into the packet that is being collected; returns their number.
+  // Copies bytes of the chunk into the packet that is being collected; returns how many bytes were copied.
   #collect(chunk: Buffer, offset: number): number {
     const taken = Math.min(this.#missing, chunk.length - offset)
     this.#kept += chunk.copy(this.#body, this.#kept, offset, offset + taken)

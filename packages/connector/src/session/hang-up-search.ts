@@ -1,4 +1,4 @@
-// Finds the publish that makes the broker end the connection, so that it does not block all others.
+// Finds the publish that makes the broker end the connection, so that this publish does not block all others.
 import { hash } from 'node:crypto'
 import type { OutgoingMessage } from './publish-encoder.ts'
 
@@ -14,16 +14,16 @@ export interface Suspect {
 const SHORT_CONNECTION_MS = 2_000
 const STRIKES_MAX = 5
 
-// Limits on the age and number of the given-up publishes that are remembered. If they were not remembered, a given-up
-// reply would be sent again each time its request is redelivered.
+// Limits on the age and number of the given-up publishes that are remembered. They are remembered because a given-up
+// reply would otherwise be sent again each time its request is redelivered.
 const GIVEN_UP_MS = 600_000
 const GIVEN_UP_MAX = 64
 
 /**
- * Isolates the publish that makes the broker hang up. Considers only consecutive short connections that end with
- * publishes in flight. After these, the next connection starts with one publish in flight, and each acknowledgement
- * raises the limit by one: harmless publishes are acknowledged, and the offending one ends up in flight alone. A
- * publish is given up after five connections that ended while it was in flight alone.
+ * Isolates the publish that makes the broker hang up. Considers only consecutive short connections that end while
+ * publishes are in flight. After such connections, the next one starts with a limit of one publish in flight, and each
+ * acknowledgement raises the limit by one: harmless publishes are acknowledged, and the offending one ends up in flight
+ * alone. A publish is given up when five connections have ended while it was in flight alone.
  */
 export class HangUpSearch {
   #inFlightMax = Number.POSITIVE_INFINITY
@@ -38,7 +38,7 @@ export class HangUpSearch {
     return this.#inFlightMax
   }
 
-  /** Whether the last two connections ended soon with the same publish in flight, which may be the cause. */
+  /** Whether the last two connections were short and ended with the same publish in flight, which may be the cause. */
   get isSuspicious(): boolean {
     return this.#isSuspicious
   }
@@ -52,8 +52,8 @@ export class HangUpSearch {
   }
 
   /**
-   * Handles the end of a connection with the publishes `sent` in flight. Returns the publish that must be given up, if
-   * it has been found.
+   * Handles the end of a connection on which the publishes `sent` were in flight. Returns the publish that must be
+   * given up, if it has been found.
    */
   disconnected<Entry extends Suspect>(sent: readonly Entry[]): Entry | undefined {
     const isShort = performance.now() - this.#connectedAtMs < SHORT_CONNECTION_MS
@@ -71,7 +71,7 @@ export class HangUpSearch {
     const only = sent[0]!
     if (sent.length > 1) return undefined
     only.strikes += 1
-    // A publish that is not given up would be resent, and the broker would hang up again, forever.
+    // If the publish were not given up, it would be resent and the broker would hang up again, forever.
     if (only.strikes < STRIKES_MAX) return undefined
     this.#remember(only.message)
     return only
@@ -99,7 +99,8 @@ export class HangUpSearch {
   }
 }
 
-// Properties are left out, because they contain times, which differ between equal answers to the same request.
+// Properties are left out, because they contain times, which differ between otherwise identical answers to the same
+// request.
 function identity({ topic, payload }: OutgoingMessage): string {
   return `${topic} ${hash('sha1', payload)}`
 }

@@ -59,7 +59,7 @@ test.each<[string, string, RegExp, (4 | 5)?]>([
   ['Server Keep Alive 0 twice', '20 09 00 00 06 13 00 00 13 00 00', /property 0x13 twice/],
   ['a Reason String that is not UTF-8', '20 07 00 00 04 1f 00 01 ff', /not UTF-8/],
   ['a user property that is not UTF-8', '20 0a 00 00 07 26 00 01 61 00 01 80', /not UTF-8/],
-  ['a user property without a value', '20 07 00 00 04 26 00 01 61', /runs past/],
+  ['a user property without a value', '20 07 00 00 04 26 00 01 61', /extends past/],
 ])('rejects CONNACK with %s', async (_what, connack, reason, version) => {
   const [error, { timesReady }] = await errorAfter({ connack }, version)
   expect([error.name, timesReady]).toEqual(['MalformedPacket', 0])

@@ -1,4 +1,4 @@
-// The publishes that wait for their PUBACK, by Packet Identifier, in the order in which they were sent.
+// The publishes that are waiting for their PUBACK, stored by Packet Identifier, in the order in which they were sent.
 
 /**
  * Stores entries by Packet Identifier, in an array instead of a Map: after many insertions and deletions, V8 links a

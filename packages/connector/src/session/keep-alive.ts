@@ -16,12 +16,12 @@ export class KeepAlive {
   constructor(seconds: number, link: KeepAliveLink) {
     if (seconds === 0) return
     const intervalMs = seconds * 1000
-    // Pings at half the interval even while other packets are sent, because the response shows that the broker still
-    // reads.
+    // Pings at half the interval even while other packets are sent, because only the response shows that the broker
+    // still reads.
     this.#timer = setInterval(() => {
       const silentMs = performance.now() - this.#lastReceivedMs
-      // If this process was frozen (SIGSTOP, a suspended machine), the first check measures a long silence that the
-      // freeze caused, so the broker gets one more interval.
+      // If this process was frozen (SIGSTOP, a suspended machine), its first check finds a long silence that the freeze
+      // caused, so the broker gets one more interval.
       if (silentMs > intervalMs * 1.5 && this.#lastSilentMs > intervalMs * 0.5) link.silent(silentMs)
       else link.ping()
       this.#lastSilentMs = silentMs

@@ -14,8 +14,8 @@
 // - PUBACK for a publish that is not in flight: there is nothing to acknowledge.
 // - A refusing CONNACK without a Property Length (§3.2.2.3): the operator needs its reason code.
 // - More unacknowledged PUBLISH packets than our Receive Maximum (§3.3.4): requests above our limits are answered with
-//   `overloaded`, and the 65,535 Packet Identifiers bound their number.
-// - Reason codes that MQTT 5 does not define: from 0x80 on they are refusals, below they are successes (§2.4).
+//   `overloaded`, and there are only 65,535 Packet Identifiers.
+// - Reason codes that MQTT 5 does not define: codes of 0x80 and above are refusals, lower codes are successes (§2.4).
 
 /** A packet that violates the specification. The connection must not be used after it. */
 export class MalformedPacket extends Error {

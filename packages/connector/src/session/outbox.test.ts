@@ -52,7 +52,7 @@ test('completes a publish with the reason code of its PUBACK', async () => {
   expect(outbox.acknowledged(first!.messageId!, 0)).toBe(false)
 })
 
-test('on a resumed session, resends no more publishes at a time than a smaller Receive Maximum allows', async () => {
+test('on a resumed session, resends only as many publishes at a time as a reduced Receive Maximum allows', async () => {
   const outbox = new Outbox()
   const before = connection({ receiveMaximum: 10 })
   outbox.connected(before.link, false)
@@ -207,7 +207,7 @@ test('assigns unique identifiers while 65,534 are in flight, and wraps around', 
   expect((await flush()).map(({ messageId }) => messageId)).toEqual([123])
 })
 
-test('ends all pending messages on close', async () => {
+test('on close, reports all pending messages as closed', async () => {
   const outbox = new Outbox()
   const results: PublishResult[] = []
   outbox.publish(message('a'), (result) => results.push(result))
@@ -215,7 +215,7 @@ test('ends all pending messages on close', async () => {
   expect(results).toEqual([{ kind: 'closed' }])
 })
 
-test('gives up a publish after five short connections in a row, and reports it', async () => {
+test('gives up a publish after five short connections in a row, and reports this', async () => {
   const outbox = new Outbox()
   const results: PublishResult[] = []
   outbox.connected(connection().link, false)

@@ -18,9 +18,7 @@ export interface OutboxLink {
   readonly protocolVersion: 4 | 5
   /** The broker's Maximum Packet Size in bytes. */
   readonly maximumPacketSize: number
-  /**
-   * The broker's Receive Maximum: number of QoS 1 publishes that may be unacknowledged at the same time (MQTT 5 §4.9).
-   */
+  /** The broker's Receive Maximum: how many QoS 1 publishes may be unacknowledged at the same time (MQTT 5 §4.9). */
   readonly receiveMaximum: number
   /** The broker's Maximum QoS. */
   readonly maximumQoS: 0 | 1 | 2
@@ -41,8 +39,8 @@ const ACKNOWLEDGED: PublishResult = { kind: 'acknowledged', reasonCode: 0 }
 
 /**
  * Owns the Packet Identifiers of our publishes. Messages are sent in the order of the calls, even across connections,
- * because the parts of an answer must not overtake each other. The number of messages is bounded by the callers:
- * `limits.bytesInFlightMax` bounds the answers, and model cards and status messages are few.
+ * because the parts of an answer must not overtake each other. The callers limit the number of messages:
+ * `limits.bytesInFlightMax` applies to the answers, and there are few model cards and status messages.
  */
 export class Outbox {
   #link: OutboxLink | undefined
@@ -63,7 +61,7 @@ export class Outbox {
     return this.#inFlight.size + this.#waiting.length - this.#waitingHead
   }
 
-  /** Whether the last two connections ended soon with the same publish in flight, which may be the cause. */
+  /** Whether the last two connections were short and ended with the same publish in flight, which may be the cause. */
   get isSuspicious(): boolean {
     return this.#search.isSuspicious
   }
@@ -84,8 +82,8 @@ export class Outbox {
   }
 
   /**
-   * Starts to send on a new connection. Unacknowledged messages are sent first: on a resumed session with DUP and the
-   * old identifier (MQTT 5 §4.4), on a new session as new messages.
+   * Starts to send on a new connection. Unacknowledged messages are sent first: on a resumed session with DUP and their
+   * old identifiers (MQTT 5 §4.4), on a new session as new messages.
    */
   connected(link: OutboxLink, sessionPresent: boolean): void {
     this.#link = link
@@ -131,7 +129,7 @@ export class Outbox {
     return true
   }
 
-  /** Ends all pending messages with `closed`. */
+  /** Reports `closed` for all pending messages. */
   close(): void {
     const waiting = this.#waiting.slice(this.#waitingHead).filter((entry) => entry !== undefined)
     const left = [...this.#inFlight.values(), ...this.#unwritten, ...waiting]
@@ -171,7 +169,7 @@ export class Outbox {
     const link = this.#link
     while (link !== undefined && this.#waitingHead < this.#waiting.length && !this.#isFull(link)) {
       const entry = this.#waiting[this.#waitingHead]!
-      // The place is cleared now, before its block is removed, because the message may be large.
+      // The array element is cleared now, before its block is removed, because the message may be large.
       this.#waiting[this.#waitingHead] = undefined
       this.#waitingHead += 1
       this.#send(link, entry)
@@ -207,18 +205,18 @@ export class Outbox {
     return this.#isTooLarge(link, entry) || this.#isGivenUp(entry)
   }
 
-  // If the broker has hung up on the message before, ends the message and returns true.
+  // If the broker hung up on this message before, reports that, and returns true.
   #isGivenUp(entry: Entry): boolean {
     if (!this.#search.isGivenUp(entry.message)) return false
     this.#end(entry, { kind: 'undeliverable' })
     return true
   }
 
-  // If the message is too large for the broker or for MQTT (MQTT 5 §2.1.4), ends it and returns true.
+  // If the message is too large for the broker or for MQTT (MQTT 5 §2.1.4), reports that, and returns true.
   #isTooLarge(link: OutboxLink, entry: Entry): boolean {
     const packetBytesMax = Math.min(link.maximumPacketSize, MQTT_PACKET_BYTES_MAX)
-    // The size of topic and properties is bounded, so the exact size of the packet matters only if the payload comes
-    // near the limit.
+    // The size of the topic and properties is limited, so the exact size of the packet matters only if the payload is
+    // close to the limit.
     if (entry.message.payload.length < packetBytesMax - HEADER_BYTES_MAX) return false
     const packetBytes = publishPacketBytes(entry.message, link.protocolVersion)
     if (packetBytes <= packetBytesMax) return false

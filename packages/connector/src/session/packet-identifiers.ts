@@ -4,7 +4,7 @@
 export interface Identifiers {
   /** The largest identifier; the smallest is 1. */
   readonly count: number
-  /** A delivery must give up its identifier after this many later deliveries. */
+  /** How many later deliveries may arrive before a delivery must give up its identifier. */
   readonly distanceMax: number
 }
 

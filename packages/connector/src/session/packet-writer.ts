@@ -36,7 +36,8 @@ export class PacketWriter {
   }
 
   /**
-   * Sends bytes without copying them, after everything reserved before. They must not change until they are written.
+   * Sends bytes without copying them, after everything that was reserved before. The bytes must not change until they
+   * are written.
    */
   append(bytes: Uint8Array): void {
     this.#cut()

@@ -54,7 +54,7 @@ function parse(bytes: Buffer, version: 4 | 5): IPublishPacket {
   return packet!
 }
 
-test('encodes packets that mqtt-packet and the decoder read, in both protocol versions', () => {
+test('encodes packets that mqtt-packet and the decoder can read, in both protocol versions', () => {
   fc.assert(
     fc.property(
       topicText,
@@ -114,7 +114,7 @@ test('decodes the packets that mqtt-packet encodes', () => {
   )
 })
 
-test('rejects a Response Topic that runs past the packet', () => {
+test('rejects a Response Topic that extends past the end of the packet', () => {
   const frame = frameOf(Buffer.from('300700016103080005', 'hex'))
   expect(() => decodePublish(frame, 5)).toThrow(MalformedPacket)
 })
@@ -151,7 +151,7 @@ test('either decodes a truncated or corrupted packet, or rejects it as malformed
   )
 })
 
-test('reads topic and properties of a message above the limit, without its payload', () => {
+test('reads the topic and properties of a message above the size limit, but not its payload', () => {
   const big: OutgoingMessage = {
     topic: 'infer/request/cam7/iris',
     payload: Buffer.alloc(10_000),
@@ -171,7 +171,7 @@ test('reads topic and properties of a message above the limit, without its paylo
   expect(decoded.properties.correlationData).toEqual(Buffer.from('abc'))
 })
 
-test('reads topic and identifier of a packet that is truncated within its properties', () => {
+test('reads the topic and identifier of a packet that is truncated within its properties', () => {
   const message: OutgoingMessage = {
     topic: 'infer/request/cam7/iris',
     payload: Buffer.from('{}'),

@@ -28,7 +28,7 @@ export const NO_PAYLOAD = Buffer.alloc(0)
 /** Empty properties, shared by all messages without properties, because received properties are never modified. */
 export const NO_PROPERTIES: MessageProperties = Object.freeze({})
 
-/** Decodes a PUBLISH packet. @throws MalformedPacket with the violated clause. */
+/** Decodes a PUBLISH packet. @throws MalformedPacket that cites the violated clause. */
 export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPublish {
   const { head, body } = frame
   const qos = (head >> 1) & 3
@@ -56,8 +56,9 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     const start = offset + sizeOfVariableByteInteger(length)
     offset = start + length
     propertyBytes = length
-    if (offset > frame.bodyBytes) throw new MalformedPacket('PUBLISH properties run past the packet')
-    // The properties of a truncated packet may be missing; the request is rejected as too large anyway.
+    if (offset > frame.bodyBytes)
+      throw new MalformedPacket('PUBLISH properties extend past the end of the packet')
+    // The properties of a truncated packet may be missing, which does no harm: the request is rejected as too large.
     if (length > 0 && offset <= body.length) properties = propertiesOf(topic, body, start, offset)
   }
   return {
@@ -80,7 +81,7 @@ function payloadOf(frame: Frame, offset: number): Buffer {
   return frame.isOwned ? view : Buffer.from(view)
 }
 
-// Adds the topic to errors, because it identifies the client that the operator must examine first.
+// Adds the topic to errors, because it identifies the client that the operator should examine first.
 function propertiesOf(topic: string, body: Buffer, start: number, end: number): MessageProperties {
   try {
     return readProperties(body, start, end)
@@ -108,7 +109,8 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
         offset += 1
         break
       case 0x02:
-        if (offset + 4 > end) throw new MalformedPacket('Message Expiry Interval runs past the properties')
+        if (offset + 4 > end)
+          throw new MalformedPacket('Message Expiry Interval extends past the Property Length')
         properties.messageExpiryInterval = body.readUInt32BE(offset)
         offset += 4
         break
@@ -161,6 +163,6 @@ function readProperties(body: Buffer, start: number, end: number): MessageProper
 }
 
 function byteAt(body: Buffer, offset: number, end: number): number {
-  if (offset >= end) throw new MalformedPacket('A PUBLISH property runs past the properties')
+  if (offset >= end) throw new MalformedPacket('A PUBLISH property extends past the Property Length')
   return body[offset]!
 }

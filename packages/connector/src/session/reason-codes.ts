@@ -57,7 +57,7 @@ const ANOTHER_SERVER = 'Set broker.url to the other server.'
 const NO_RETAIN = "The connector's status and the model cards are not retained from now on."
 const NO_SHARE =
   'Remove broker.share and run one connector, or use a broker that supports shared subscriptions.'
-const NO_WILDCARDS = 'Request topics need them: use a broker that supports wildcard subscriptions.'
+const NO_WILDCARDS = 'Request topics need wildcards: use a broker that supports wildcard subscriptions.'
 const QOS = 'Requests need QoS 1: use a broker, or one of its listeners, that supports QoS 1.'
 const STATUS_TOPIC =
   'Check `root` and `name`: the topic of the Will is the status topic, which is built from them.'
@@ -81,7 +81,7 @@ const CONNACK: Remedies = {
   0x90: STATUS_TOPIC,
   0x95: PACKET_SIZE,
   0x97: 'Raise the quota in the broker.',
-  0x99: 'The Will is JSON in UTF-8: check which payload format the broker requires.',
+  0x99: 'The Will is JSON in UTF-8: check whether the broker requires another payload format.',
   0x9a: NO_RETAIN,
   0x9b: QOS,
   0x9c: ANOTHER_SERVER,

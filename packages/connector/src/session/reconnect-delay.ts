@@ -1,6 +1,6 @@
 // Computes how long to wait before the next connection attempt: exponential back-off with a cap and full jitter.
 
-/** The bounds of the waits, in milliseconds. */
+/** The shortest and longest waits, in milliseconds. */
 export interface ReconnectBounds {
   readonly minMs: number
   readonly maxMs: number
@@ -8,8 +8,8 @@ export interface ReconnectBounds {
 
 /**
  * Returns the wait in milliseconds. Full jitter prevents a fleet of connectors from reconnecting at the same moment
- * after a broker restart. `attempt` counts from 0. The first attempt after a connection that worked waits at most
- * `minMs`.
+ * after a broker restart. `attempt` counts from 0. After a connection that worked, the wait before the first attempt is
+ * at most `minMs`.
  */
 export function reconnectDelayMs(attempt: number, bounds: ReconnectBounds, random: () => number): number {
   const ceiling = Math.min(bounds.maxMs, bounds.minMs * 2 ** Math.min(attempt, 30))

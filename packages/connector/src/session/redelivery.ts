@@ -1,6 +1,6 @@
 // Tracks how long the deliveries of a lost connection may still be redelivered, so that each is answered once.
 
-// The broker redelivers right after CONNACK (MQTT 5 §4.4); later redeliveries are not worth waiting for.
+// The broker redelivers right after CONNACK (MQTT 5 §4.4); a redelivery that comes later is not worth waiting for.
 const REDELIVERED_AFTER_MS = 2_000
 
 /** Determines when the deliveries of a lost connection can no longer be redelivered. One instance per session. */
@@ -10,16 +10,19 @@ export class Redelivery {
   #end: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #lossTimer: NodeJS.Timeout | undefined
-  // Whether the wait has been given up since the last connection.
+  // Whether the wait has been given up since the last connection ended.
   #isGivenUp = false
   #isClosed = false
 
-  /** @param lossMaxMs milliseconds without a connection after which no redelivery is expected. @default no limit */
+  /**
+   * @param lossMaxMs how many milliseconds without a connection may pass before no redelivery is expected any more.
+   * @default no limit
+   */
   constructor(lossMaxMs?: number) {
     this.#lossMaxMs = lossMaxMs
   }
 
-  /** Resolves when the broker has redelivered everything. Undefined if no redelivery is expected. */
+  /** Resolves when no further redelivery is expected; undefined if none is expected now. */
   get pending(): Promise<void> | undefined {
     return this.#pending
   }

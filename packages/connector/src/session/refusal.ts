@@ -10,7 +10,7 @@ export class SessionRefusal extends Error {
   override readonly name = 'SessionRefusal'
   /** The reason code that the broker sent; for MQTT 3.1.1 the equivalent MQTT 5 code. */
   readonly reasonCode: number
-  /** The packet with the refusal; undefined if we refuse the broker because of a missing feature. */
+  /** The packet that contains the refusal; undefined if we refuse the broker because it lacks a feature. */
   readonly packet: ReasonCarrier | undefined
 
   constructor(message: string, reasonCode: number, packet?: ReasonCarrier) {
@@ -42,7 +42,7 @@ export function disconnectRefusal({ reasonCode, properties }: Disconnect): Sessi
   )
 }
 
-/** Returns the error for a broker that lacks a feature our subscriptions need; undefined if it has all of them. */
+/** Returns the error for a broker that lacks a feature that our subscriptions need; undefined if it has them all. */
 export function featureRefusal(
   limits: BrokerLimits,
   share: string | undefined,
@@ -54,7 +54,7 @@ export function featureRefusal(
   return undefined
 }
 
-// MQTT 5 §3.2.2.3.11, §3.2.2.3.13: the broker would end the connection after such a SUBSCRIBE.
+// MQTT 5 §3.2.2.3.11, §3.2.2.3.13: the broker would end the connection after a SUBSCRIBE that uses a feature it lacks.
 function lacks(code: number): SessionRefusal {
   return new SessionRefusal(
     `The broker does not support the connector's subscriptions (${reasonName(code)}). ${remedyOf('SUBACK', code)}`,

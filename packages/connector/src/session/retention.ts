@@ -1,4 +1,4 @@
-// Tracks whether our publishes may be retained, from CONNACK or from the broker's refusals.
+// Tracks whether our publishes may be retained, as reported by CONNACK or by the broker's refusals.
 import { SessionRefusal } from './refusal.ts'
 
 // Retain not supported (MQTT 5 §3.2.2.2, §3.14.2.1).
@@ -7,7 +7,7 @@ const RETAIN_NOT_SUPPORTED = 0x9a
 /** Tracks for one session whether the broker accepts retained messages. Requests are answered in either case. */
 export class Retention {
   // `in the Will`: the last CONNACK did not allow retained messages. `sent`: CONNACK allowed them, but the broker ended
-  // the connection over a retained publish.
+  // the connection because of a retained publish.
   #refused: 'nothing' | 'in the Will' | 'sent' = 'nothing'
   #hasWarned = false
 
@@ -37,7 +37,10 @@ export class Retention {
     return isNews
   }
 
-  /** Returns whether the operator must be warned now: once, until retained messages are available again. */
+  /**
+   * Returns whether the operator must be warned now. This is the case once, until retained messages are available
+   * again.
+   */
   mustWarn(): boolean {
     const hasWarned = this.#hasWarned
     this.#hasWarned = !this.isInWill

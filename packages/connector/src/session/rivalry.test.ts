@@ -3,12 +3,12 @@
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 
-// Returns the number of takeovers within `limitMs` if each connector reconnects after its pause (after 100 ms if there
-// is none).
+// Returns the number of takeovers within `limitMs` if each connector reconnects after its pause, or after 100 ms if
+// there is no pause.
 function takeoversWithin(limitMs: number): number {
   const pair = [new Rivalry(), new Rivalry()]
   let takeovers = 0
-  // The first connector was alone for a minute before the second one started.
+  // The first connector had been running alone for a minute before the second one started.
   let lastedMs = 60_000
   for (let timeMs = 0; timeMs <= limitMs; takeovers += 1) {
     const pauseMs = pair[takeovers % 2]!.ended(lastedMs, true) || 100
@@ -18,7 +18,7 @@ function takeoversWithin(limitMs: number): number {
   return takeovers
 }
 
-test('limits two connectors with one client identifier to 12 takeovers in the first minute, and to fewer later', () => {
+test('limits two connectors with the same client identifier to 12 takeovers in the first minute, and to fewer afterwards', () => {
   expect(takeoversWithin(60_000)).toBeLessThanOrEqual(12)
   expect(takeoversWithin(600_000) - takeoversWithin(60_000)).toBeLessThanOrEqual(20)
 })

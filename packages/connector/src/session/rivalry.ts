@@ -18,11 +18,11 @@ export class Rivalry {
   #delayMs = 0
 
   /**
-   * Records the end of a connection attempt. `lastedMs` is the time since the connection became ready, undefined if it
-   * never became ready. `isUnprovoked`: the broker closed it without a reason, and none of our packets explains it.
-   * Returns how long to wait before reconnecting, in milliseconds, so that one of the two clients can work. The first
-   * waits are 0: a restarting broker refuses an immediate attempt, which rules out a rival; a broker with a rival
-   * accepts it. Returns undefined while no rival is suspected.
+   * Records the end of a connection attempt. `lastedMs` is the time since the connection became ready; undefined if it
+   * never became ready. `isUnprovoked`: the broker closed the connection without a reason, and none of our packets
+   * explains this. Returns how long to wait before reconnecting, in milliseconds, so that one of the two clients can
+   * work. The first waits are 0, because the immediate attempt rules out one of two causes: a restarting broker refuses
+   * it, a broker with a rival client accepts it. Returns undefined while no rival is suspected.
    */
   ended(lastedMs: number | undefined, isUnprovoked: boolean): number | undefined {
     // The rival's connection lasts as long as this client waits, so the threshold grows with the wait.

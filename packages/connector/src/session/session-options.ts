@@ -18,13 +18,13 @@ export interface SessionOptions extends DialTarget {
   readonly connectTimeoutMs: number
   readonly sessionExpirySeconds: number
   /**
-   * Number of requests that may be unacknowledged at the same time. Without `strict`, at most half of the Packet
-   * Identifiers are used.
+   * Number of requests that may be unacknowledged at the same time. Unless the order is `strict`, at most half of the
+   * Packet Identifiers are used.
    */
   readonly receiveMaximum: number
   readonly reconnect: ReconnectBounds
   readonly ackOrder: AckOrderKind
-  /** With `bounded`: how long a delivery may hold back the PUBACKs of later ones, in milliseconds. */
+  /** With `bounded`: how long a delivery may hold back the PUBACKs of later deliveries, in milliseconds. */
   readonly ackHoldMaxMs: number
   /** Topic filters of the requests; `setFilters` replaces them. */
   readonly filters: readonly string[]
@@ -35,14 +35,14 @@ export interface SessionOptions extends DialTarget {
   /** Name of the shared subscription; undefined if there is only one connector. */
   readonly share?: string | undefined
   /**
-   * Stores a request that must give up its Packet Identifier because the broker is about to reuse it. If it returns
-   * undefined, the session acknowledges nothing more until the request is settled. Must not throw.
+   * Stores a request that must give up its Packet Identifier because the broker is about to reuse it. If the keeper
+   * returns undefined, the session sends no more PUBACKs until the request is settled. Must not throw.
    * @default stores nothing
    */
   readonly keeper?: Keeper
   /**
    * How long the requests of a lost connection may still be redelivered, in milliseconds; their replies wait that long.
-   * @default until the next connection, because without one no reply can be published
+   * @default until the next connection, because no reply can be published before it
    */
   readonly redeliveryMaxMs?: number
   /** Size of the largest packet body that is kept whole, in bytes; called for every packet. */
@@ -55,7 +55,7 @@ export interface SessionOptions extends DialTarget {
   readonly dial?: (target: DialTarget, signal: AbortSignal) => Promise<ByteStream>
   /**
    * Set only for simulated brokers, which have few Packet Identifiers.
-   * @default MQTT's 65,535; a request gives up its identifier halfway through them
+   * @default MQTT's 65,535; a request gives up its identifier when half of them have been assigned after it
    */
   readonly identifiers?: Identifiers
 }
@@ -69,7 +69,7 @@ export interface SessionWarning {
     | 'session_expiry_lowered'
     | 'subscription_refused'
     | 'unsubscribe_refused'
-  /** What happened, and what to do. */
+  /** What happened, and what the operator can do. */
   readonly message: string
 }
 

@@ -14,7 +14,7 @@ export function heldBack(url: string, { topic, receivedAtMs }: ReceivedDelivery)
   const seconds = Math.round((performance.now() - receivedAtMs) / 1000)
   return {
     event: 'intake_held_back',
-    message: `A request on "${topic}" has been running for ${seconds} s and could not be put in safekeeping, and the broker at ${url} will soon reuse its Packet Identifier: no requests are acknowledged until this one is answered. Give each model with long calls its own session: models.NAME.lane: true.`,
+    message: `A request on "${topic}" has been running for ${seconds} s and could not be put in safekeeping, and the broker at ${url} will soon reuse its Packet Identifier: no requests are acknowledged until this request is answered. Give each model with long calls its own session: models.NAME.lane: true.`,
   }
 }
 
@@ -29,7 +29,7 @@ export function expiryLowered(url: string, givenSeconds: number, askedSeconds: n
 export function notRetained(url: string): SessionWarning {
   return {
     event: 'retain_unavailable',
-    message: `The broker at ${url} does not support retained messages. Requests are answered, but only clients that are subscribed at the time of publishing receive the connector's status and the model cards: "inferwire models ls" lists nothing. Allow retained messages in the broker.`,
+    message: `The broker at ${url} does not support retained messages. Requests are answered, but the connector's status and the model cards reach only clients that are subscribed when they are published: "inferwire models ls" lists nothing. Allow retained messages in the broker.`,
   }
 }
 

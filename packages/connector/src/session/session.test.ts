@@ -12,7 +12,7 @@ afterEach(async () => {
   for (const session of sessions.splice(0)) await session.close()
 })
 
-// A broker that grants all filters except the refused ones, and keeps its session.
+// A broker that keeps its session, and grants all filters except those in a list of refused ones.
 class Broker {
   readonly held = new Set<string>()
   readonly refused = new Map<string, number>()
@@ -105,7 +105,7 @@ test.each([
   ['bounded' as const, 100, 100],
   ['strict' as const, 65_535, 65_535],
 ])(
-  'ack order %s and receiveMaximum %i: announces a Receive Maximum of %i',
+  'with ack order %s and receiveMaximum %i, announces a Receive Maximum of %i',
   async (ackOrder, receiveMaximum, announced) => {
     const { broker } = await arrange({ ackOrder, receiveMaximum })
     expect(broker.receiveMaximum).toBe(announced)

@@ -27,14 +27,14 @@ import {
 import { Subscriptions } from './subscriptions.ts'
 import { explainEnd } from './wrong-port.ts'
 
-/** The end of a connection that we closed in order to reconnect at once. */
+/** The reason for the end of a connection that we closed in order to reconnect at once. */
 class Reconnection extends Error {
   constructor(reason: string) {
     super(`Reconnecting ${reason}.`)
   }
 }
 
-// The broker delays the Will, so that a restart does not make the status flap (MQTT 5 §3.1.3.2.2).
+// The broker delays the Will, so that a restart does not set the status to offline for a moment (MQTT 5 §3.1.3.2.2).
 const WILL_DELAY_SECONDS = 5
 // Session taken over (MQTT 5 §3.14.2.1): two clients that reconnect immediately would take the session over from each
 // other forever.
@@ -53,7 +53,7 @@ export class MqttSession {
   readonly #subscriptions: Subscriptions
   readonly #tolerance: AckTolerance
   readonly #retention = new Retention()
-  // How long the broker keeps the session, as last reported in CONNACK.
+  // How long the broker keeps the session, according to the last CONNACK.
   #sessionExpirySeconds: number
   readonly #stop = new AbortController()
   #connection: Connection | undefined
@@ -67,7 +67,7 @@ export class MqttSession {
   readonly #redelivery: Redelivery
   #isReady = false
   #isTaking = true
-  // Whether the broker's session has our subscriptions, as far as this process has recorded.
+  // Whether the broker's session has our subscriptions, as far as this process knows.
   #isSubscribed = false
   // Whether the broker discarded an earlier session; reported once, with the next `ready`.
   #isLost = false
@@ -113,19 +113,20 @@ export class MqttSession {
   }
 
   /**
-   * Publishes a message. Resolves when the broker has acknowledged or refused it, or cannot accept it. Never rejects.
+   * Publishes a message. Resolves when the broker has acknowledged or refused it, or when the broker cannot accept it.
+   * Never rejects.
    */
   publish(message: OutgoingMessage): Promise<PublishResult> {
     return new Promise((resolve) => this.#outbox.publish(message, resolve))
   }
 
   /**
-   * First half of a drain: no new request is passed on. With a shared subscription the other members take over.
-   * Otherwise the subscription stays, and the broker keeps new requests for the next start.
+   * First half of a drain: no new request is passed on. With a shared subscription, the other members take over the
+   * requests. Without one, the subscription stays, and the broker keeps new requests for the next start.
    */
   async stopTaking(): Promise<void> {
-    // A request that arrives before UNSUBACK is still passed on, because after a scale-down no other connector would
-    // receive it.
+    // Requests that arrive before UNSUBACK are still passed on, because after a scale-down no other connector would
+    // receive them.
     const stopped = this.#subscriptions.stop()
     if (this.#isReady) {
       const timer = new AbortController()
@@ -139,9 +140,9 @@ export class MqttSession {
 
   /**
    * Replaces the topic filters of the requests on the current connection; requests in flight are not affected. Resolves
-   * when the broker has granted these filters, or the filters of a later call; if the session is disconnected, this
-   * happens after it reconnects.
-   * @throws SessionRefusal if the broker refused one of these filters; the session keeps the others.
+   * when the broker has granted these filters, or the filters of a later call. If the session is disconnected, this
+   * happens only after it has reconnected.
+   * @throws SessionRefusal if the broker refused one of these filters; the session keeps the rest.
    */
   setFilters(filters: readonly string[]): Promise<void> {
     return this.#subscriptions.set(filters)
@@ -192,8 +193,8 @@ export class MqttSession {
 
   // Returns the error to report, and how long to wait before reconnecting.
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
-    // The broker may be hanging up because of a publish that stays in flight; in that case the outbox finds this
-    // publish over the next connections.
+    // The broker may be hanging up because of a publish that stays in flight; if so, the outbox finds that publish
+    // during the next connections.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
     if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
@@ -205,7 +206,7 @@ export class MqttSession {
       return { error, retryInMs: 0 }
     } else if (pauseMs !== undefined) {
       const suspicion = new Error(
-        `${error.message} ${this.#rivalry.inARow} connections in a row ended soon after they were ready. Another connector may be using the client id "${this.#options.clientId}": give each connector its own \`name\`.`,
+        `${error.message} ${this.#rivalry.inARow} connections in a row ended soon after they had become ready. Another connector may be using the client id "${this.#options.clientId}": give each connector its own \`name\`.`,
         { cause: error },
       )
       return { error: suspicion, retryInMs: Math.min(pauseMs, pauseMaxMs) }
@@ -214,8 +215,8 @@ export class MqttSession {
     return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
   }
 
-  // A longer pause would let the session expire. If the expiry is 0, no session can be lost, but rivals still need a
-  // pause.
+  // A longer pause would let the session expire. If the expiry is 0, there is no session to lose, but rivals still need
+  // a pause.
   get #pauseMaxMs(): number {
     return this.#sessionExpirySeconds === 0 ? Number.POSITIVE_INFINITY : 500 * this.#sessionExpirySeconds
   }
@@ -256,7 +257,7 @@ export class MqttSession {
 
   #open(socket: ByteStream, password: string | undefined, subscribed: () => void): Connection {
     const options = this.#options
-    // Each birth time is later than the one before, even if the clock was set back.
+    // Each birth time is later than the previous one, even if the clock was set back.
     this.#bornAtMs = Math.max(Date.now(), this.#bornAtMs + 1)
     const bornAtMs = this.#bornAtMs
     const listener: ConnectionListener = {
@@ -366,7 +367,7 @@ export class MqttSession {
       )
   }
 
-  // Each connection may reach another node of a cluster, so the value is compared for each connection, but reported
+  // Each connection may reach a different node of a cluster, so the value is checked on each connection, but reported
   // only if it has changed.
   #expires(seconds: number): void {
     const { url, sessionExpirySeconds: asked } = this.#options
@@ -380,8 +381,8 @@ export class MqttSession {
   }
 }
 
-// Returns whether our packets may have made the broker end the connection: it gave no reason, or reported a protocol
-// error.
+// Returns whether our packets may have made the broker end the connection: it did so without a reason, or reported a
+// protocol error.
 function isByBroker(reason: Error): boolean {
   if (reason instanceof SessionRefusal) return reason.reasonCode >= 0x80 && reason.reasonCode <= 0x83
   const { code } = reason as { code?: string }

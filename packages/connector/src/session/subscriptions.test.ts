@@ -6,7 +6,7 @@ const NOT_AUTHORIZED = 0x87
 const NEW = false
 const RESUMED = true
 
-// A fake broker: its subscriptions, the filters that it refuses, and calls that wait for its answer.
+// A fake broker that records its subscriptions, refuses the given filters, and lets the test answer its calls.
 class Broker implements SubscriptionLink {
   readonly held = new Set<string>()
   readonly asked: string[] = []
@@ -101,7 +101,7 @@ test('subscribes to the new filters before it unsubscribes from the old filters'
   expect(subscriptions.names).toEqual(['b', 'c'])
 })
 
-test('has one call in flight at a time, and applies the newest list', async () => {
+test('keeps only one call in flight at a time, and applies the newest list of filters', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   broker.isHolding = true
@@ -121,7 +121,7 @@ test.each([
   ['resumed', RESUMED],
   ['lost', NEW],
 ])(
-  'repeats a change on the next connection if the connection ended before the change was granted: session %s',
+  'repeats a change on the next connection if the connection ended before the broker granted the change: session %s',
   async (_what, given) => {
     const { subscriptions, broker } = arrange()
     await subscriptions.connected(broker, NEW)
@@ -158,7 +158,7 @@ test.each([NOT_AUTHORIZED, 0])(
 )
 
 test.each([NOT_AUTHORIZED, 0])(
-  'reports a filter that is refused at run time with reason code %i, and keeps the others',
+  'reports a filter that is refused at run time with reason code %i, and keeps the other filters',
   async (code) => {
     const { subscriptions, broker, reported } = arrange()
     await subscriptions.connected(broker, NEW)
@@ -189,7 +189,7 @@ test('fails to connect if the broker refuses a filter that it granted before, un
   await change
 })
 
-test('works if a filter in ownFilters is refused, and reports the refusal once', async () => {
+test('continues if a filter in ownFilters is refused, and reports the refusal once', async () => {
   const { subscriptions, broker, reported } = arrange()
   broker.refusals.set('own', NOT_AUTHORIZED)
   for (let count = 0; count < 3; count++) {
@@ -207,7 +207,7 @@ test('subscribes with the share name, and unsubscribes from the unshared filter 
   expect(subscriptions.names).toEqual(['$share/g/a', '$share/g/b'])
 })
 
-test('during a drain, unsubscribes from shared filters, and keeps the others for the next start', async () => {
+test('during a drain, unsubscribes from shared filters, and keeps the unshared ones for the next start', async () => {
   const alone = arrange()
   await alone.subscriptions.connected(alone.broker, NEW)
   await alone.subscriptions.stop()
@@ -226,7 +226,7 @@ test('reports a refused UNSUBSCRIBE once, and sends it again on the next connect
   await subscriptions.set(['a', 'c'])
   expect(broker.asked).toEqual(['+a,b,own', '-b', '+c'])
   expect(kept).toEqual(['The broker refused to unsubscribe from "b" (not authorized, 0x87).'])
-  // The filter is wanted again, and the broker still has the subscription.
+  // The filter is wanted again, and its subscription still exists on the broker.
   await subscriptions.set(['a', 'b', 'c'])
   await subscriptions.set(['a', 'c'])
   expect(broker.asked).toHaveLength(3)

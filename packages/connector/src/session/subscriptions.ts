@@ -38,11 +38,11 @@ interface Waiter {
 export class Subscriptions {
   readonly #options: SubscriptionOptions
   #filters: readonly string[]
-  // Filters that the session needs: the initial ones, and those that the broker has granted before.
+  // Filters that the session cannot do without: the initial ones, and those that the broker has granted before.
   readonly #vital: Set<string>
-  // The subscriptions of the broker's session, with `$share` prefix, as far as this process has recorded.
+  // The subscriptions of the broker's session, with their `$share` prefix, as far as this process knows.
   readonly #granted = new Set<string>()
-  // Filters that were refused on this connection for the current list; they are not requested again automatically.
+  // Filters of the current list that were refused on this connection; they are not requested again automatically.
   readonly #refused = new Map<string, SessionRefusal>()
   readonly #reported = new Set<string>()
   // Unwanted filters from which the broker refused to unsubscribe on this connection.
@@ -69,9 +69,9 @@ export class Subscriptions {
 
   /**
    * Updates the subscriptions on a new connection. Returns undefined if the broker's session already has all wanted
-   * subscriptions. Otherwise the promise resolves with true when it has them, and with false if the connection ends
-   * first.
-   * @throws SessionRefusal, by rejection, if the broker refuses a filter that the session needs.
+   * subscriptions. Otherwise returns a promise that resolves with true when it has them, and with false if the
+   * connection ends first. The promise rejects with a SessionRefusal if the broker refuses a filter that the session
+   * needs.
    */
   connected(link: SubscriptionLink, sessionPresent: boolean): Promise<boolean> | undefined {
     this.#link = link
@@ -120,7 +120,8 @@ export class Subscriptions {
   }
 
   /**
-   * Unsubscribes from shared subscriptions, so that other members take over. Resolves when the broker has confirmed.
+   * Unsubscribes from shared subscriptions, so that other members take over. Resolves when the broker has confirmed
+   * this.
    */
   async stop(): Promise<void> {
     this.#isStopped = true
@@ -161,8 +162,8 @@ export class Subscriptions {
   #judge(name: string, code: number, isFirst: boolean): void {
     const isOwn = this.#options.ownFilters.includes(name)
     const filter = this.#filters.find((filter) => this.#nameOf(filter) === name)
-    // With QoS 0 a request could be lost. For one of `ownFilters` QoS 0 is enough, because the next message replaces a
-    // lost message.
+    // With QoS 0 a request could be lost. For the filters in `ownFilters`, QoS 0 is enough, because the next message
+    // replaces a lost one.
     if (code === 1 || (isOwn && code === 0)) {
       this.#granted.add(name)
       this.#reported.delete(name)
@@ -172,7 +173,7 @@ export class Subscriptions {
     const refusal = subscribeRefusal(name, code)
     if (isFirst && filter !== undefined && this.#vital.has(filter)) throw refusal
     this.#refused.set(name, refusal)
-    // QoS 0 is too low: the subscription is surplus, and the next round removes it.
+    // QoS 0 is not enough: the subscription is of no use, and the next round removes it.
     if (code === 0) this.#granted.add(name)
     if (this.#reported.has(name)) return
     this.#reported.add(name)

@@ -1,4 +1,4 @@
-// Tests the errors for a port that does not match the URL, with real servers that each have a different fault.
+// Tests the errors for a port that does not match the URL, with real servers, each of which has a different fault.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
@@ -64,7 +64,7 @@ test('suggests broker.tls.caFile for a self-signed certificate over wss', async 
   expect(await reasonOf('wss', createTlsServer(LOCALHOST))).toContain('Set broker.tls.caFile')
 })
 
-test('names both host names and broker.tls.serverName for a certificate of another host', async () => {
+test('names both host names and broker.tls.serverName if the certificate is for another host', async () => {
   const reason = await reasonOf('mqtts', createTlsServer(OTHER_NAME), OTHER_NAME.cert)
   expect(reason).toMatch(/another host name \(.*localhost.*DNS:other\.example\).*broker\.tls\.serverName/)
 })
@@ -98,7 +98,7 @@ test('recognizes a TLS port in an mqtt URL, whether the server sends an alert or
   expect(await reasonOf('mqtt', createTlsServer(LOCALHOST))).toMatch(/before CONNACK.*mqtts:\/\//)
 })
 
-test('recognizes a port with another protocol in an mqtt URL', async () => {
+test('recognizes that the port of an mqtt URL speaks another protocol', async () => {
   const ssh = mute().on('connection', (socket) => socket.write('SSH-2.0-OpenSSH_9.6\r\n'))
   expect(await reasonOf('mqtt', ssh)).toMatch(/does not speak MQTT.*"SSH-2\.0-OpenSSH_9\.6/)
 })
@@ -108,7 +108,7 @@ test('recognizes an MQTT port in a ws URL', async () => {
   expect(await reasonOf('ws', broker)).toMatch(/does not speak HTTP.*mqtt:\/\//)
 })
 
-test('recognizes a web server without WebSocket in a ws URL', async () => {
+test('recognizes that the web server of a ws URL does not support WebSocket', async () => {
   const web = createHttpServer((_request, response) => response.writeHead(404).end())
   expect(await reasonOf('ws', web)).toMatch(/404.*path/)
 })

@@ -28,11 +28,13 @@ export function checkFirstBytes(first: Buffer): void {
   }
   const [line = ''] = text.split(/\r?\n/)
   if (/^[\x20-\x7e]{4,}$/.test(line))
-    throw new MalformedPacket(`The port does not speak MQTT: it begins with "${line}". Check broker.url.`)
+    throw new MalformedPacket(
+      `The port does not speak MQTT: its response begins with "${line}". Check broker.url.`,
+    )
   throw new MalformedPacket(`The broker sent packet type ${type} before CONNACK (MQTT-3.2.0-1)`)
 }
 
-/** Returns an error with a remedy if the port or its certificate is the cause, otherwise the same error. */
+/** Returns an error with a remedy if the port or its certificate is the cause, otherwise the original error. */
 export function explainEnd(error: Error, url: string): Error {
   const text = explainTls(error, 'The broker', 'broker.tls') ?? webSocketMistake(error, url)
   return text === undefined ? error : new Error(text, { cause: error })
@@ -45,5 +47,5 @@ function webSocketMistake(error: Error & { code?: unknown }, url: string): strin
   const status = /^Unexpected server response: (\d+)$/.exec(error.message)?.[1]
   return status === undefined
     ? undefined
-    : `The server answered the WebSocket handshake with status ${status}. Check port and path in broker.url (the path is "${new URL(url).pathname}").`
+    : `The server answered the WebSocket handshake with status ${status}. Check the port and path in broker.url (the path is "${new URL(url).pathname}").`
 }

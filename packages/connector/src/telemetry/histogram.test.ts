@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Histogram } from './histogram.ts'
 
-test('counts each value in the first bucket whose bound is at least the value', () => {
+test('counts each value in the first bucket whose bound is not less than the value', () => {
   const bounds = [0.1, 1, 10]
   fc.assert(
     fc.property(

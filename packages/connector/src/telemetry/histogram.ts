@@ -1,13 +1,13 @@
-// A histogram that takes only a few comparisons per value, because it is updated for every request.
+// A histogram that needs only a few comparisons per value, because it is updated for every request.
 
-/** A histogram with the cumulative buckets of Prometheus. Values are in the unit of the bounds. */
+/** A histogram with the cumulative buckets of Prometheus. Values have the same unit as the bounds. */
 export class Histogram {
   readonly bounds: readonly number[]
   readonly #counts: Float64Array
   #sum = 0
   #count = 0
 
-  /** @param bounds upper bounds, ascending */
+  /** @param bounds the upper bounds, in ascending order */
   constructor(bounds: readonly number[]) {
     this.bounds = bounds
     this.#counts = new Float64Array(bounds.length + 1)

@@ -42,7 +42,7 @@ test('on a terminal, a line contains time, level, message and fields', () => {
   )
 })
 
-test('outside a terminal, an event is one line of JSON, with the name of its level', () => {
+test('without a terminal, an event is one line of JSON that contains the name of its level', () => {
   const { lines, log } = arrange('auto')
   log.error({ event: 'x', topic: 'a\nb\u001b' }, 'two\nlines')
   expect(lines).toHaveLength(1)

@@ -1,7 +1,7 @@
 // Writes the connector's log: one line per event, as JSON, or as text on a terminal.
 import { pino, type Logger } from 'pino'
 
-/** The connector's logger. Payloads and secrets must not be logged. */
+/** The connector's logger. Never log payloads or secrets. */
 export type Log = Logger
 
 /** Level and format of the log. */

@@ -17,7 +17,7 @@ const problemOf = (code: ProblemCode): Problem =>
 
 const IRIS = { client: 'cam7', model: 'iris', operation: 'infer' }
 
-test('writes one line per model, code and second, with the number of suppressed lines', () => {
+test('writes one line per model, code and second, which contains the number of suppressed lines', () => {
   const { lines, problems } = arrange()
   for (let ms = 0; ms < 2_500; ms++) problems.report(problemOf('overloaded'), IRIS, ms)
   expect(lines.map(({ suppressed }) => suppressed)).toEqual([undefined, 999, 999])
@@ -76,7 +76,7 @@ test('late reports of removed models do not accumulate', () => {
   expect(lines.at(-1)).toMatchObject({ model: 'used', suppressed: 1 })
 })
 
-test('drops the count of suppressed lines of a model when the model is removed', () => {
+test("drops a model's count of suppressed lines when the model is removed", () => {
   const { lines, problems } = arrange()
   for (const model of ['iris', 'iris@2']) {
     for (let ms = 0; ms < 10; ms++) problems.report(problemOf('overloaded'), { ...IRIS, model }, ms)

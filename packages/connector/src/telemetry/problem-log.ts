@@ -15,13 +15,16 @@ interface Window {
   suppressed: number
 }
 
-// Limit on the client's name in a line; a topic level may have 255 characters.
+// Limit on the length of the client's name in a log line; a topic level may have 255 characters.
 const CLIENT_LENGTH_MAX = 128
 const WINDOW_MS = 1_000
-// The configuration bounds the names, but a late report can add the name of a removed model again.
+// The configured models limit the number of windows, but a late report can add a window for a removed model again.
 const WINDOWS_MAX = 10_000
 
-/** Logs problems, with the number of suppressed lines. Above `WINDOWS_MAX` windows, the oldest is dropped. */
+/**
+ * Logs problems, including the number of suppressed lines. If there are more than `WINDOWS_MAX` windows, the oldest is
+ * dropped.
+ */
 export class ProblemLog {
   readonly #log: Log
   readonly #windows = new Map<string, Window>()
@@ -46,7 +49,7 @@ export class ProblemLog {
       return
     }
     const suppressed = window?.suppressed ?? 0
-    // Delete the window first, so that the map remains ordered by the start of the windows.
+    // The window is deleted before it is added again, so that the map stays ordered by the start of the windows.
     this.#windows.delete(key)
     this.#windows.set(key, { untilMs: nowMs + WINDOW_MS, suppressed: 0 })
     if (this.#windows.size > WINDOWS_MAX) this.#windows.delete(this.#windows.keys().next().value!)

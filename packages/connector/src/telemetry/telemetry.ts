@@ -2,7 +2,7 @@
 import { BATCH_SIZES, DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
-/** The reason why a requester receives no reply. */
+/** Why a requester receives no reply. */
 export type UnansweredReason = 'unaddressable' | 'reply_refused'
 
 /** The label value for all models that are not exposed, because clients must not choose label values. */
@@ -20,7 +20,7 @@ export class OperationFigures {
   readonly upstream = new Histogram(DURATION_SECONDS)
   /** Seconds from the receipt of a request to the call, including the wait in a batch. */
   readonly queue = new Histogram(DURATION_SECONDS)
-  /** Instances in each call of a model with batching. */
+  /** The number of instances in each call, for a model with batching. */
   readonly batchSize = new Histogram(BATCH_SIZES)
   /** Merged calls whose requests were sent again in smaller calls. */
   batchFailovers = 0
@@ -48,7 +48,7 @@ export class OperationFigures {
 /** The figures of a connector, written by the pipeline and the session's listener, and read by the admin endpoint. */
 export class Telemetry {
   isConnected = false
-  /** Whether the broker rejects PUBACKs out of order, so that they are sent in the order of arrival. */
+  /** Whether the broker does not accept PUBACKs out of order, so that they are sent in the order of arrival. */
   isAckOrderStrict = false
   connections = 0
   lostSessions = 0
@@ -60,9 +60,12 @@ export class Telemetry {
   cancelMessages = 0
   /** Number of requests set aside because they crash the process. */
   poisonRequests = 0
-  /** Number of requests for other connectors' models, answered by those connectors. */
+  /** Number of requests for other connectors' models; those connectors answer them. */
   peerRequests = 0
-  /** Contains every reason from the start, because Prometheus computes no increase for a new time series. */
+  /**
+   * Contains every reason from the start, because Prometheus computes no increase for a time series that has just
+   * appeared.
+   */
   readonly unanswered = new Map<UnansweredReason, number>([
     ['unaddressable', 0],
     ['reply_refused', 0],
@@ -95,8 +98,8 @@ export class Telemetry {
   }
 
   /**
-   * Drops the figures of a removed model. A request whose reply is not acknowledged yet still updates the dropped
-   * figures, which are no longer exposed.
+   * Drops the figures of a removed model. A request whose reply is not acknowledged yet still updates these figures,
+   * but they are no longer exposed.
    */
   forget(model: string): void {
     this.#upstreams.delete(model)

@@ -12,7 +12,7 @@ export class UpstreamFigures {
   deniedRetries = 0
   /** Number of times that the circuit opened. */
   circuitOpens = 0
-  /** The circuit in use; undefined if the model is not exposed. */
+  /** The circuit that is currently used; undefined if the model is not exposed. */
   circuit: { readonly state: CircuitState } | undefined
 
   constructor(model: string) {

@@ -1,4 +1,4 @@
-// Logins and access rights of the embedded broker with a password file.
+// Tests logins and access rights of the embedded broker with a password file.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -166,7 +166,7 @@ describe('a user', () => {
     },
   )
 
-  test('causes only one log line with thousands of denied publishes', async () => {
+  test('causes only one log line, even if thousands of its publishes are denied', async () => {
     lines.length = 0
     const bob = await RawClient.connect(broker.url, { username: 'bob', password: Buffer.from('b') })
     for (let index = 0; index < 2_000; index++) {
@@ -182,7 +182,7 @@ describe('a user', () => {
     await bob.destroy()
   })
 
-  test('receives no messages of a shared subscription that it may not read', async () => {
+  test('receives, through a shared subscription, no messages that it may not read', async () => {
     const { username, password } = access.connector
     const filter = '$share/connectors/infer/request/#'
     const connector = await RawClient.connect(broker.url, { username, password: Buffer.from(password) })

@@ -1,5 +1,5 @@
-// Logins and access rights of the embedded broker: users from a Mosquitto password file, under the access rules of the
-// wire contract.
+// Logins and access rights of the embedded broker: the users come from a Mosquitto password file, and have the access
+// rights that the wire contract describes.
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import {
   contractRules,
@@ -25,11 +25,11 @@ export interface BrokerUser {
 
 /** Logins and access rights of the broker. */
 export interface BrokerAccess {
-  /** The login of this process's connector. Its random password changes at every start. */
+  /** The login of the connector in this process. Its random password changes at every start. */
   readonly connector: BrokerLogin
-  /** The login for this process's example request. Its password is random too. */
+  /** The login for the example request of this process. Its password is random too. */
   readonly demo: BrokerLogin
-  /** Names of the users that the file contains at startup. */
+  /** Names of the users that the file contained at startup. */
   readonly users: readonly string[]
   /** Resolves with undefined if the login is refused. @throws Error with the reason if the login cannot be checked */
   logIn(username: string | undefined, password: Uint8Array | undefined): Promise<BrokerUser | undefined>

@@ -14,7 +14,7 @@ export interface Broker {
 
 /** The options of a broker that this process starts. */
 export interface BrokerOptions {
-  /** A loopback address, because nothing is encrypted. @default 127.0.0.1 */
+  /** A loopback address, because connections are not encrypted. @default 127.0.0.1 */
   readonly host?: string
   /** 0 = any free port */
   readonly mqttPort: number
@@ -22,6 +22,6 @@ export interface BrokerOptions {
   readonly wsPort: number
   /** Logins and access rights; embedded broker only. @default no login, and every topic is allowed */
   readonly access?: BrokerAccess | undefined
-  /** Receives one line, with the reason, for each connection that the broker refuses or closes. */
+  /** Receives one log line, which includes the reason, for each connection that the broker refuses or closes. */
   readonly log?: ((line: string) => void) | undefined
 }

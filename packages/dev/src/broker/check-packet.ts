@@ -1,4 +1,4 @@
-// Checks, field by field, that a client may send a control packet (MQTT 5 chapter 3, MQTT 3.1.1 chapter 3).
+// Checks, field by field, whether a client may send a control packet (MQTT 5 chapter 3, MQTT 3.1.1 chapter 3).
 import { Fields, headerSize } from './fields.ts'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
@@ -24,13 +24,16 @@ export function isPublish(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.publish
 }
 
-/** Returns whether a packet from the broker is a successful CONNACK. `packet` may be incomplete. */
+/** Returns whether a packet from the broker is a CONNACK that reports success. `packet` may be incomplete. */
 export function isConnackWithSuccess(packet: Buffer): boolean {
   // MQTT 5 §3.2.2: Acknowledge Flags, then the reason code.
   return packet[0] === TYPE.connack << 4 && packet[headerSize(packet) + 1] === 0
 }
 
-/** Returns whether the first byte of a fixed header denotes DISCONNECT, after which the broker ignores all packets. */
+/**
+ * Returns whether the first byte of a fixed header denotes DISCONNECT; the broker ignores all packets after a
+ * DISCONNECT.
+ */
 export function isDisconnect(firstByte: number): boolean {
   return firstByte >> 4 === TYPE.disconnect
 }
@@ -173,7 +176,7 @@ function checkTopicName(topic: string, what: string): void {
   }
 }
 
-// The same limit as in Mosquitto.
+// Mosquitto has the same limit.
 const SEPARATORS_MAX = 200
 
 function hasTooManyLevels(topic: string): boolean {
@@ -224,7 +227,7 @@ function checkFilters(fields: Fields, version: ClientVersion, isSubscribe: boole
   }
 }
 
-// A SUBSCRIBE may contain millions of topic levels, so this check does not split the filter into strings.
+// A SUBSCRIBE may contain millions of topic levels, so this check does not split filters into strings.
 function checkTopicFilter(filter: string): void {
   if (filter === '' || MISPLACED_WILDCARD.test(filter)) {
     throw new RefusedPacketError('a topic filter is not valid', REASON.topicFilterInvalid)

@@ -11,15 +11,21 @@ import { REASON } from './refused-packet.ts'
 /** Time limits and sizes of a connection. */
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number
-  /** Closes the connection above this number of unsent bytes. QoS 1 and 2 messages are first queued in the session. */
+  /**
+   * The connection is closed above this number of unsent bytes. While the stream is full, the session queues QoS 1 and
+   * 2 messages, so they do not add to this number.
+   */
   readonly unsentBytesMax: number
-  /** Closes the connection above this number of unsent packets. A small packet needs far more memory than its size. */
+  /**
+   * The connection is closed above this number of unsent packets, because a small packet needs far more memory than its
+   * size.
+   */
   readonly unsentPacketsMax: number
-  /** Longest time, in milliseconds, in which the client may accept no data that is waiting for it. */
+  /** How long, in milliseconds, the client may accept none of the data that is waiting for it. */
   readonly drainTimeoutMs: number
 }
 
-/** A packet from a client: a decoded PUBLISH, or another packet as mqtt-packet returns it. */
+/** A packet from a client: either a decoded PUBLISH, or any other packet as returned by mqtt-packet. */
 export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclude<Packet, IPublishPacket>
 
 /** The callbacks of a {@link Connection}. */
@@ -29,13 +35,13 @@ export interface ConnectionEvents {
   onPacket(packet: ReceivedPacket): void
   /** Called when all unsent bytes have been sent. */
   onDrain(): void
-  /** Called once, when nothing more can be sent or received. */
+  /** Called once, when the connection can no longer send or receive anything. */
   onClose(): void
   /** Called when the broker closes the connection because of `reason`; {@link ConnectionEvents.onClose} follows. */
   onCutOff(reason: string): void
 }
 
-// Time for the client to read the reason and close its side.
+// How long the client has to read the reason and close its side.
 const LINGER_MS = 5_000
 const RECEIVE_MAXIMUM_DEFAULT = 65_535
 

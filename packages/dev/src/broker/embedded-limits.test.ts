@@ -1,4 +1,4 @@
-// The embedded broker's limits for one client, and its responses when they are exceeded.
+// Tests the embedded broker's limits for one client, and its responses when they are exceeded.
 import type { Packet } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import { brokerPerTest, publishPacket } from './testing/broker-per-test.ts'
@@ -39,7 +39,7 @@ test.each([
   },
 )
 
-test('refuses a subscription when the subscriptions of all sessions together exceed a memory limit', async () => {
+test('refuses a subscription that would make the subscriptions of all sessions together exceed a memory limit', async () => {
   const [first, second] = [await broker.connect(), await broker.connect()]
   first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
   const { granted } = await first.next('suback')
@@ -86,12 +86,12 @@ test.each([
   expect((await client.payloads()).sort()).toEqual(topics)
 })
 
-test('removes expired retained messages when the limit is reached', async () => {
+test('removes expired retained messages when the limit on retained messages is reached', async () => {
   const client = await broker.connect()
   const properties = { messageExpiryInterval: 1 }
   client.send(...times(10_000, (index) => publish(`r/${index}`, 'x', { retain: true, properties })))
   await client.payloads()
-  // The shortest expiry interval of the protocol is one second.
+  // One second is the shortest expiry interval that the protocol allows.
   await new Promise((resolve) => setTimeout(resolve, 1_100))
   client.send(publish('card', 'v1', { retain: true, qos: 1 }))
   expect((await client.next('puback')).reasonCode).toBe(0)

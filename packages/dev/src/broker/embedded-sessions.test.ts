@@ -1,4 +1,4 @@
-// Sessions of disconnected clients on the embedded broker.
+// Tests the sessions of disconnected clients on the embedded broker.
 import { generate } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import { brokerPerTest, publishPacket } from './testing/broker-per-test.ts'
@@ -27,7 +27,7 @@ test('queues QoS 1 messages for a disconnected session in order, and sets Sessio
   ])
 })
 
-test('drops messages above the queue limit of a disconnected session, and logs the drop once', async () => {
+test('drops messages that exceed the queue limit of a disconnected session, and logs this once', async () => {
   const session = { clientId: 'full', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await broker.connect(session)
   await before.subscribe('full')
@@ -106,7 +106,7 @@ test('sends the remaining Message Expiry Interval of a queued message, and drops
   const publisher = await broker.connect()
   publisher.send(publishPacket('late', 'short', { properties: { messageExpiryInterval: 1 } }))
   publisher.send(publishPacket('late', 'long', { properties: { messageExpiryInterval: 30 } }))
-  // The shortest expiry interval of the protocol is one second.
+  // One second is the shortest expiry interval that the protocol allows.
   await new Promise((resolve) => setTimeout(resolve, 1_100))
   const message = await (await broker.connect(session)).next('publish')
   expect(message.payload.toString()).toBe('long')
@@ -126,7 +126,7 @@ test('counts a disconnected session as a matching subscriber', async () => {
   expect((await publisher.next('puback')).reasonCode).toBe(0)
 })
 
-test('does not disconnect a persistent session that unsubscribes while messages arrive', async () => {
+test('does not disconnect a client with a persistent session that unsubscribes while messages arrive', async () => {
   const subscriber = await broker.connect({
     clientId: 'leaving',
     clean: false,
@@ -144,13 +144,13 @@ test('does not disconnect a persistent session that unsubscribes while messages 
   expect(subscriber.isClosed).toBe(false)
 })
 
-// MQTT 5 §3.1.2.11.2: the Session Expiry Interval of a CONNECT starts at the end of that connection. Messages that are
-// already queued belong to the resumed session.
+// MQTT 5 §3.1.2.11.2: the Session Expiry Interval in a CONNECT is counted from the end of that connection. Messages
+// that are already queued belong to the resumed session.
 test.each([
   ['5', { clean: false }],
   ['3.1.1', { clean: false, protocolVersion: 4 as const }],
 ])(
-  'delivers queued messages to a client that resumes without Session Expiry Interval (MQTT %s)',
+  'delivers queued messages to a client that resumes its session without a Session Expiry Interval (MQTT %s)',
   async (_version, options) => {
     const before = await broker.connect({ clientId: 'back', properties: { sessionExpiryInterval: 60 } })
     await before.subscribe('back/#', { qos: 2 })

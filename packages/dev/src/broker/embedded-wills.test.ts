@@ -1,4 +1,4 @@
-// Timing and content of the Wills that the embedded broker publishes (MQTT 5 §3.1.2.5, §3.1.3.2).
+// Tests the timing and content of the Wills that the embedded broker publishes (MQTT 5 §3.1.2.5, §3.1.3.2).
 import type { IConnectPacket } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startBroker, type Broker } from './index.ts'
@@ -77,7 +77,7 @@ test('publishes no Will when the client reconnects before the delay has passed',
   const client = await raw({ ...session, will: will(1) })
   await client.destroy()
   await raw(session)
-  // The shortest delay of the protocol is one second.
+  // One second is the shortest delay that the protocol allows.
   await new Promise((resolve) => setTimeout(resolve, 1_200))
   expect(await watcher.payloads()).toEqual([])
 })

@@ -64,7 +64,7 @@ test('forwards a request and its reply with every MQTT 5 property', async () => 
   expect((await reply).properties!.correlationData).toEqual(Buffer.from([0x00, 0xff]))
 })
 
-test('supports a request and its response with mosquitto_rr', async () => {
+test('supports mosquitto_rr, which sends a request and waits for the response', async () => {
   const responder = await mqttClient()
   await responder.subscribeAsync('ask', { qos: 1 })
   responder.on('message', (_topic, payload, { properties }) => {
@@ -124,7 +124,7 @@ test('sends retained messages to a new subscription, except with Retain Handling
   expect(await late.payloads()).toEqual([])
 })
 
-test('loses no message that is sent directly before or after a retained message', async () => {
+test('loses no message that is sent immediately before or after a retained message', async () => {
   const subscriber = await raw()
   await subscriber.subscribe('#')
   const publisher = await raw()
@@ -235,14 +235,14 @@ test.each([
   [5, 135],
   [4, 5],
 ] as const)(
-  'refuses a Will on a $ topic: protocol version %i gets CONNACK %i',
+  'refuses a Will on a $ topic: a client with protocol version %i receives CONNACK %i',
   async (protocolVersion, code) => {
     const will = { topic: '$SYS/x/new/clients', payload: Buffer.from('x'), qos: 0 as const, retain: false }
     await expect(raw({ protocolVersion, will })).rejects.toThrow(`CONNACK ${code}`)
   },
 )
 
-// A plain object has inherited members with these names.
+// These names are those of members that every plain object inherits.
 test.each(['constructor', '__proto__', 'toString'])('accepts the client identifier %s', async (clientId) => {
   const client = await raw({ clientId })
   expect(await client.payloads()).toEqual([])
@@ -251,7 +251,7 @@ test.each(['constructor', '__proto__', 'toString'])('accepts the client identifi
 })
 
 test.each(['constructor', 'hasOwnProperty', '__proto__'])(
-  'handles the topic %s like any other',
+  'handles the topic %s like any other topic',
   async (topic) => {
     const client = await raw()
     client.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: [topic] })
@@ -262,7 +262,7 @@ test.each(['constructor', 'hasOwnProperty', '__proto__'])(
   },
 )
 
-test('handles many packets that a client sends directly after CONNECT', async () => {
+test('handles many packets that a client sends immediately after CONNECT', async () => {
   const client = await RawClient.open(broker.url)
   const connect: Packet = {
     cmd: 'connect',

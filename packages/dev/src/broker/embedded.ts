@@ -14,11 +14,11 @@ import { guardPackets } from './packet-guard.ts'
 import { listenOrExplain } from './port-taken.ts'
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024
-// Room for two packets of the largest size. A client that stops reading is usually disconnected before it is full,
-// after DRAIN_TIMEOUT_MS.
+// Room for two packets of the largest size. A client that stops reading is usually disconnected before this buffer is
+// full, because DRAIN_TIMEOUT_MS passes first.
 const UNSENT_BYTES_MAX = 128 * 1024 * 1024
 const UNSENT_PACKETS_MAX = 1_000_000
-// Long enough for slow clients, whose sockets accept data again only when a third of the buffer, roughly 1 MB, is free.
+// Long enough for slow clients, whose sockets accept more data only when a third of the buffer, roughly 1 MB, is free.
 const DRAIN_TIMEOUT_MS = 30_000
 const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
@@ -107,8 +107,8 @@ function createWebSocketServer(
   webSockets.on('connection', (socket, request) => {
     socket.on('error', () => {})
     const stream = createWebSocketStream(socket)
-    // MQTT 5 [MQTT-6.0.0-1]: binary frames only. This listener runs before the stream's own listener, which ignores the
-    // frame once the stream is destroyed.
+    // MQTT 5 [MQTT-6.0.0-1]: only binary frames are allowed. This listener runs before the stream's own listener, which
+    // ignores the frame once the stream is destroyed.
     socket.prependListener('message', (_data: unknown, isBinary: boolean) => {
       if (!isBinary) stream.destroy()
     })

@@ -1,4 +1,4 @@
-// Checks of an external broker.
+// Tests the checks of an external broker.
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { useExternalBroker } from './external.ts'

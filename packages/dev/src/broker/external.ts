@@ -5,10 +5,10 @@ import type { Broker } from './broker.ts'
 const CHECK_TIMEOUT_MS = 5_000
 const DEFAULT_PORT = 1883
 const CONNACK = 0x20
-// MQTT 3.1.1, Clean Session, no client identifier: every broker supports this, and no session remains.
+// MQTT 3.1.1, Clean Session, no client identifier: every broker supports this, and no session is left behind.
 const CONNECT = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, 0])
 
-/** Checks that a `mqtt://` broker answers CONNECT; the connector reports errors in other URLs. @throws Error */
+/** Checks that a `mqtt://` broker answers CONNECT. For other URLs, the connector reports any error. @throws Error */
 export async function useExternalBroker(url: string, timeoutMs: number = CHECK_TIMEOUT_MS): Promise<Broker> {
   if (!URL.canParse(url) || new URL(url).hostname === '') {
     throw new Error(`The broker URL is not valid. Expected a URL such as mqtt://127.0.0.1:1883.`)

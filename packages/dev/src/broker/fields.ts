@@ -2,10 +2,10 @@
 import { isUtf8 } from 'node:buffer'
 import { REASON, RefusedPacketError } from './refused-packet.ts'
 
-/** The data type of a field. `pair` is two strings. */
+/** The data type of a field. A `pair` consists of two strings. */
 export type FieldKind = 'byte' | 'two' | 'four' | 'variable' | 'string' | 'binary' | 'pair'
 
-/** The places in which a client's packets may contain properties. */
+/** The packets and places in which a client may send properties. */
 export type Carrier = 'connect' | 'will' | 'publish' | 'ack' | 'subscribe' | 'unsubscribe' | 'disconnect'
 
 // The property identifiers that this file needs.
@@ -39,7 +39,7 @@ const PROPERTIES: ReadonlyMap<number, readonly [FieldKind, ...Carrier[]]> = new 
 ] as [number, readonly [FieldKind, ...Carrier[]]][])
 const FLAGS = new Set([0x01, 0x17, 0x19])
 const NOT_ZERO = new Set([0x0b, 0x21, 0x27])
-// Millions of tiny properties would block the process for seconds, because they are read one by one.
+// Properties are read one by one, so millions of tiny properties would block the process for seconds.
 const PROPERTIES_BYTES_MAX = 256 * 1024
 
 /** Result of {@link Fields.properties}. */
@@ -47,7 +47,7 @@ export interface FoundProperties {
   responseTopic?: string
   topicAlias?: number
   messageExpiryInterval?: number
-  /** All properties except those above, encoded, in their original order. */
+  /** All properties except the above, still encoded, in their original order. */
   carried: Buffer[]
 }
 
@@ -83,7 +83,7 @@ export class Fields {
     return this.#lastText()
   }
 
-  /** Reads one field. Returns a number's value, or the length of a string or binary data. */
+  /** Reads one field. Returns the value of a number, or the length of a string or of binary data. */
   read(kind: FieldKind): number {
     switch (kind) {
       case 'byte':

@@ -68,7 +68,7 @@ const packets: Packet[] = [
   { cmd: 'auth', reasonCode: 0, properties: { authenticationMethod: 'm' } },
 ]
 
-// MQTT 3.1.1 has no AUTH; the bytes of the MQTT 5 packet are sent anyway.
+// MQTT 3.1.1 has no AUTH, but the bytes of the MQTT 5 packet are sent anyway.
 function bytesOf(packet: Packet, version: number): Buffer {
   return generate(packet, { protocolVersion: packet.cmd === 'auth' ? 5 : version })
 }

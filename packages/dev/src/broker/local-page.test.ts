@@ -47,7 +47,7 @@ test.each([
   [{ host: 'evil.example' }, 403],
   [{ host: 'evil.example', origin: 'http://evil.example' }, 403],
   [{ host: '127.0.0.1.evil.example:9001' }, 403],
-])('responds to an upgrade with the headers %j with status %i', async (headers, status) => {
+])('an upgrade request with the headers %j receives status %i', async (headers, status) => {
   expect(await upgrade(headers as Record<string, string>)).toBe(status)
 })
 

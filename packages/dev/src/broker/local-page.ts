@@ -1,4 +1,4 @@
-// Decides which WebSocket upgrade requests come from this machine.
+// Decides whether a WebSocket upgrade request comes from this machine.
 import type { IncomingMessage } from 'node:http'
 
 /**

@@ -8,11 +8,11 @@ import type { Session, Subscription } from './session.ts'
 import { TopicTree, treeBytes } from './topic-tree.ts'
 
 const FILTERS_MAX = 10_000
-// Limit for the memory that the subscriptions of all sessions use together.
+// Limit on the memory that the subscriptions of all sessions may use together.
 const SUBSCRIPTION_BYTES_MAX = 256 * 1024 * 1024
 const SEND_RETAINED = { always: 0, whenNew: 1 } as const
 
-/** The outcome of a published message. `full` = there was no room to retain it or to queue it. */
+/** The outcome of a published message. `full` means that there was no room to retain it or to queue it. */
 export type PublishOutcome = 'kept' | 'noSubscribers' | 'full'
 
 /** The broker's subscriptions and retained messages. */
@@ -39,7 +39,8 @@ export class MessageRouter {
       // MQTT 5 [MQTT-3.8.3-3]
       if (subscription.isNoLocal && subscription.session.clientId === message.from) continue
       if (subscription.isShared) {
-        // Otherwise a member without read access could receive the message instead of the others.
+        // Members without read access are skipped: otherwise one of them could be chosen to receive the message, and no
+        // other member would receive it.
         if (subscription.session.mayRead(message)) addTo(byShare, subscription.filter, subscription)
       } else addTo(bySession, subscription.session, subscription)
     }
@@ -56,8 +57,8 @@ export class MessageRouter {
   }
 
   /**
-   * Adds or replaces a subscription. Returns a function that sends the retained messages; call it after SUBACK. Returns
-   * undefined if the session or the broker has reached its limit.
+   * Adds or replaces a subscription. Returns a function that sends the retained messages and must be called after
+   * SUBACK. Returns undefined if the session or the broker has reached its limit.
    */
   subscribe(
     session: Session,
@@ -81,7 +82,7 @@ export class MessageRouter {
     session.subscriptions.set(filter, subscription)
     this.#subscriptions.add(withoutShare(filter), subscription)
     this.#subscriptionBytes += treeBytes(filter)
-    // MQTT 5 §3.8.3.1. MQTT 3.1.1 has no Retain Handling and always sends them.
+    // MQTT 5 §3.8.3.1. MQTT 3.1.1 has no Retain Handling: retained messages are always sent.
     const handling = wanted.rh ?? SEND_RETAINED.always
     const isWanted = handling === SEND_RETAINED.always || (handling === SEND_RETAINED.whenNew && isNew)
     // MQTT 5 §4.8.2: no retained messages are sent to a shared subscription.
@@ -128,9 +129,8 @@ export class MessageRouter {
     )
   }
 
-  // Prefers members that can receive the message at once. Among those, prefers the member that has waited longest since
-  // its last message.
-  // Returns false if no member accepts the message.
+  // Prefers members that can receive the message at once, and among those the member that has waited longest since its
+  // last message. Returns false if no member accepts the message.
   #deliverToOne(message: Message, members: readonly Subscription[]): boolean {
     const inOrder = members.toSorted((one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn)
     for (const member of inOrder) {
@@ -148,7 +148,7 @@ function rank({ session }: Subscription): number {
   return session.connection === undefined ? 2 : 1
 }
 
-// MQTT 5 §3.3.4: one copy for overlapping subscriptions, with the highest QoS and every identifier.
+// MQTT 5 §3.3.4: overlapping subscriptions receive one copy, with the highest QoS and every Subscription Identifier.
 function deliveryOf(message: Message, subscriptions: readonly Subscription[]): Delivery {
   const qos = Math.min(message.qos, Math.max(...subscriptions.map((subscription) => subscription.qos)))
   return {

@@ -70,7 +70,7 @@ test('explains how to install Mosquitto if it is not found', () => {
   }
 })
 
-test("reports Mosquitto's last output if it does not start", async () => {
+test('if Mosquitto does not start, reports its last output', async () => {
   const places = mkdtempSync(join(realTemp, 'mosquitto-fake-'))
   fakeMosquitto(places, 'echo "Error: nothing works today" >&2; exit 3')
   process.env['PATH'] = places

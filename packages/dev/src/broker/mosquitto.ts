@@ -12,7 +12,7 @@ import { listenOrExplain } from './port-taken.ts'
 const MORE_PLACES = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin']
 const START_TIMEOUT_MS = 5_000
 const POLL_MS = 20
-// Mosquitto is killed if it does not stop within this time after SIGTERM.
+// How long Mosquitto may take to stop after SIGTERM before it is killed.
 const TERM_TIMEOUT_MS = 300
 const LAST_WORDS_MAX = 2_000
 
@@ -63,7 +63,7 @@ function mosquittoConf(host: string, mqttPort: number, wsPort?: number): string 
     ...webSocket,
     'allow_anonymous true',
     'set_tcp_nodelay true',
-    // 0: only the client's Receive Maximum applies. Mosquitto's default of 20 would slow the connector down.
+    // 0 means no limit except the client's Receive Maximum. Mosquitto's default of 20 would slow the connector down.
     'max_inflight_messages 0',
     'max_queued_messages 100000',
     'max_queued_bytes 268435456',
@@ -129,7 +129,7 @@ function collectLastWords(child: ChildProcess): () => string {
   return () => text
 }
 
-// In mosquitto.conf, port 0 does not select a free port, so a free port is found here.
+// In mosquitto.conf, port 0 does not mean any free port, so a free port is chosen here.
 async function freePort(port: number, host: string, option: string): Promise<number> {
   const server = createServer()
   const found = await listenOrExplain(server, port, host, option)

@@ -1,4 +1,4 @@
-// Tests the broker's limits with smaller values than those in embedded.ts.
+// Tests the broker's limits with smaller values than those that embedded.ts sets.
 import { createServer, type Server } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { MqttBroker, nameOf } from './mqtt-broker.ts'
@@ -64,7 +64,7 @@ test.each([
   },
 )
 
-test('when a new client needs a place, ends the session without messages that has been disconnected longest', async () => {
+test('makes room for a new client by ending the longest-disconnected session that has no messages', async () => {
   const properties = { sessionExpiryInterval: 60 }
   const isResumed = async (clientId: string): Promise<boolean | undefined> => {
     const client = await RawClient.open(url)
@@ -82,7 +82,7 @@ test('when a new client needs a place, ends the session without messages that ha
   expect(await isResumed('third')).toBe(true)
 })
 
-test('escapes control characters of a client identifier in the log', () => {
+test('escapes the control characters of a client identifier in the log', () => {
   expect(nameOf('\u009b31m\u202e\n')).toBe('client "\\u{9b}31m\\u{202e}\\n"')
 })
 
@@ -114,7 +114,7 @@ test('disconnects a client that reads nothing, and keeps its unsent messages', a
 })
 
 // A small unsent packet needs far more memory than its size.
-test('disconnects a client that leaves many small packets unread', async () => {
+test('disconnects a client that does not read many small packets', async () => {
   const stuck = await RawClient.connect(url, { clientId: 'stuck' })
   await stuck.subscribe('small', { qos: 0 })
   stuck.pause()
@@ -143,7 +143,7 @@ test('does not disconnect a client that reads slowly, and delivers every QoS 1 m
   for (let index = 0; index < count; index++) {
     publisher.send({ cmd: 'publish', topic: 'big', payload, qos: 1, messageId: 7, retain: false, dup: false })
   }
-  // Reading the buffer of 8 MB takes a second, and the timeout is half a second.
+  // Reading the full buffer of 8 MB takes a second, which is longer than the timeout of half a second.
   for (let index = 0; index < count; index++) {
     const { messageId = 0 } = await slow.next('publish')
     slow.send({ cmd: 'puback', messageId, reasonCode: 0 })

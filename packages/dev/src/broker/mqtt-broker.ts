@@ -19,7 +19,7 @@ import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
 export interface MqttBrokerOptions extends ConnectionLimits {
   /** Size of the largest accepted packet in bytes, for CONNACK. */
   readonly packetBytesMax: number
-  /** Includes the sessions of disconnected clients. */
+  /** The limit includes the sessions of disconnected clients. */
   readonly sessionsMax: number
   /** Undefined: no login is required, and every topic is allowed. */
   readonly access: BrokerAccess | undefined
@@ -35,7 +35,7 @@ interface Guest {
   will?: Will | undefined
 }
 
-// The Receive Maximum in CONNACK, which limits the number of a client's QoS 2 messages without PUBREL.
+// The Receive Maximum in CONNACK. It limits how many QoS 2 messages of a client may be waiting for their PUBREL.
 const RECEIVE_MAXIMUM = 10_000
 const CLIENT_ID_LENGTH_MAX = 128
 const DISCONNECT_WITH_WILL = 4
@@ -196,7 +196,7 @@ export class MqttBroker {
         return
       case 'disconnect':
         return this.#disconnect(guest, session, packet)
-      // The packet checks reject these packets.
+      // The packet checks have already rejected these packets.
       case 'auth':
       case 'connack':
       case 'connect':
@@ -255,7 +255,7 @@ export class MqttBroker {
   #disconnect(guest: Guest, session: Session, packet: IDisconnectPacket): void {
     const expirySeconds = packet.properties?.sessionExpiryInterval
     if (expirySeconds !== undefined) {
-      // MQTT 5 §3.14.2.2.2: a protocol error, so the Will is published.
+      // MQTT 5 §3.14.2.2.2: this is a protocol error, so the Will is published.
       if (session.expirySeconds === 0 && expirySeconds !== 0) {
         const reason = 'DISCONNECT has a Session Expiry Interval although it was 0 in CONNECT'
         return guest.connection.cutOff(reason, REASON.protocolError)

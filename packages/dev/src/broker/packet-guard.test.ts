@@ -1,4 +1,4 @@
-// Malformed and forbidden packets must not reach the broker.
+// Tests that malformed and forbidden packets do not reach the broker.
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -236,7 +236,7 @@ test('ignores packets after DISCONNECT', async () => {
   expect(await witness.payloads()).toEqual([])
 })
 
-test('assembles a packet from single bytes, and splits a segment into many packets', async () => {
+test('assembles a packet that arrives byte by byte, and splits a segment into many packets', async () => {
   const client = await RawClient.connect(broker.url)
   await client.subscribe('bytes')
   const packet = generate(

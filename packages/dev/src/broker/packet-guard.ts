@@ -37,10 +37,10 @@ export function guardPackets(socket: Duplex, options: GuardOptions = {}): Duplex
 /** The event that {@link guardPackets} describes. */
 export const PROGRESS = 'progress'
 
-// Time for a refused client to read the reason.
+// How long a refused client has to read the reason.
 const LINGER_MS = 250
 // Smaller chunks are joined, because a copy is cheaper than another system call (or another WebSocket frame). Larger
-// chunks are split, so that a slow client can be distinguished from a client that reads nothing.
+// chunks are split, so that a client that reads slowly can be distinguished from one that reads nothing.
 const PART_BYTES_MAX = 64 * 1024
 
 class GuardedStream extends Duplex {
@@ -50,7 +50,7 @@ class GuardedStream extends Duplex {
   readonly #connectBytesMax: number
   #buffered: Buffer[] = []
   #bufferedBytes = 0
-  // Number of bytes that must be buffered before the first packet can be processed further.
+  // How many bytes must be buffered before the first packet can be checked or passed on.
   #neededBytes = 2
   #version: ClientVersion | undefined
   // Whether a successful CONNACK has been sent.
@@ -81,7 +81,7 @@ class GuardedStream extends Duplex {
     this.#send([chunk], done)
   }
 
-  // Chunks that were written together are sent together.
+  // Chunks that were written together are also sent together.
   override _writev(items: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
     this.#send(
       items.map(({ chunk }) => chunk),
@@ -169,8 +169,8 @@ class GuardedStream extends Duplex {
 
   // Returns the size of the first packet; undefined = it has not arrived completely.
   #packetSize(bytes: Buffer): number | undefined {
-    // The first byte is checked before the packet is complete. Otherwise an HTTP client, for example, would wait
-    // forever.
+    // The first byte is checked before the packet is complete. Otherwise a client that sends no MQTT, such as an HTTP
+    // client, would wait forever.
     if (this.#version === undefined && bytes.length > 0) checkFirstByte(bytes[0]!)
     let length = 0
     for (let index = 1; ; index++) {

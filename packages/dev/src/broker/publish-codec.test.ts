@@ -68,7 +68,7 @@ describe.each([0, 127, 128, 16_383, 16_384, 2_097_152])('a payload of %d bytes',
     const target = { version, messageId: 7, isRepeated: false }
     const chunks = encodePublish({ message, qos, retain: false, subscriptionIdentifiers: [] }, target)
     expect(Buffer.concat(chunks).equals(expected)).toBe(true)
-    // If subscribers did not share the payload, 50 MiB for 20 subscribers would need 1,000 MiB.
+    // Without sharing, a payload of 50 MiB would need 1,000 MiB for 20 subscribers.
     if (size > 100_000) expect(chunks).toContain(message.payload)
   })
 })

@@ -1,11 +1,11 @@
-// Decodes and encodes PUBLISH. mqtt-packet keeps user properties in an object, which loses their order (MQTT 5
+// Decodes and encodes PUBLISH. mqtt-packet stores user properties in an object, which loses their order (MQTT 5
 // [MQTT-3.3.2-18]); here, properties that the broker only forwards stay encoded.
 import type { QoS } from 'mqtt-packet'
 import type { ClientVersion } from './check-packet.ts'
 import { Fields, headerSize } from './fields.ts'
 import type { Delivery } from './message.ts'
 
-/** The content of a PUBLISH. It shares no memory with the packet. */
+/** The content of a PUBLISH. It shares no memory with the packet that it was decoded from. */
 export interface Publication {
   readonly topic: string
   readonly qos: QoS
@@ -19,7 +19,7 @@ export interface Publication {
   readonly messageExpiryInterval: number | undefined
 }
 
-/** Fields of a PUBLISH that depend on the receiver. */
+/** The fields of a PUBLISH that differ between receivers. */
 export interface PublishTarget {
   readonly version: ClientVersion
   /** 0 for QoS 0. */
@@ -78,7 +78,7 @@ function propertiesOf({ message, subscriptionIdentifiers }: Delivery): Buffer {
   const { expiresAtMs, properties } = message
   const parts = [properties]
   if (expiresAtMs !== undefined) {
-    // The remaining time is sent (MQTT 5 [MQTT-3.3.2-6]).
+    // MQTT 5 [MQTT-3.3.2-6]: the interval that is sent is the time that remains.
     const expiry = Buffer.from([0x02, 0, 0, 0, 0])
     expiry.writeUInt32BE(Math.max(0, Math.ceil((expiresAtMs - Date.now()) / 1_000)), 1)
     parts.unshift(expiry)

@@ -1,4 +1,4 @@
-/** Quotes text from a client for the log: truncates it, and escapes characters that control a terminal. */
+/** Quotes text from a client for the log: truncates it, and escapes characters that could control a terminal. */
 export function quoted(text: string, lengthMax: number): string {
   // JSON does not escape U+007F to U+009F or bidirectional marks.
   return JSON.stringify(text.slice(0, lengthMax)).replaceAll(

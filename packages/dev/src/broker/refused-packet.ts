@@ -23,7 +23,7 @@ export const REASON = {
   quotaExceeded: 0x97,
 } as const
 
-/** The reason for refusing a packet. The message contains no line breaks and no unprintable text from the packet. */
+/** The reason why a packet is refused. The message contains no line breaks and no unprintable text from the packet. */
 export class RefusedPacketError extends Error {
   override readonly name = 'RefusedPacketError'
   /** One of {@link REASON}. */

@@ -11,7 +11,7 @@ export class RetainedMessages {
   readonly #tree = new TopicTree<Message>()
   readonly #log: (line: string) => void
   #bytes = 0
-  // No message expires before this time.
+  // A lower bound: no stored message expires before this time.
   #expiresAtMs = Number.POSITIVE_INFINITY
   #isFull = false
 
@@ -19,7 +19,7 @@ export class RetainedMessages {
     this.#log = log
   }
 
-  /** Replaces the message of the topic, or removes it for an empty payload. Returns false if the limit is reached. */
+  /** Replaces the topic's message, or removes it if the payload is empty. Returns false if the limit is reached. */
   keep(message: Message): boolean {
     if (message.payload.length === 0) {
       this.delete(message.topic)
@@ -48,7 +48,7 @@ export class RetainedMessages {
     if (this.#messages.size < MESSAGES_MAX / 2 && this.#bytes < BYTES_MAX / 2) this.#isFull = false
   }
 
-  /** Yields the messages that a filter matches, and undefined for each other step of the search. */
+  /** Yields the messages whose topics the filter matches. Yields undefined for every other step of the search. */
   *matchedBy(filter: string): Generator<Message | undefined, void> {
     for (const message of this.#tree.matchedBy(filter)) {
       if (message === undefined || !isExpired(message)) yield message
@@ -74,7 +74,7 @@ export class RetainedMessages {
     }
   }
 
-  // Logs that the limit is reached. Does not repeat the line until half of the space is free.
+  // Logs that the limit is reached. The line is not repeated until half of the space has become free.
   #logFull(): void {
     if (this.#isFull) return
     this.#isFull = true

@@ -1,5 +1,5 @@
-// Sends retained messages to new subscriptions. One SUBSCRIBE may have thousands of filters that each visit thousands
-// of messages, so the search is split into short steps, and alternates between clients.
+// Sends retained messages to new subscriptions. One SUBSCRIBE may have thousands of filters, each of which visits
+// thousands of messages, so the search is split into short steps, and alternates between clients.
 import type { Message } from './message.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 import type { Session, Subscription } from './session.ts'
@@ -9,7 +9,7 @@ type Search = Generator<Message | undefined, void>
 // Number of steps between two pauses. This many steps take a few milliseconds.
 const STEPS_MAX = 20_000
 
-/** The searches for retained messages in progress. */
+/** The searches for retained messages that are in progress. */
 export class RetainedSearch {
   readonly #retained: RetainedMessages
   readonly #deliver: (message: Message, subscription: Subscription) => void

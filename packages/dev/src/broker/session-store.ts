@@ -12,7 +12,7 @@ interface Absence {
   readonly cancel: () => void
 }
 
-// The longest delay of setTimeout.
+// The longest delay that setTimeout accepts.
 const TIMER_MAX_MS = 2 ** 31 - 1
 
 /** The store of sessions. */
@@ -41,7 +41,7 @@ export class SessionStore {
     return session
   }
 
-  /** Handles a reconnect: cancels the expiry of the session and its delayed Will. */
+  /** Handles a reconnect: cancels the session's expiry and its delayed Will. */
   resume(session: Session): void {
     this.#absences.get(session)?.cancel()
     this.#absences.delete(session)
@@ -52,7 +52,8 @@ export class SessionStore {
     session.detach()
     const expirySeconds = session.expirySeconds
     const delaySeconds = will?.properties?.willDelayInterval ?? 0
-    // MQTT 5 §3.1.3.2.2: the Will is published when its delay has passed or the session ends, whichever is first.
+    // MQTT 5 §3.1.3.2.2: the Will is published when its delay has passed or when the session ends, whichever happens
+    // first.
     if (will !== undefined && delaySeconds === 0) this.#publish(session, will)
     const isWillWaiting = will !== undefined && delaySeconds > 0
     const cancels: (() => void)[] = []
@@ -82,7 +83,10 @@ export class SessionStore {
     if (will !== undefined) this.#publish(session, will)
   }
 
-  /** Ends the session that has been disconnected longest and has no messages. Returns false if there is none. */
+  /**
+   * Among the sessions without messages, ends the one that has been disconnected longest. Returns false if there is
+   * none.
+   */
   endOldest(): boolean {
     // The map is in the order in which the clients disconnected.
     for (const session of this.#absences.keys()) {

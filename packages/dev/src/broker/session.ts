@@ -15,11 +15,11 @@ export interface Subscription {
   readonly isRetainAsPublished: boolean
   readonly identifier: number | undefined
   readonly isShared: boolean
-  /** For a shared subscription: sequence number of the last shared message that it received. */
+  /** For a shared subscription, the sequence number of the last shared message that this subscription received. */
   lastTurn: number
 }
 
-// Limits for the queued and unacknowledged messages of one session; further messages are dropped.
+// Limits on the queued and unacknowledged messages of one session; messages above the limits are dropped.
 const MESSAGES_MAX = 10_000
 const BYTES_MAX = 256 * 1024 * 1024
 const PACKET_IDENTIFIER_MAX = 65_535
@@ -37,7 +37,10 @@ export class Session {
   readonly subscriptions = new Map<string, Subscription>()
   /** Packet Identifiers of the client's QoS 2 messages whose PUBREL has not arrived. */
   readonly received = new Set<number>()
-  /** Lifetime without a connection. 0 = ends with the connection, 0xFFFFFFFF = forever (MQTT 5 §3.1.2.11.2). */
+  /**
+   * How long the session outlives its connection, in seconds: 0 = not at all, 0xFFFFFFFF = forever (MQTT 5
+   * §3.1.2.11.2).
+   */
   expirySeconds = 0
   readonly #log: (line: string) => void
   // The user of the latest connection.
@@ -72,7 +75,7 @@ export class Session {
     return this.#waiting.length + this.#unacknowledged.size + this.received.size === 0
   }
 
-  /** Handles a new connection: resends unacknowledged messages in their order, then sends queued messages. */
+  /** Handles a new connection: resends unacknowledged messages in their original order, then sends queued messages. */
   attach(connection: Connection): void {
     this.#connection = connection
     this.#user = connection.user
@@ -107,7 +110,7 @@ export class Session {
     return true
   }
 
-  /** Sends queued messages as far as Receive Maximum allows (MQTT 5 §4.9). */
+  /** Sends as many queued messages as Receive Maximum allows (MQTT 5 §4.9). */
   flush(): void {
     while (this.hasRoom) {
       const resendId = this.#toResend.shift()
@@ -136,7 +139,7 @@ export class Session {
     return true
   }
 
-  /** Ends the session. Returns the sent but unacknowledged messages, and the unsent messages. */
+  /** Ends the session. Returns the messages that were sent but not acknowledged, and those that were not sent. */
   clear(): { readonly sent: Delivery[]; readonly waiting: Delivery[] } {
     const unacknowledged = [...this.#unacknowledged.values()].map(({ delivery }) => delivery)
     const sent = unacknowledged.filter((delivery) => delivery !== undefined)

@@ -5,15 +5,18 @@ interface Node<Entry> {
   readonly entries: Set<Entry>
 }
 
-// Measured size of a node with its two collections, in bytes.
+// The measured size of a node and its two collections, in bytes.
 const NODE_BYTES = 400
 
-/** Estimates the memory, in bytes, of a filter or topic name that shares no level with others. */
+/** Estimates the memory, in bytes, that a filter or topic name needs if it shares no level with others. */
 export function treeBytes(filter: string): number {
   return filter.length + filter.split('/').length * NODE_BYTES
 }
 
-/** A map from topic filters or topic names to entries. They must be valid, without `$share/{ShareName}/`. */
+/**
+ * A map from topic filters or topic names to entries. The keys must be valid, and must not contain
+ * `$share/{ShareName}/`.
+ */
 export class TopicTree<Entry> {
   readonly #root: Node<Entry> = { children: new Map(), entries: new Set() }
 
@@ -44,8 +47,8 @@ export class TopicTree<Entry> {
   }
 
   /**
-   * Yields every entry whose topic name matches the filter. Also yields undefined once for each step of the search, so
-   * that the caller can interrupt it. The tree may change during the search.
+   * Yields every entry whose topic name matches the filter. In addition, yields undefined once for each step of the
+   * search, so that the caller can interrupt it. The tree may change during the search.
    */
   *matchedBy(filter: string): Generator<Entry | undefined, void> {
     yield* walk(this.#root, filter.split('/'))
@@ -69,7 +72,7 @@ function deleteBelow<Entry>(
   return node.entries.size === 0 && node.children.size === 0
 }
 
-// The recursion depth is the number of topic levels, which the packet checks bound.
+// The recursion depth is the number of topic levels, which the packet checks limit.
 function collect<Entry>(node: Node<Entry>, levels: readonly string[], index: number, found: Entry[]): void {
   const level = levels[index]
   // MQTT 5 [MQTT-4.7.2-1]: a wildcard at the beginning does not match a topic that begins with `$`.

@@ -6,7 +6,9 @@ import type { ReceivedDelivery } from '../delivery.ts'
 import { MqttSession } from '../session.ts'
 import type { SessionOptions, SessionWarning } from '../session-options.ts'
 
-/** The options that all test sessions share; each test adds a URL and filters, and replaces the options it tests. */
+/**
+ * The options that all test sessions share; each test adds a URL and filters, and overrides the options that it tests.
+ */
 export const BASE_OPTIONS: Omit<SessionOptions, 'url' | 'filters'> = {
   tls: { insecureSkipVerify: false },
   protocolVersion: 5,
@@ -22,7 +24,7 @@ export const BASE_OPTIONS: Omit<SessionOptions, 'url' | 'filters'> = {
   frameBytesMax: () => 1_000,
 }
 
-/** Returns the bytes of the answer, or undefined for none. `connection` counts from 1. */
+/** Returns the bytes of the answer, or undefined if there is no answer. `connection` counts from 1. */
 export type Script = (packet: Packet, connection: number) => Buffer | undefined
 
 /** Answers packets with the bytes of a script. */
@@ -70,7 +72,7 @@ export class ScriptedBroker {
 export interface TestSession {
   readonly session: MqttSession
   readonly errors: Error[]
-  /** Milliseconds until the next attempt, for each error. */
+  /** For each error, the milliseconds until the next attempt. */
   readonly pauses: number[]
   readonly warnings: SessionWarning[]
   readonly deliveries: ReceivedDelivery[]

@@ -4,7 +4,7 @@ import type { Packet } from 'mqtt-packet'
 import { startBroker, type Broker } from '../index.ts'
 import { RawClient } from './raw-client.ts'
 
-/** The running test's broker. */
+/** The broker of the test that is running. */
 export interface BrokerPerTest {
   readonly url: string
   /** The broker's log lines. */

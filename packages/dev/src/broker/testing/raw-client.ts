@@ -52,7 +52,7 @@ export class RawClient {
     return client
   }
 
-  /** Sends packets or raw bytes; a string contains hexadecimal digits. */
+  /** Sends packets or raw bytes; a string is read as hexadecimal digits. */
   send(...items: (Packet | Buffer | string)[]): void {
     const bytes = items.map((item) => {
       if (typeof item === 'string') return Buffer.from(item.replaceAll(' ', ''), 'hex')
@@ -84,7 +84,9 @@ export class RawClient {
     }
   }
 
-  /** Returns all received payloads. First waits for a few PINGRESPs, so that messages in flight arrive. */
+  /**
+   * Returns the payloads of all received messages. First waits for a few PINGRESPs, so that messages in flight arrive.
+   */
   async payloads(): Promise<string[]> {
     for (let round = 0; round < 5; round++) {
       this.send({ cmd: 'pingreq' })
@@ -112,7 +114,7 @@ export class RawClient {
     this.#socket.pause()
   }
 
-  /** Limits reading to `bytesPerSecond`. */
+  /** Limits how fast the client reads to `bytesPerSecond`. */
   readSlowly(bytesPerSecond: number): void {
     this.#socket.on('data', ({ length }) => {
       this.#socket.pause()

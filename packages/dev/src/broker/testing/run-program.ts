@@ -1,4 +1,4 @@
-// Runs one of Mosquitto's command-line clients, as an independent MQTT implementation.
+// Runs one of Mosquitto's command-line clients, which serve as an independent MQTT implementation.
 import { execFile } from 'node:child_process'
 
 /** Runs a program, and resolves with its standard output. */
