@@ -198,6 +198,8 @@ export class ModelBatcher {
     const { operation, entries } = batch
     this.#shut(batch)
     const nowMs = performance.now()
+    removeLate(batch, nowMs)
+    if (entries.length === 0) return
     for (const { request, arrivedAtMs } of entries) request.batchMs ??= nowMs - arrivedAtMs
     operation.figures.batchSize.observe(batch.rows)
     this.#window.called(entries.length, this.#admitted)
@@ -299,6 +301,17 @@ export class ModelBatcher {
       return batch
     })
     this.#due.unshift(...batches)
+  }
+}
+
+// After the process was stopped or busy, a batch may be due before the timers of the deadlines that have passed. These
+// requests are not sent any more; the timers end them.
+function removeLate(batch: Batch, nowMs: number): void {
+  for (const entry of batch.entries.filter(({ request }) => request.deadline.atMs <= nowMs)) {
+    const { request, arrivedAtMs, reject } = entry
+    batch.remove(entry)
+    request.batchMs ??= nowMs - arrivedAtMs
+    request.deadline.waiting = reject
   }
 }
 
