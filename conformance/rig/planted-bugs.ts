@@ -98,9 +98,9 @@ export const PLANTED_BUGS = {
     chaos: ['crossed'],
     simulation: 'D4',
   },
-  'second-call-of-batch': {
-    what: 'calls the model again for the other requests when one request leaves a shared call',
-    simulation: 'D5',
+  'too-many-shared-calls': {
+    what: 'makes more calls at a time than the model may have, if requests share calls',
+    simulation: 'concurrency',
   },
   'restarted-stream': {
     what: 'restarts a multi-part answer for a redelivery',
