@@ -1,10 +1,10 @@
-// The model server of `npm run bench:batching`: makes one call at a time, which takes a fixed time and a time per
+// The model server of `npm run bench:batching`: handles one call at a time, which takes a fixed time plus a time per
 // instance.
 import { createServer } from 'node:http'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { answerCalls } from './worker.mjs'
 
-// Timers are late by up to about a millisecond, so the rest of the time is spent in the event loop.
+// Timers are late by up to about a millisecond, so the last part of a call is spent turning the event loop instead.
 const TIMER_MS = 1.5
 
 let perCallMs = 0

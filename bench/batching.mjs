@@ -135,8 +135,9 @@ function sectionOf(runs, { rounds, seconds }, begun) {
       : `\n\n**The machine was not idle:** in ${disturbed.length} of ${runs.length} runs, other programs used more than ${OTHER_CORES_MAX} cores (at most ${Math.max(...disturbed.map(({ otherCores }) => otherCores))}).`
   return `## Batching
 
-Written by \`npm run bench:batching\`; described in [README.md](README.md#batching). The model server makes one call at a
-time: ${PER_CALL_MS} ms per call and ${PER_INSTANCE_MS} ms per instance. The ratio compares the requests/s with \`off\` in the same round.
+Written by \`npm run bench:batching\`; described in [README.md](README.md#batching). The model server handles one call at a
+time, which takes ${PER_CALL_MS} ms plus ${PER_INSTANCE_MS} ms per instance. The ratio is the requests/s divided by the requests/s with \`off\` in
+the same round.
 
 - Date: ${begun.toISOString().slice(0, 10)}
 - Machine: ${describeMachine({ withNginx: false })}

@@ -61,7 +61,7 @@ async function sampleOf(connector: TestConnector, name: string): Promise<number>
   return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, 'm').exec(text)?.[1])
 }
 
-// Each prediction is the digest of its instance, so that an answer to another request is noticed.
+// Each prediction is the digest of its instance, so that the tests notice an answer to another request.
 const perInstance: Answer = (reply, call) => {
   const { instances } = JSON.parse(call.body.toString()) as { instances: unknown[] }
   if (instances.includes('poison')) return json(500, { error: 'ValueError : poison' })(reply, call)
@@ -99,7 +99,7 @@ describe('with a fake model server', () => {
     ...given,
   })
 
-  // Holds the first call until all requests have been received, so that the others can be merged.
+  // Holds the first call until all requests have been received, so that the remaining requests can be merged.
   async function askWhileHeld(
     bodyOf: (index: number) => string,
     connector: TestConnector,
@@ -121,7 +121,7 @@ describe('with a fake model server', () => {
       const predictions = [['cam', index], [index + 0.5]].map((instance) => digest(JSON.stringify(instance)))
       expect(reply.json()).toEqual({ predictions })
     })
-    // The first call contains what was received first; the others have up to 16 instances of two each.
+    // The first call contains only the requests received first; later calls have up to 16 instances, two per request.
     const calls = upstream.calls('iris')
     expect(calls).toBeLessThanOrEqual(5)
     expect(upstream.bodies('iris').join()).toContain('.50]')
@@ -143,7 +143,7 @@ describe('with a fake model server', () => {
     expect(await sampleOf(connector, 'inferwire_batch_failovers_total')).toBeGreaterThan(0)
   })
 
-  test('a member that is cancelled or too late is answered at once; the call goes on for the others', async () => {
+  test('a request that is cancelled or too late is answered at once; its call continues for the other requests', async () => {
     await run(model({ batching: { sizeMax: 16, delayMaxMs: 50 } }))
     isHeld = true
     const replies = askAll(
@@ -171,7 +171,7 @@ describe('with a fake model server', () => {
     expect(statuses.filter((status) => status === '200')).toHaveLength(CLIENTS - 2)
   })
 
-  test('without batching every request is a call', async () => {
+  test('without batching, each request has its own call', async () => {
     const connector = await run(model({ batching: 'off' }))
     const before = upstream.calls('iris')
     const replies = await askAll('iris/predict', (index) => `{"instances":[${index}]}`)
@@ -232,31 +232,34 @@ describe("with KServe's Python server", () => {
     ['V1', 'predict', (index) => JSON.stringify({ instances: [row(index)] }), false],
     ['V2 with JSON', 'infer', (index) => tensorOf(index, false), false],
     ['V2 with binary tensors', 'infer', (index) => tensorOf(index, true), true],
-  ])('%s: fewer calls, and the same answers as directly', async (_what, operation, bodyOf, isBinary) => {
-    const connector = await run(model())
-    await expect
-      .poll(() => connector.log.some((line) => line.includes('model_exposed')), { timeout: 10_000 })
-      .toBe(true)
-    const path = operation === 'predict' ? '/v1/models/iris:predict' : '/v2/models/iris/infer'
-    const bodies = clients.map((_, index) => bodyOf(index))
-    const lengthOf = (index: number): number | undefined =>
-      isBinary ? jsonLength(bodies[index] as Buffer) : undefined
-    const propertiesOf = (index: number): RequestProperties =>
-      isBinary
-        ? {
-            contentType: 'application/octet-stream',
-            userProperties: { 'inference-header-content-length': String(lengthOf(index)) },
-          }
-        : {}
-    const replies = await askAll(`iris/${operation}`, (index) => bodies[index]!, propertiesOf)
-    expect(await sampleOf(connector, 'inferwire_batch_size_count')).toBeLessThan(CLIENTS / 2)
-    expect(await sampleOf(connector, 'inferwire_batch_failovers_total')).toBe(0)
-    for (const [index, reply] of replies.entries()) {
-      expect(replied(reply)).toEqual(await directly(path, bodies[index]!, lengthOf(index)))
-    }
-  })
+  ])(
+    '%s: requests share calls, and receive the same answers as directly from the server',
+    async (_what, operation, bodyOf, isBinary) => {
+      const connector = await run(model())
+      await expect
+        .poll(() => connector.log.some((line) => line.includes('model_exposed')), { timeout: 10_000 })
+        .toBe(true)
+      const path = operation === 'predict' ? '/v1/models/iris:predict' : '/v2/models/iris/infer'
+      const bodies = clients.map((_, index) => bodyOf(index))
+      const lengthOf = (index: number): number | undefined =>
+        isBinary ? jsonLength(bodies[index] as Buffer) : undefined
+      const propertiesOf = (index: number): RequestProperties =>
+        isBinary
+          ? {
+              contentType: 'application/octet-stream',
+              userProperties: { 'inference-header-content-length': String(lengthOf(index)) },
+            }
+          : {}
+      const replies = await askAll(`iris/${operation}`, (index) => bodies[index]!, propertiesOf)
+      expect(await sampleOf(connector, 'inferwire_batch_size_count')).toBeLessThan(CLIENTS / 2)
+      expect(await sampleOf(connector, 'inferwire_batch_failovers_total')).toBe(0)
+      for (const [index, reply] of replies.entries()) {
+        expect(replied(reply)).toEqual(await directly(path, bodies[index]!, lengthOf(index)))
+      }
+    },
+  )
 
-  test('an invalid row receives the error of the server, and all others receive their answers', async () => {
+  test("a request with an invalid row receives the server's error, and all others receive their answers", async () => {
     await run({ ...model(), protocolVersion: 'v1', batching: { sizeMax: 32, delayMaxMs: 100 } })
     const replies = await askAll('iris/predict', invalidAt5)
     for (const [index, reply] of replies.entries()) {

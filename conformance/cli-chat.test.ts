@@ -1,4 +1,4 @@
-// Tests `inferwire chat` and streamed output with `inferwire dev` and its toy language model, also in a terminal.
+// Tests `inferwire chat` and streamed output, including in a terminal, with the toy language model of `inferwire dev`.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { inferwire, startInferwire, startInTerminal } from './fixtures/inferwire.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
@@ -13,7 +13,7 @@ const STOPPED = /toy-chat: stopped after \d+ tokens/g
 
 let dev: RunningCommand
 let at: string[]
-// Sees requests and replies.
+// Receives all requests and replies.
 let observer: TestClient
 
 beforeAll(async () => {
@@ -57,7 +57,7 @@ function lastMessages(): { readonly role: string; readonly content: string }[] {
   return (request.json() as { messages: { role: string; content: string }[] }).messages
 }
 
-/** Types a message, and resolves when the first words of the answer are there. */
+/** Types a message, and resolves when the first words of the answer have arrived. */
 async function begin(chat: TypedCommand, message: string): Promise<void> {
   const from = observer.received.length
   chat.type(`${message}\r`)
@@ -66,7 +66,7 @@ async function begin(chat: TypedCommand, message: string): Promise<void> {
 
 const stops = (): number => dev.stderr().match(STOPPED)?.length ?? 0
 
-describe('one message', () => {
+describe('chat with one message', () => {
   test('prints the tokens as they arrive', async () => {
     const from = observer.received.length
     const command = startInferwire(['chat', MODEL, 'Who is the Cat?', '--max-tokens', '60', '-v', ...at])
@@ -80,7 +80,7 @@ describe('one message', () => {
     expect(stderr).toMatch(/^(?:\[cut off.*\]\n)?\[[\d.]+ s, tokens: \d+ in, \d+ out\]\n$/)
   })
 
-  test('is read from standard input, and with --no-stream answered at once', async () => {
+  test('reads the message from standard input, and with --no-stream prints the whole answer at once', async () => {
     const from = observer.received.length
     const argv = [
       'chat',
@@ -130,8 +130,8 @@ describe('one message', () => {
   })
 })
 
-describe('in a terminal', () => {
-  test('Ctrl-C cancels the answer at the model server and returns to the prompt; the chat goes on; Ctrl-D ends it', async () => {
+describe('chat in a terminal', () => {
+  test('Ctrl-C cancels the answer at the model server and returns to the prompt; Ctrl-D ends the chat', async () => {
     const chat = startInTerminal(['chat', MODEL, ...LONG, ...at])
     await chat.said(new RegExp(PROMPT))
     const before = stops()
@@ -162,7 +162,7 @@ describe('in a terminal', () => {
     await expect.poll(stops).toBe(before + 1)
   })
 
-  test('at the prompt, Ctrl-C clears the line, and without a line ends the chat', async () => {
+  test('at the prompt, Ctrl-C clears the typed line, or ends the chat if the line is empty', async () => {
     const chat = startInTerminal(['chat', MODEL, '--max-tokens', '3', ...at])
     await chat.said(new RegExp(PROMPT))
     const requests = observer.received.length
@@ -202,7 +202,7 @@ describe('infer', () => {
     expect(stdout).not.toContain('[DONE]')
   })
 
-  test('with -o json numbers the parts, and ends with the details of the answer', async () => {
+  test('with -o json, numbers the parts and ends with the details of the answer', async () => {
     const { stdout } = await inferwire(['infer', MODEL, '-d', body, '-o', 'json', ...at])
     const lines = stdout
       .trimEnd()
@@ -219,7 +219,7 @@ describe('infer', () => {
     })
   })
 
-  test('leaves a streamed answer for later with --no-wait', async () => {
+  test('with --no-wait, leaves a streamed answer to be fetched later', async () => {
     const sent = await inferwire(['infer', MODEL, '-d', body, '--no-wait', ...at])
     const { code, stdout } = await inferwire(['result', sent.stdout.trim(), '-o', 'json', ...at])
     expect(code).toBe(0)

@@ -91,7 +91,7 @@ test('sends tensors from .npy, .bin and .json files, and prints the outputs as J
   expect(request.user['inference-header-content-length']).toBeDefined()
 })
 
-test('an image is recognized, whatever its size; -o body prints the answer as it came', async () => {
+test('an image is recognized, whatever its size; -o body prints the answer unchanged', async () => {
   const url = new URL('../packages/model-server/examples/digits-v1.json', import.meta.url)
   const [digit] = (JSON.parse(readFileSync(url, 'utf8')) as { instances: number[][] }).instances
   // Dark ink on white paper, 40 x 40 pixels.
@@ -108,7 +108,7 @@ test('an image is recognized, whatever its size; -o body prints the answer as it
   expect(exact.stdout).toContain('"binary_data_size"')
 })
 
-test('leaves tensors for later with --no-wait', async () => {
+test('with --no-wait, sends tensors and leaves the answer to be fetched later', async () => {
   const argv = [
     'infer',
     'iris',
@@ -145,7 +145,7 @@ test('-D sets user properties, the content type and the expiry, as in mosquitto_
   expect(request.properties.messageExpiryInterval).toBe(77)
 })
 
-test('--show prints the properties too, and the printed line works', async () => {
+test('--show prints a command that includes the properties, and the printed command works', async () => {
   const argv = [
     'infer',
     'mirror',

@@ -1,5 +1,5 @@
-// Tests chat(), completions() and embeddings() with OpenAI's own client: through a bridge from HTTP to the SDK, it must
-// receive what it receives from the same model server over HTTP.
+// Tests chat(), completions() and embeddings() with OpenAI's own client: through a bridge from HTTP to the SDK, the
+// client must receive the same as directly from the model server.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -53,7 +53,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-// The bridge: a path of OpenAI's API becomes a call of the SDK.
+// The bridge turns a request to a path of OpenAI's API into a call of the SDK.
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const body = JSON.parse(await text(request)) as Parameters<Client['chat']>[1] & { model: string }
   try {
@@ -71,7 +71,7 @@ function callOf(path: string, model: string, body: never): object | Promise<obje
   return path === '/completions' ? client.completions(model, body) : client.embeddings(model, body)
 }
 
-// Begins the response after the first chunk, so that an error before it has its own status.
+// Begins the response after the first chunk, so that an earlier error can still set the status.
 async function serveEvents(stream: InferStream<object>, response: ServerResponse): Promise<void> {
   response.on('close', () => stream.cancel())
   for await (const chunk of stream) {
@@ -81,7 +81,7 @@ async function serveEvents(stream: InferStream<object>, response: ServerResponse
   response.end('data: [DONE]\n\n')
 }
 
-// Every answer has its own id and time.
+// The id and the time differ in every answer, so they are not compared.
 const sameFor = ({ id: _id, created: _created, ...rest }: { id?: string; created?: number }): unknown => rest
 
 const CHAT = {
@@ -91,7 +91,7 @@ const CHAT = {
   max_tokens: 40,
 }
 
-test("a chat's whole answer is the one over HTTP", async () => {
+test('the whole answer to a chat equals the answer over HTTP', async () => {
   const [over, http] = [
     await bridged.chat.completions.create(CHAT),
     await direct.chat.completions.create(CHAT),
@@ -101,7 +101,7 @@ test("a chat's whole answer is the one over HTTP", async () => {
 })
 
 test.each([false, true])(
-  "a chat's streamed chunks are those over HTTP (include_usage: %j)",
+  'the streamed chunks of a chat equal those over HTTP (include_usage: %j)',
   async (includeUsage) => {
     const chunks = async (openai: OpenAI): Promise<unknown[]> => {
       const stream = await openai.chat.completions.create({
@@ -119,7 +119,7 @@ test.each([false, true])(
   },
 )
 
-test('a completion is the one over HTTP, whole and streamed', async () => {
+test('a completion, whole or streamed, equals the one over HTTP', async () => {
   const request = { model: 'toy-chat', prompt: 'Alice was', seed: 3, max_tokens: 20 }
   const chunks = async (openai: OpenAI): Promise<unknown[]> => {
     const seen: unknown[] = []
@@ -134,7 +134,7 @@ test('a completion is the one over HTTP, whole and streamed', async () => {
   expect(await chunks(bridged)).toEqual(await chunks(direct))
 })
 
-test.each(['float', 'base64'] as const)('embeddings are those over HTTP (%s)', async (format) => {
+test.each(['float', 'base64'] as const)('embeddings equal those over HTTP (%s)', async (format) => {
   const request = { model: 'toy-chat', input: ['tea', 'hatter'], encoding_format: format }
   const http = await direct.embeddings.create(request)
   expect(await bridged.embeddings.create(request)).toEqual(http)
@@ -156,7 +156,7 @@ test.each([false, true])(
   },
 )
 
-test('messages alone are a chat; the model of the topic is the model of the body', async () => {
+test('chat() accepts messages alone, and a body without a model is answered by the model of the topic', async () => {
   const whole = await client.chat('renamed', CHAT.messages)
   expect(whole.choices[0]!.message.role).toBe('assistant')
   const stream = client.chat('renamed', { messages: CHAT.messages, max_tokens: 5 }, { stream: true })

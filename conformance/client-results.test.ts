@@ -33,7 +33,7 @@ async function respond(behaviour: Respond, url = broker.url): Promise<PartRespon
   return responder
 }
 
-// Submits a request with a client that is closed afterwards, as a process that ends.
+// Submits a request with a client that is then closed, like a process that exits.
 async function submit(model = 'iris', url = broker.url): Promise<string> {
   const client = await connect(url)
   const { id } = await client.submit(model, BODY)
@@ -50,7 +50,7 @@ async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
   return error as InferwireError
 }
 
-test('a reply that arrives while no client is connected waits for result(), and is fetched once', async () => {
+test('a reply that arrives while no client is connected waits for result(), and can be fetched only once', async () => {
   let published: Promise<void> | undefined
   const responder = await respond((request) => (published = request.reply('{"predictions":[7]}')))
   const id = await submit()
@@ -84,7 +84,7 @@ test('a reply that arrives together with the acknowledgement of its request is n
   expect((await client.result(id)).json()).toEqual({ predictions: [7] })
 })
 
-test('result() waits for a reply that is not there yet, and fetching one result leaves the others', async () => {
+test('result() waits for a reply that has not arrived yet, and fetching one result leaves the others', async () => {
   const answers = new Map<string, () => Promise<void>>()
   await respond((request) => answers.set(request.topic.split('/')[3]!, () => request.reply(request.body)))
   const [first, second] = [await submit('first'), await submit('second')]
@@ -113,7 +113,7 @@ test('a result that has not arrived in time is still available to a later call',
   expect((await client.result(id)).json()).toEqual([1])
 })
 
-test('result() rejects with an error reply, and then forgets it', async () => {
+test('result() rejects with an error reply, which cannot be fetched again', async () => {
   await respond((request) =>
     request.reply('{"error":"bad shape","code":"upstream_error","status":400}', {
       status: '400',
@@ -139,7 +139,7 @@ test('result() passes the parts of a streamed answer to onPart, without repeats'
   expect(reply.usage).toEqual({ promptTokens: undefined, completionTokens: 3 })
 })
 
-test('an id that was never submitted is result_not_found at once, and an invalid id a TypeError', async () => {
+test('result() rejects at once: an unknown id with result_not_found, an invalid id with a TypeError', async () => {
   const client = await open()
   expect(await failureOf(client.result(UNKNOWN))).toMatchObject({ code: 'result_not_found' })
   // The first call must not have left a session that the second one finds.
@@ -186,7 +186,7 @@ test('a submitted request and its reply survive a restart of the broker', async 
   expect((await (await open({}, restarted.url)).result(id)).json()).toEqual([1])
 })
 
-test('result() reconnects while it waits, and the client’s close() ends it', async () => {
+test('result() reconnects while it waits, and ends when the client is closed', async () => {
   const restarted = await startMosquitto()
   cleanUps.push(() => restarted.stop())
   await respond(() => {}, restarted.url)

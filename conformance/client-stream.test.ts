@@ -39,14 +39,14 @@ async function respond(behaviour: Respond): Promise<PartResponder> {
   return responder
 }
 
-// Publishes the parts in this order; a number is the part with that number.
+// Publishes the parts with these numbers, in this order.
 const parts =
   (...numbers: number[]) =>
   async (request: PartRequest): Promise<void> => {
     for (const seq of numbers) await request.part(seq, `"${seq}"`)
   }
 
-// Reads a stream to its end, and returns what it yielded, with the error that it threw.
+// Reads a stream to its end, and returns the values that it yielded and the error that it threw.
 async function drain<T>(stream: InferStream<T>): Promise<{ values: T[]; error: InferwireError | undefined }> {
   const values: T[] = []
   try {
@@ -97,7 +97,7 @@ describe('a stream', () => {
     expect(responder.cancels).toEqual([])
   })
 
-  test('without parts ends at once, and a server that does not stream yields its answer as one part', async () => {
+  test('ends at once if it has no parts, and yields an answer that is not streamed as one part', async () => {
     await respond((request) =>
       request.topic.includes('/whole/') ? request.reply('{"text_output":"x"}') : request.reply('[DONE]'),
     )
@@ -108,7 +108,7 @@ describe('a stream', () => {
     expect(whole.finalReply?.status).toBe(200)
   })
 
-  test('drops repeated parts, and is not harmed by a repeated last message', async () => {
+  test('drops repeated parts, and ignores a repeated last message', async () => {
     await respond(async (request) => {
       await parts(0, 0, 1, 0, 1, 2)(request)
       await request.final(3)
@@ -125,7 +125,7 @@ describe('a stream', () => {
     ['a missing part', [0, 2], undefined, /part 1 is missing, but 2 arrived/],
     ['a missing first part', [1], undefined, /part 0 is missing, but 1 arrived/],
     ['a missing part before the end', [0], 2, /part 1 is missing, but 2 arrived/],
-    ['an end before its last part', [0, 1], 1, /it ended at 1, but 2 parts arrived/],
+    ['a last message whose number is too low', [0, 1], 1, /it ended at 1, but 2 parts arrived/],
   ])('ends with stream_interrupted after %s, and stops the model', async (_what, numbers, end, message) => {
     const responder = await respond(async (request) => {
       await parts(...numbers)(request)
@@ -140,7 +140,7 @@ describe('a stream', () => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('throws the error of its last message after the parts before it', async () => {
+  test('yields its parts before it throws the error in its last message', async () => {
     const body = '{"error":"the model crashed","code":"stream_interrupted","status":502,"retryable":true}'
     const responder = await respond(async (request) => {
       await parts(0, 1)(request)
@@ -156,11 +156,11 @@ describe('a stream', () => {
       message: 'the model crashed',
     })
     expect(stream.finalReply).toBeUndefined()
-    // The request has ended on the other side.
+    // The connector has already ended the request, so there is nothing to cancel.
     expect(responder.cancels).toEqual([])
   })
 
-  test('throws an error reply without a number, at the beginning or after a restart of the connector', async () => {
+  test('throws an error reply without a part number, at the beginning or after a restart of the connector', async () => {
     const body = '{"error":"interrupted","code":"stream_interrupted","status":502}'
     await respond(async (request) => {
       if (request.topic.includes('/later/')) await parts(0)(request)
@@ -174,8 +174,8 @@ describe('a stream', () => {
   })
 
   test.each([
-    ['a number that is none', { seq: '1e1' }, /a part with the number "1e1"/],
-    ['a status without a number after a part', { status: '200' }, /a message without a number/],
+    ['an invalid part number', { seq: '1e1' }, /a part with the number "1e1"/],
+    ['a status, but no part number, after the first part', { status: '200' }, /a message without a number/],
   ])('rejects a message with %s', async (_what, user, message) => {
     const responder = await respond(async (request) => {
       await request.part(0, '"0"')
@@ -202,7 +202,7 @@ describe('a stream', () => {
     expectOneCancel(responder)
   })
 
-  test('receives only its own parts, among 64 at once', async () => {
+  test('receives only its own parts while 64 streams run at once', async () => {
     await respond(async (request) => {
       const { name } = JSON.parse(request.body.toString()) as { name: number }
       for (let seq = 0; seq < 50; seq++) await request.part(seq, `"${name} ${seq}"`)
@@ -223,12 +223,12 @@ describe('a stream', () => {
     await expect(client.stream('llm', REQUEST).next()).rejects.toThrow(/Streams require MQTT 5/)
   })
 
-  test('to a model without a connector fails with no_connector', async () => {
+  test('fails with no_connector if no connector serves the model', async () => {
     const { error } = await drain((await open({ root: 'empty' })).stream('llm', REQUEST))
     expect(error).toMatchObject({ code: 'no_connector' })
   })
 
-  test('that infer() receives fails with a hint, and stops the model', async () => {
+  test('makes infer() fail with a hint, and the model is stopped', async () => {
     const responder = await respond(parts(0, 1))
     const failed = (await open()).infer('llm', REQUEST.body, { operation: 'generate' })
     await expect(failed).rejects.toThrow(/streams its answer to this request; use stream\(\)/)
@@ -256,7 +256,7 @@ describe('a stream ends early and publishes one cancel message', () => {
     expect(client.stats.inFlight).toBe(0)
   })
 
-  test('when its signal aborts, with and without parts that wait', async () => {
+  test('when its signal aborts, with and without unread parts', async () => {
     const responder = await respond(parts(0, 1))
     const client = await open()
     const abort = new AbortController()
@@ -332,7 +332,7 @@ describe('a stream ends early and publishes one cancel message', () => {
 })
 
 describe('when the connection is lost in the middle, a stream', () => {
-  test('ends with stream_interrupted without a session, and stops the model on the next connection', async () => {
+  test('ends with stream_interrupted if it has no session, and stops the model on the next connection', async () => {
     const responder = await respond(parts(0))
     const proxy = await Proxy.start(broker.port)
     cleanUps.push(() => proxy.close())
@@ -347,7 +347,7 @@ describe('when the connection is lost in the middle, a stream', () => {
     expectOneCancel(responder)
   })
 
-  test('is requested again if no part had arrived, with the same Correlation Data', async () => {
+  test('is requested again with the same Correlation Data, if no part had arrived', async () => {
     const responder = await respond(async (request) => {
       if (responder.requests.length === 1) return
       await parts(0)(request)
@@ -365,7 +365,7 @@ describe('when the connection is lost in the middle, a stream', () => {
     expect(new Set(ids).size).toBe(1)
   })
 
-  test('continues without a gap in a session that the broker keeps', async () => {
+  test('continues without a gap if the broker keeps the session', async () => {
     const away = new AbortController()
     const isAway = once(away.signal, 'abort')
     const published = new AbortController()

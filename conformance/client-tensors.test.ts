@@ -28,7 +28,7 @@ beforeAll(async () => {
   })
   client = await connect(broker.url)
   oldClient = await connect(broker.url, { mqttVersion: '3.1.1' })
-  // Without its card, a model receives JSON.
+  // The client sends binary tensors only after it has received the cards.
   await vi.waitFor(async () => expect(await client.models()).toHaveLength(4), 20_000)
 })
 
@@ -67,7 +67,7 @@ const EXACT = [
 ]
 
 describe('KServe returns every value exactly', () => {
-  test('in binary, which the card allows, and which is the default', async () => {
+  test('in binary, which is the default if the card allows it', async () => {
     for (const input of EXACT) {
       const reply = await client.infer('echo', [input])
       expect(isBinary(reply)).toBe(true)
@@ -126,13 +126,13 @@ test.each(['iris', 'kserve-iris'])('%s classifies typed rows', async (model) => 
   }
 })
 
-test('a model without V2 rejects tensors with the error of the connector', async () => {
+test("tensors for a model without V2 are rejected with the connector's error", async () => {
   await expect(client.infer('v1only', [tensor(Float32Array.of(1, 2))])).rejects.toMatchObject({
     code: 'operation_not_supported',
   })
 })
 
-test('a wrong shape is a TypeError before anything is sent', async () => {
+test('a wrong shape causes a TypeError before anything is sent', async () => {
   const wrong = client.infer('echo', [{ name: 'x', shape: [3], data: Float32Array.of(1) }])
   await expect(wrong).rejects.toThrow(/has 1 values, but its shape \(3,\) has 3/)
   await expect(wrong).rejects.toThrow(TypeError)

@@ -140,14 +140,14 @@ describe('with a running `npm start`', () => {
     expect(said).toContain(withPort(lines[0]!.text.trim()))
   })
 
-  test('the chat lines that it prints are in the tutorial, and print a stream', async () => {
+  test('the printed mosquitto commands for a chat are in the tutorial, and show a stream', async () => {
     const [subscribe, publish] = ['sub', 'pub'].map((end) => {
       const line = new RegExp(`^ +(mosquitto_${end} .*)$`, 'm').exec(said)![1]!
       expect(withPort(read('docs/tutorial/first-prediction.md'))).toContain(`\n${line}\n`)
       return line
     })
     const subscriber = start('sh', ['-c', `exec ${subscribe!}`])
-    // Sends the request again if the subscriber was too late.
+    // Sends the request again if the subscriber was not ready in time.
     await expect
       .poll(async () => {
         expect(await shell(publish!)).toMatchObject({ code: 0, stderr: '' })

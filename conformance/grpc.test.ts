@@ -74,7 +74,7 @@ const input = (name: string, datatype: string, shape: number[], data: unknown): 
 })
 const statusOf = ({ user }: Received): string => `${user['status']} ${user['code'] ?? ''}`.trim()
 
-/** Publishes a JSON part and a tensor, as the V2 binary tensor extension has them. */
+/** Publishes a JSON part and a tensor, as the V2 binary tensor extension defines. */
 function askBinary(model: string, json: object, tensor: Buffer): Promise<Received> {
   const head = Buffer.from(JSON.stringify(json))
   return ask(model, Buffer.concat([head, tensor]), {
@@ -145,7 +145,7 @@ describe.each(['kserve', 'triton', 'mlserver'])('%s', (server) => {
     expect(reply.payload.subarray(length).equals(tensor)).toBe(true)
   })
 
-  test('ready and metadata have the bodies of HTTP', async () => {
+  test('ready and metadata are answered with the same bodies as over HTTP', async () => {
     expect((await ask(`${server}-echo`, '', {}, 'ready')).json()).toEqual({ name: 'echo', ready: true })
     expect((await ask(`${server}-echo`, '', {}, 'metadata')).json()).toMatchObject({ name: 'echo' })
   })
@@ -163,9 +163,9 @@ describe.each(['kserve', 'triton', 'mlserver'])('%s', (server) => {
       '{"inputs":[{"name":"x","datatype":"INT64","shape":[1],"data":[9223372036854775808]}]}',
     ],
     ['an unknown output', { inputs: [input('x', 'FP32', shape(1), [1])], outputs: [{ name: 'none' }] }],
-  ])('a request with %s is a bad request', async (what, body) => {
+  ])('a request with %s is rejected with status 400', async (what, body) => {
     const reply = await ask(`${server}-echo`, body)
-    // Triton finds out about an unknown output itself.
+    // Triton itself rejects an unknown output.
     const own = server === 'triton' && what === 'an unknown output' ? '400 upstream_error' : '400 bad_payload'
     expect(statusOf(reply), reply.payload.toString()).toBe(own)
   })
@@ -177,7 +177,7 @@ async function cardOf(model: string): Promise<unknown> {
   return (await client.wait(isComplete, `card of ${model}`, 20_000)).json()
 }
 
-test('the cards contain the metadata of gRPC, and only the operations that the server has', async () => {
+test('the cards contain the metadata received over gRPC, and only the operations that the server has', async () => {
   const iris = await cardOf('kserve-iris')
   expect(iris).toMatchObject({
     protocol_versions: ['v2'],
@@ -222,7 +222,7 @@ test('a payload of only 256 bytes is an image of a digit', async () => {
   expect(Number(reply.payload.readBigInt64LE(length))).toBeLessThan(10)
 })
 
-test('a version reaches Triton and MLServer', async () => {
+test('the version in a topic is passed to Triton and MLServer', async () => {
   const x = { inputs: [input('x', 'FP32', [1], [1])] }
   expect((await ask('triton-echo@1', x)).json()).toMatchObject({ model_version: '1' })
   expect(statusOf(await ask('triton-echo@9', x))).toBe('503 model_not_ready')
@@ -231,7 +231,7 @@ test('a version reaches Triton and MLServer', async () => {
   expect(statusOf(await ask('mlserver-iris@v9', iris))).toBe('503 model_not_ready')
 })
 
-test('the errors of the servers are as over HTTP', async () => {
+test('errors of the servers have the same codes and statuses as over HTTP', async () => {
   expect(statusOf(await ask('triton-echo', { inputs: [input('z', 'FP32', [1], [1])] }))).toBe(
     '400 upstream_error',
   )
@@ -246,13 +246,13 @@ test('the errors of the servers are as over HTTP', async () => {
 
 const wait = (ms: number): object => ({ inputs: [input('x', 'INT32', [1, 1], [ms])] })
 
-test('a deadline ends a call; later calls on the same server are answered', async () => {
+test('a call ends at its deadline, and later calls to the same server are answered', async () => {
   const late = await ask('triton-slow', wait(1500), { userProperties: { 'timeout-ms': '300' } })
   expect(statusOf(late)).toBe('504 deadline_exceeded')
   expect(statusOf(await ask('triton-slow', wait(1)))).toBe('200')
 })
 
-test('a cancelled stream is cancelled in the models of Triton and MLServer', async () => {
+test('cancelling a stream also stops the models of Triton and MLServer', async () => {
   const streams = [
     [
       'triton-text',
@@ -303,7 +303,7 @@ test.each([
     ['to ', 'be ', 'to '],
   ],
   ['mlserver-echo', { inputs: [input('x', 'FP32', [2], [1.5, 2])] }, [1.5, 2]],
-] as const)('each answer of a stream of %s is a part', async (model, body, values) => {
+] as const)('each answer in a stream of %s is published as a part', async (model, body, values) => {
   const correlationData = Buffer.from(`stream-${model}`)
   const isOurs = ({ properties }: Received): boolean =>
     properties.correlationData?.equals(correlationData) === true

@@ -101,7 +101,7 @@ test('binary tensors are returned as binary data', async () => {
   expect(reply.payload.subarray(length)).toEqual(tensor)
 })
 
-test('the model receives the bytes of a listed content type, and no others', async () => {
+test('the model receives bodies of listed content types byte for byte, and no bodies of other types', async () => {
   await client.wait(({ topic }) => topic === 'infer/models/size', 'card', 20_000)
   // The beginning of a JPEG file; it is neither UTF-8 nor JSON, and contains a NUL.
   const jpeg = Buffer.concat([Buffer.from('ffd8ffe000104a46', 'hex'), Buffer.alloc(100_000, 0x80)])
@@ -143,7 +143,7 @@ test("the model cards contain KServe's metadata", () => {
   })
 })
 
-test('a request that follows an exception in the model is answered, also if it must not run twice', async () => {
+test('a request that follows an exception in the model is answered, even if it must not run twice', async () => {
   // After an exception, the server closes the connection a few milliseconds after its answer.
   for (let round = 0; round < 10; round++) {
     const failed = await client.ask('infer/request/cam7/once/predict', '{"instances":[[1,2]]}')

@@ -1,4 +1,4 @@
-// Tests replies that wait for a client that is away: `infer --no-wait` and `result`, on a real Mosquitto.
+// Tests replies that are fetched later, with `infer --no-wait` and `result`, on a real Mosquitto.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { aclText } from '@inferwire/mosquitto'
@@ -18,7 +18,7 @@ let broker: Mosquitto
 let upstream: FakeModelServer
 let config: string
 let connector: RunningCommand
-// Sees when the connector publishes a reply for a client that is away.
+// Detects when the connector publishes a reply for a client that is not connected.
 let observer: TestClient
 
 beforeAll(async () => {
@@ -102,13 +102,13 @@ test('the reply waits in its session while the client is away, and other request
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(JSON.parse(stdout)).toEqual({ predictions: [JSON.parse(body)] })
 
-  // The session ended with the reply.
+  // Fetching the reply ended the session.
   const again = await result(id)
   expect(again).toMatchObject({ code: 66, stdout: '' })
   expect(again.stderr).toMatch(/^error: .*result_not_found\)\n {7}\S/)
 })
 
-test('a result that is not there yet can be fetched later, and by another process that already waits', async () => {
+test('a result that has not arrived in time can be fetched later, by a process that waits for it', async () => {
   const id = await submit('{"instances":["early"]}')
   const early = await result(id, '-t', '1')
   expect(early).toMatchObject({ code: 124, stdout: '' })
@@ -142,7 +142,7 @@ test('the reply survives a restart of the broker', async () => {
   expect(JSON.parse(stdout)).toEqual({ predictions: [JSON.parse(body)] })
 })
 
-test('an error is a result, too', async () => {
+test('an error can be fetched like any other result', async () => {
   const sent = await inferwire([
     'infer',
     'quick',

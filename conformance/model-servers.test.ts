@@ -1,4 +1,4 @@
-// Tests the model servers of the fixtures directly: they give the answers on which the tests of the connector rely.
+// Tests the model servers of the fixtures directly: they must give the answers that the tests of the connector expect.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startKserveOpenai } from './fixtures/kserve-openai.ts'
 import { startKserveServer } from './fixtures/kserve-server.ts'
@@ -114,7 +114,7 @@ describe('KServe', () => {
     })
   })
 
-  test('answers errors with its own statuses', async () => {
+  test('reports errors with its own statuses', async () => {
     const v1 = `${server.url}/v1/models`
     const answers = {
       unknown: await post(`${v1}/nope:predict`, { instances: [] }),
@@ -139,7 +139,7 @@ describe('KServe', () => {
     expect(answers.noJsonV2.text).toContain('{"detail":[{"type":"json_invalid"')
   })
 
-  test('answers gRPC, and NOT_FOUND for an unknown model', async () => {
+  test('answers over gRPC, with NOT_FOUND for an unknown model', async () => {
     const raw = FLOATS(...IRIS)
     const request = inferRequest('iris', 'g1', [{ name: 'input-0', datatype: 'FP32', shape: [2, 4], raw }])
     const answer = await callGrpc(server.grpcUrl, 'ModelInfer', request)
@@ -216,7 +216,7 @@ describe('Triton', () => {
     expect([two.status, two.text]).toEqual([200, expect.stringContaining('{"error":"generate expects')])
   })
 
-  test('answers errors with its own statuses', async () => {
+  test('reports errors with its own statuses', async () => {
     expect(await post(`${models}/raises/infer`, x(0))).toMatchObject({
       status: 500,
       text: expect.stringMatching(/RuntimeError: boom\\n\\nAt:\\n {2}\/.*model\.py/) as string,
@@ -234,7 +234,7 @@ describe('Triton', () => {
     expect(crowd.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 200, 200, 503, 503])
   })
 
-  test('answers gRPC, and streams over gRPC', async () => {
+  test('answers and streams over gRPC', async () => {
     expect(await callGrpc(server.grpcUrl, 'ModelReady', namedModel('digits'))).toMatchObject({
       status: 0,
       messages: [Buffer.from([8, 1])],
@@ -264,7 +264,7 @@ describe('MLServer', () => {
     models = `${server.url}/v2/models`
   })
 
-  test('answers V2 JSON, also for a version', async () => {
+  test('answers V2 JSON, with and without a version', async () => {
     const inputs = [fp32('predict', [2, 4], IRIS)]
     const answer = await post(`${models}/iris/infer`, { inputs })
     expect(JSON.parse(answer.text)).toMatchObject({
@@ -297,7 +297,7 @@ describe('MLServer', () => {
     await expect.poll(() => server.log(), { timeout: 10_000 }).toContain('echo: cancelled gone')
   })
 
-  test('answers errors with its own statuses', async () => {
+  test('reports errors with its own statuses', async () => {
     expect(await post(`${models}/raises/infer`, x(0))).toMatchObject({
       status: 500,
       type: 'text/plain; charset=utf-8',
@@ -315,7 +315,7 @@ describe('MLServer', () => {
     expect(await post(`${models}/iris/infer`, '{')).toMatchObject({ status: 422 })
   })
 
-  test('answers gRPC, and streams over gRPC', async () => {
+  test('answers and streams over gRPC', async () => {
     const raw = bytesTensor(['a', 'b'])
     const request = inferRequest('echo', 's1', [{ name: 't', datatype: 'BYTES', shape: [2], raw }])
     const answer = await callGrpc(server.grpcUrl, 'ModelStreamInfer', request)
@@ -364,7 +364,7 @@ describe('KServe with OpenAI routes', () => {
     await expect(chat({ stream: true, fail_at: 1 })).rejects.toThrow('terminated')
   })
 
-  test('answers errors in both of its shapes', async () => {
+  test('reports errors in two formats', async () => {
     expect(await chat({ stream: true, fail_at: 0 })).toMatchObject({
       status: 500,
       text: '{"error":"RuntimeError : boom"}',

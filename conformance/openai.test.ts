@@ -1,5 +1,5 @@
-// Tests operations with streamed answers behind the connector: KServe's OpenAI routes, Triton and MLServer. The answers
-// over MQTT equal those over HTTP, byte for byte.
+// Tests operations with streamed answers through the connector, with KServe's OpenAI routes, Triton and MLServer. The
+// answers over MQTT must equal those over HTTP, byte for byte.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startKserveOpenai } from './fixtures/kserve-openai.ts'
@@ -52,7 +52,7 @@ interface Streamed {
 
 interface Stream {
   readonly id: string
-  /** Resolves with the message of that number. */
+  /** Resolves with the part that has this number. */
   part(seq: number): Promise<Received>
   end(): Promise<Streamed>
 }
@@ -148,7 +148,7 @@ describe('on KServe', () => {
   test.each([
     ['chat', 'chat/completions', chat('a b c', { stream: true })],
     ['completions', 'completions', { model: 'words', prompt: 'x y', stream: true, max_tokens: 4 }],
-  ])('the parts of a stream of %s are the events over HTTP, in order', async (operation, path, body) => {
+  ])('the parts of a stream of %s equal the events over HTTP, in order', async (operation, path, body) => {
     const expected = eventsOf((await post(`${kserve.url}/openai/v1/${path}`, body)).text)
     const stream = await ask(`words/${operation}`, body)
     expect([...stream.parts.map(textOf), textOf(stream.last)]).toEqual(expected)
@@ -183,7 +183,7 @@ describe('on KServe', () => {
     expect(stream.last.json()).toMatchObject({ code: 'stream_interrupted', retryable: true })
   })
 
-  test('cancel ends the generation on the server', async () => {
+  test('a cancel message ends the generation on the server', async () => {
     const stream = await begin(
       'words/chat',
       chat('a b', { stream: true, user: 'u1', delay_ms: 30, max_tokens: 1_000 }),
@@ -195,7 +195,7 @@ describe('on KServe', () => {
     await expect.poll(() => kserve.log()).toMatch(/cancelled u1 after \d+ words/)
   })
 
-  test("the client's own deadline ends a stream, and its generation", async () => {
+  test("a stream and its generation end at the client's own deadline", async () => {
     const body = chat('a b', { stream: true, user: 'u2', delay_ms: 30, max_tokens: 1_000 })
     const stream = await ask('words/chat', body, { userProperties: { 'timeout-ms': '500' } })
     expect(stream.parts.length).toBeGreaterThan(0)
@@ -230,7 +230,7 @@ describe('on KServe', () => {
     expect(replies().map(({ user }) => user['seq'])).toEqual([...numbers(5), '4'])
   })
 
-  test('a repeated request receives the remembered answer, if it was not streamed', async () => {
+  test('a repeated request receives the remembered answer, if the answer was not streamed', async () => {
     const body = { model: 'vectors', input: 'a b c' }
     const properties = { correlationData: Buffer.from('remembered') }
     const first = await client.ask(
@@ -257,7 +257,7 @@ describe('the model in a body', () => {
   test.each([
     ['is the exposed name', { model: 'assistant', messages }],
     ['is absent', { messages }],
-  ])('%s: the server receives its own name', async (_, body) => {
+  ])("%s: the server receives the model's name on the server", async (_, body) => {
     const { last } = await ask('assistant/chat', body)
     expect(last.user['status']).toBe('200')
     expect(last.json()).toMatchObject({ model: 'words' })
@@ -267,7 +267,7 @@ describe('the model in a body', () => {
     ['is another model', '{"model":"words","messages":[]}', 'forbidden_model', '403'],
     ['is escaped', '{"mod\\u0065l":"words","messages":[]}', 'forbidden_model', '403'],
     ['occurs twice', '{"model":"assistant","messages":[],"model":"words"}', 'bad_payload', '400'],
-    ['occurs in another case', '{"Model":"words","messages":[]}', 'bad_payload', '400'],
+    ['is spelled with a capital letter', '{"Model":"words","messages":[]}', 'bad_payload', '400'],
     ['is not a string', '{"model":["words"],"messages":[]}', 'bad_payload', '400'],
     ['is in a body that is not JSON', '{"messages":[],}{"model":"words"}', 'bad_payload', '400'],
     ['is in UTF-16', Buffer.from('{"model":"words"}', 'utf16le').toString('latin1'), 'bad_payload', '400'],
@@ -276,7 +276,7 @@ describe('the model in a body', () => {
     expect(last.user).toMatchObject({ code, status })
   })
 
-  test('does not limit the other members: 10,000 messages and n: 1000', async () => {
+  test('is replaced even in a body with 10,000 messages and n: 1000', async () => {
     const many = Array.from({ length: 10_000 }, (_, index) => ({ role: 'user', content: `m${index}` }))
     const { last } = await ask('assistant/chat', { n: 1_000, messages: many, max_tokens: 1 })
     expect(last.json()).toMatchObject({ choices: [{ message: { content: 'm9999 ' } }] })
@@ -319,7 +319,7 @@ describe('on Triton', () => {
     }
   })
 
-  test('generate with "stream": true has a part for each event', async () => {
+  test('generate with "stream": true publishes a part for each event', async () => {
     const body = { text_input: 'a b c', max_tokens: 3, stream: true }
     const expected = eventsOf((await post(`${triton.url}/v2/models/text/generate_stream`, body)).text)
     const stream = await ask('text/generate', body)
@@ -328,7 +328,7 @@ describe('on Triton', () => {
     expect([textOf(stream.last), stream.last.user['final']]).toEqual(['[DONE]', 'true'])
   })
 
-  test('errors before and in the stream have the text of the server', async () => {
+  test("errors before and during the stream have the server's text", async () => {
     const failing = { text_input: 'a b', max_tokens: 3, stream: true }
     const before = await ask('text/generate', { ...failing, fail_at: 0 })
     const within = await ask('text/generate', { ...failing, fail_at: 2 })
@@ -340,7 +340,7 @@ describe('on Triton', () => {
     expect(within.last.user).toMatchObject({ seq: '2', final: 'true' })
   })
 
-  test('cancel ends the generation on the server', async () => {
+  test('a cancel message ends the generation on the server', async () => {
     const stream = await begin('text/generate', {
       text_input: 'a',
       max_tokens: 1_000,
@@ -361,12 +361,12 @@ const numbersBody = (parameters: object = {}): object => ({
 })
 
 describe('on MLServer', () => {
-  test('the card lists infer_stream, but not generate, which is another operation there', () => {
+  test('the card lists infer_stream, but not generate, which is a different operation on MLServer', () => {
     const card = client.received.find(({ topic }) => topic === 'infer/models/echo')!.json()
     expect(card).toMatchObject({ operations: ['infer', 'infer_stream', 'metadata', 'ready'] })
   })
 
-  test('infer_stream has a part for each answer', async () => {
+  test('infer_stream publishes a part for each answer', async () => {
     const asked = numbersBody()
     const expected = eventsOf((await post(`${mlserver.url}/v2/models/echo/infer_stream`, asked)).text)
     const stream = await ask('echo/infer_stream', asked)
@@ -376,7 +376,7 @@ describe('on MLServer', () => {
     expect([textOf(stream.last), stream.last.user['final']]).toEqual(['[DONE]', 'true'])
   })
 
-  test('a model that fails in the stream interrupts it; one that fails before has an error', async () => {
+  test('a failure of the model interrupts a running stream; an earlier failure is answered with an error', async () => {
     const within = await ask('echo/infer_stream', numbersBody({ fail_at: 2 }))
     expect(within.parts).toHaveLength(2)
     expect(within.last.user).toMatchObject({ code: 'stream_interrupted', seq: '2', final: 'true' })
@@ -386,7 +386,7 @@ describe('on MLServer', () => {
   })
 })
 
-test('a stream that a crash of the connector broke ends with stream_interrupted, not with a second start', async () => {
+test('a stream that a crash of the connector broke ends with stream_interrupted, and is not started again', async () => {
   const config = { broker: { url: broker.url }, root: 'crash', models: { words: { url: kserve.url } } }
   const connector = await ConnectorProcess.create({ ...config, name: 'crash' })
   try {

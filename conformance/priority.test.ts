@@ -1,4 +1,4 @@
-// Tests in which order requests with different priorities run, on a real Mosquitto.
+// Tests the order in which requests with different priorities run, on a real Mosquitto.
 import type { ConfigInput } from '@inferwire/connector'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
@@ -38,7 +38,7 @@ async function run(policy?: ConfigInput['policy']): Promise<void> {
 const BODY = '{"instances":[[1]]}'
 const priority = (value: string): RequestProperties => ({ userProperties: { priority: value } })
 
-test('requests of a higher class run first, as far as the policy allows', async () => {
+test('requests with a higher priority run first, as far as the policy allows', async () => {
   await run({
     allow: [
       { clients: ['*'], models: ['*'] },
@@ -60,7 +60,7 @@ test('requests of a higher class run first, as far as the policy allows', async 
   expect(order).toEqual(['running', 'high', 'normal', 'capped', 'low'])
 })
 
-test('a value that is not a digit is rejected', async () => {
+test('a priority that is not a digit is rejected', async () => {
   await run()
   const reply = await client.ask('infer/request/cam7/slow-200/predict', BODY, priority('high'))
   expect(reply.user).toMatchObject({ status: '400', code: 'bad_payload' })

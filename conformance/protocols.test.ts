@@ -1,4 +1,4 @@
-// The contract suite: whatever dialect, transport and server, a client receives the same result in the same situation.
+// The contract suite: in each situation, a client receives the same result, whatever dialect, transport and server.
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exposedName, type ProtocolCase } from './protocols/case.ts'
@@ -53,5 +53,5 @@ test('every situation has a case', () => {
 
 function titleOf({ way, situation, what, model }: ProtocolCase): string {
   const { operation, dialect, transport, form } = WAYS[way]
-  return `${operation} (${dialect}, ${transport}, ${form}) of ${exposedName(model)}: ${what} is ${situation}`
+  return `${operation} (${dialect}, ${transport}, ${form}) of ${exposedName(model)}: ${what} gives the result "${situation}"`
 }

@@ -118,7 +118,7 @@ ${table(
 `
 }
 
-// The group of the options that all commands with a broker share.
+// The heading of the options that all commands with a broker share.
 const BROKER_GROUP = 'Broker:'
 
 function commandsPage() {

@@ -20,7 +20,7 @@ const PROGRAMS = [
 /** Python environments: name, the file that pins everything in them, and further options of `pip install`. */
 const ENVIRONMENTS = [
   ['kserve', 'conformance/fixtures/kserve-server/constraints.txt'],
-  // The package has a complete server, and would install libraries that only its Python API needs.
+  // The package contains a complete server; its dependencies are libraries that only its Python API needs.
   ['triton', 'conformance/fixtures/triton-server/constraints.txt', ['--no-deps']],
   ['mlserver', 'conformance/fixtures/mlserver/constraints.txt'],
   ['paho', 'examples/python/requirements.txt'],
@@ -106,7 +106,7 @@ async function prepareLibpython(python) {
   if (!library.startsWith('/usr/lib/') || version === undefined) {
     fail(
       `The tests need a Python with a shared library, and "${python}" has none ("${library}").\n` +
-        'Put another Python first in PATH, such as the python3 of Debian.',
+        "Put another Python first in PATH, such as Debian's python3.",
     )
   }
   await installDebianPackages([`libpython${version}`])
@@ -124,7 +124,9 @@ async function makeEnvironment(name, requirements, python, pipOptions = []) {
   mkdirSync(CACHE, { recursive: true })
   await withLock(`${folder}.lock`, 600, async () => {
     if (await isUsable(folder, stamp)) return
-    say(`Creating the Python environment "${name}" in ${folder} (once; a model server takes a minute) …`)
+    say(
+      `Creating the Python environment "${name}" in ${folder} (only once; a model server takes about a minute) …`,
+    )
     // A Python environment cannot be moved, so a stamp file marks it as complete.
     rmSync(folder, { recursive: true, force: true })
     const made = await run(python, ['-m', 'venv', folder])

@@ -15,7 +15,7 @@ export type ModelOptions = Omit<NonNullable<ConfigInput['models']>[string], 'url
 /** A model on one of the servers. */
 export interface TestedModel {
   readonly server: ServerName
-  /** The name on the server. */
+  /** The model's name on the server. */
   readonly name: string
   /** @default http */
   readonly transport?: 'grpc'
@@ -32,20 +32,20 @@ export interface ProtocolCase {
   readonly model: TestedModel
   /** The operation, the dialect of the body, and the transport to the server. */
   readonly way: WayName
-  /** Decides the code, and the status except for `upstream_error`. */
+  /** Determines the code and, except for `upstream_error`, the status of the reply. */
   readonly situation: SituationName
-  /** What is special about the request or the server's answer, as a phrase for the table. */
+  /** A phrase for the table: what is special about the request or the server's answer. */
   readonly what: string
   /** @default an empty body */
   readonly body?: string | Buffer
   readonly properties?: RequestProperties
-  /** A version that the model has on its server. */
+  /** The version in the topic. @default none */
   readonly version?: string
-  /** The gateway holds the call until the connector ends it, which the case proves. */
+  /** Whether the gateway holds the call; the case then proves that the connector ends it. */
   readonly holds?: boolean
   /** Cancels the request after this number of parts. */
   readonly cancelAfter?: number
-  /** The server's own status, with `upstream_error`. */
+  /** The server's own status, if the code is `upstream_error`. */
   readonly status?: number
   /** The body of the reply. Checked in addition to the form of an error. */
   readonly reply?: BodyCheck
@@ -54,11 +54,12 @@ export interface ProtocolCase {
   /** User properties of the reply, in addition to `status` and `code`. */
   readonly user?: Readonly<Record<string, string>>
   /**
-   * Sends the request this many times at once. At least one of the replies is in the situation; the others are answers.
+   * Sends the request this many times at once. At least one reply must have the result of the situation; the other
+   * replies are answers.
    * @default 1
    */
   readonly simultaneous?: number
-  /** What the server lacks, as a phrase. The case then proves what a client receives who uses the way anyway. */
+  /** A phrase for what the server lacks. The case then proves what a client receives if it tries this way anyway. */
   readonly absence?: string
 }
 

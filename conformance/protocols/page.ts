@@ -17,16 +17,16 @@ export function protocolsPage(): string {
 
 <!-- Generated from conformance/protocols/ by \`npm run protocols\`. Do not edit. -->
 
-This page is for owners of models and for developers of clients. It lists what works with which model server, and what a
-client receives if a request fails. Each line is a test with the real server: KServe's Python server, Triton and
-MLServer. KServe's OpenAI routes run there without vLLM, with a model that repeats words.
+This page is for model owners and client developers. It lists what works with which model server, and what a client
+receives if a request fails. Tests prove each line, with the real servers: KServe's Python server, Triton and MLServer.
+These tests run KServe's OpenAI routes without vLLM, with a model that repeats words.
 
 ## Operations and servers
 
 ${table(['operation', 'body', 'protocol', ...SERVER_NAMES.map((name) => SERVERS[name])], WAY_NAMES.map(wayRow))}
 
-A cell without "yes" names what the server lacks, and what a client receives if it tries. The last column has models
-with OpenAI routes only.
+A cell without "yes" names what the server lacks, and what a client receives if it sends the request anyway.
+The models in the last column have only OpenAI routes.
 
 ## Results
 
@@ -41,13 +41,13 @@ ${table(
 ## Errors of the servers
 
 The servers differ in their answers to the same mistake. "rejected" stands for \`upstream_error\` with the server's own
-status and body. In an empty cell, the server cannot be in that situation, or was not tested.
+status and body. An empty cell means that the server cannot be in that situation, or was not tested.
 
 ${table(['protocol', 'request', ...SERVER_NAMES.map((name) => SERVERS[name])], errorRows())}
 
 ## Faults of servers and gateways
 
-No real server has these faults on request, so a server of the tests has them. The result is the same for
+Real servers do not have these faults on request, so a test server imitates them. The result is the same for
 ${listed(waysOf(GATEWAY_CASES))}.
 
 ${table(['the connector receives', 'the client receives'], faultRows(GATEWAY_CASES))}
@@ -78,7 +78,7 @@ function cellOf(way: WayName, server: RealServer): string {
   const absent = cases.find(({ absence }) => absence !== undefined)
   if (absent !== undefined) return `${absent.absence}: ${shownResult(absent)}`
   if (cases.some(({ situation }) => situation === 'answered')) return 'yes'
-  // The server has another protocol only, which has columns of its own.
+  // This server only has models with OpenAI routes; other ways are not tested with it.
   if (server === 'openai' && WAYS[way].dialect !== 'OpenAI') return ''
   throw new Error(`No case proves whether ${server} has the way "${way}".`)
 }
@@ -145,7 +145,7 @@ function shownResult({ situation, ...each }: ProtocolCase): string {
   return `${code === 'upstream_error' ? 'rejected' : `\`${code}\``} ${status}`
 }
 
-// The name of a way where the form distinguishes it from others with the same operation.
+// Returns the name of a way; it contains the form only if other ways differ in nothing else.
 function shortName(way: WayName): string {
   const { operation, form, dialect, transport } = WAYS[way]
   const isOnly = WAY_NAMES.every((other) => other === way || !isSimilar(WAYS[other], WAYS[way]))

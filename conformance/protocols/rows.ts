@@ -19,12 +19,12 @@ export const GROUPS: Readonly<Record<string, readonly ProtocolCase[]>> = {
   Triton: TRITON_CASES,
   MLServer: MLSERVER_CASES,
   'OpenAI routes': OPENAI_CASES,
-  'streams of V2': STREAM_CASES,
+  'V2 streams': STREAM_CASES,
   'V2 over gRPC': GRPC_CASES,
   'a faulty stream': STREAM_GATEWAY_CASES,
   'a faulty server or gateway over gRPC': GRPC_GATEWAY_CASES,
   'a faulty server or gateway': GATEWAY_CASES,
-  'a mistake of the client': CLIENT_CASES,
+  'a client mistake': CLIENT_CASES,
 }
 
 /** Every case of the suite. */

@@ -62,7 +62,7 @@ function checkParts(
   for (const { properties } of received) expect(properties.contentType).toBe('application/json')
 }
 
-// The addresses of servers and the paths of their files are in the log only.
+// The addresses of servers and the paths of their files appear only in the log.
 function checkSecrets({ model }: ProtocolCase, { payload }: Received, { urls }: ProtocolWorld): void {
   const text = payload.toString('latin1')
   const { http, grpc } = urls[model.server]

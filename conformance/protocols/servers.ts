@@ -1,6 +1,6 @@
 // The real model servers of the suite, with their versions: the columns of docs/protocols.md.
 
-/** Titles by name. */
+/** The titles of the servers, by name. */
 export const SERVERS = {
   kserve: 'KServe 0.21.0',
   triton: 'Triton 2.51.0',

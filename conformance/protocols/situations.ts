@@ -34,7 +34,7 @@ export const SITUATIONS = {
   login: situation('A gateway or a service mesh rejects the connector', 'unauthorized_upstream'),
   noOperation: situation('The model does not have the operation', 'operation_not_supported'),
   otherModel: situation('The body names another model than the topic', 'forbidden_model'),
-  noModel: situation('No model of that name is exposed', 'model_not_found'),
+  noModel: situation('No model with the name in the topic is exposed', 'model_not_found'),
   badBody: situation(
     'The body is empty or not a JSON object, or the length of its JSON part is wrong',
     'bad_payload',

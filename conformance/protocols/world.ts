@@ -22,14 +22,14 @@ export const CLIENT = 'cam7'
 export interface ProtocolWorld {
   readonly client: TestClient
   readonly running: TestConnector
-  /** Number of calls that the gateway holds: of its model `held`, over gRPC of `hang`. */
+  /** Number of calls that the gateway holds: to its model `held` over HTTP, and to `hang` over gRPC. */
   readonly openCalls: () => number
   readonly urls: Readonly<Record<ServerName, { readonly http: string; readonly grpc: string }>>
   stop(): Promise<void>
 }
 
 const SETTINGS = {
-  // No case affects another.
+  // The circuit is off, so that the failures in one case do not affect another.
   circuit: { failuresMax: 0 },
   timeoutMs: 10_000,
 }

@@ -166,7 +166,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D11',
     PROMISE,
-    'The reply to a request that was sent for later waits while its client is away, even if the connector is killed during the call or the broker is restarted, and is fetched once.',
+    'The reply to a submitted request waits until its client fetches it, even if the connector is killed during the call or the broker is restarted, and can be fetched once.',
     `${LONG_RESULTS} > the reply waits in its session while the client is away, and other requests are answered meanwhile`,
     `${LONG_RESULTS} > a connector that is killed during the call executes it again after its restart`,
     `${LONG_RESULTS} > the reply survives a restart of the broker`,

@@ -1,8 +1,8 @@
-// A gRPC client for the inference service on node:http2, which does not use the connector's library.
+// A gRPC client for the inference service, built on node:http2 without the connector's code.
 import { connect, type IncomingHttpHeaders } from 'node:http2'
 import { framed, messagesIn } from './grpc-wire.ts'
 
-/** The end of a call. */
+/** The result of a call. */
 export interface GrpcAnswer {
   /** The status code, such as 0 (OK) or 5 (NOT_FOUND). */
   readonly status: number

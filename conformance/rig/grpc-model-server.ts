@@ -31,7 +31,7 @@ function finish(stream: ServerHttp2Stream, messages: readonly Buffer[], status =
   stream.end()
 }
 
-/** Answers with a status alone, in the headers. */
+/** Answers with a status in the headers, without messages or trailers. */
 const refuse =
   (status: number, text: string): Behave =>
   (stream) =>
@@ -40,7 +40,7 @@ const refuse =
       { endStream: true },
     )
 
-/** Answers like a gateway without gRPC. */
+/** Answers like a gateway that does not support gRPC. */
 const page =
   (headers: OutgoingHttpHeaders, body: string): Behave =>
   (stream) => {

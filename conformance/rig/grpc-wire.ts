@@ -1,5 +1,5 @@
-// Messages of the gRPC inference service, encoded and decoded by hand: the checker of servers and of the connector must
-// not share a fault with the connector.
+// Messages of the gRPC inference service, encoded and decoded by hand, so that the checks of servers and of the
+// connector do not share a fault with the connector.
 
 /** A tensor with its data in the byte order of the protocol, little-endian. */
 export interface GrpcTensor {
@@ -29,7 +29,7 @@ export function inferRequest(model: string, id: string, tensors: readonly GrpcTe
   ])
 }
 
-/** Encodes strings as the data of a BYTES tensor: each after its length. */
+/** Encodes strings as the data of a BYTES tensor: each string is preceded by its length. */
 export function bytesTensor(texts: readonly string[]): Buffer {
   return Buffer.concat(
     texts.map((text) => {

@@ -3,7 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** `end` is the last event of a complete stream; empty if the kind of server has none. */
+/** `end` is the last event of a complete stream, or empty if this kind of server sends none. */
 type Behave = (response: ServerResponse, end: string) => void
 
 const EVENT_STREAM = { 'content-type': 'text/event-stream; charset=utf-8' }

@@ -43,7 +43,7 @@ export class FakeUpstream {
   last: Sent | undefined
   /** The response; undefined = the server never responds. */
   answer: FakeAnswer | undefined
-  /** The response to GET requests, if it differs. */
+  /** The response to GET requests, if it differs from `answer`. */
   answerToGet: FakeAnswer | undefined
   readonly #target: HttpTarget
 

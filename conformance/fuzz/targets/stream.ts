@@ -67,7 +67,7 @@ async function read(stream: Buffer, operation: OperationName, dialect: Dialect):
     const text = stream.toString('latin1')
     claim(
       lines.every((line) => text.includes(line)),
-      'a part has bytes that the server did not send',
+      'a part contains bytes that the server did not send',
     )
   }
   return whole
@@ -88,7 +88,7 @@ async function ask(chunks: readonly Buffer[], operation: OperationName, dialect:
     const { endsStream } = await upstream
       .endpoint(operation, dialect, 'm')
       .call({ ...JSON_REQUEST, deadline, emit })
-    claim(endsStream === true, 'a stream ends without its mark')
+    claim(endsStream === true, 'a stream ends without its end marker')
     return { parts, end: 'complete' }
   } catch (error) {
     if (!(error instanceof Problem)) throw error
@@ -97,7 +97,7 @@ async function ask(chunks: readonly Buffer[], operation: OperationName, dialect:
   }
 }
 
-// Compares the strict search with JSON.parse: a server must not find another model than the connector.
+// Compares the strict search with JSON.parse: the server must not find a different model in the body than the connector.
 function checkMembers(body: Buffer): string {
   let parsed: unknown
   try {
@@ -107,14 +107,14 @@ function checkMembers(body: Buffer): string {
   }
   try {
     const { members } = findMembers(body, ['model'])
-    claim(typeof parsed === 'object' && parsed !== null, 'a body is accepted that JSON.parse rejects')
+    claim(typeof parsed === 'object' && parsed !== null, 'the search accepts a body that JSON.parse rejects')
     const [place] = members.filter(({ name }) => name === 'model').slice(-1)
     const named =
       place === undefined ? undefined : (JSON.parse(body.toString('utf8', place.start, place.end)) as unknown)
     const expected = (parsed as { model?: unknown }).model
     claim(
       JSON.stringify(named) === JSON.stringify(expected),
-      'the search finds another model than JSON.parse',
+      'the search and JSON.parse find different models',
     )
     return `members ${Math.min(members.length, 2)}`
   } catch (error) {

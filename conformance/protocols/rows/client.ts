@@ -26,7 +26,7 @@ const casesOf = (way: WayName, body: string | Buffer): readonly ProtocolCase[] =
     {
       ...to,
       situation: 'badType',
-      what: 'the type of an image',
+      what: 'an image type',
       body,
       properties: { contentType: 'image/jpeg' },
     },

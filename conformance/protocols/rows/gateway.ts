@@ -25,26 +25,26 @@ const FAULTS: readonly Fault[] = [
   fault('trickle', 'late', 'a body of one byte every 200 ms'),
   fault('slow-headers', 'late', 'header fields of one byte a second'),
   fault('slow-loris', 'late', 'a body of one byte a second'),
-  fault('endless-1xx', 'notAnAnswer', 'interim responses without end'),
+  fault('endless-1xx', 'notAnAnswer', 'endless interim responses'),
   fault('reset', 'unreachable', 'a reset connection'),
   fault('half-close', 'unreachable', 'a closed connection'),
   fault('cut', 'unreachable', 'a body that is cut off'),
   fault('long-length', 'unreachable', 'a body shorter than its Content-Length'),
-  fault('nohealthy', 'unreachable', "Envoy's 503 without a healthy pod"),
+  fault('nohealthy', 'unreachable', "Envoy's 503, because no pod is healthy"),
   fault('short-length', 'notAnAnswer', 'a body longer than its Content-Length'),
   fault('garbage', 'notAnAnswer', 'the greeting of a mail server'),
   fault('bad-chunk', 'notAnAnswer', 'an invalid chunk'),
   fault('two-lengths', 'notAnAnswer', 'two Content-Length fields'),
   fault('huge-length', 'notAnAnswer', 'a Content-Length of 20 digits'),
   fault('bigheaders', 'notAnAnswer', 'header fields of 64 kB'),
-  fault('endless-headers', 'notAnAnswer', 'header fields without end'),
+  fault('endless-headers', 'notAnAnswer', 'endless header fields'),
   fault('nojson', 'notAnAnswer', 'text as application/json'),
   fault('gzip', 'notAnAnswer', 'a compressed body'),
   fault('html200', 'notAnAnswer', 'a web page with status 200'),
   fault('noroute', 'notAnAnswer', "Envoy's 404 without a body"),
   fault('redirect307', 'notAnAnswer', 'a redirect to another host'),
   fault('endless', 'tooLarge', 'a body of 10 GB'),
-  fault('endless-chunks', 'tooLarge', 'chunks without end'),
+  fault('endless-chunks', 'tooLarge', 'endless chunks'),
   fault('endless-body', 'tooLarge', 'a Content-Length of 10 GB'),
   fault('redirect', 'login', 'a redirect to a login page'),
   fault('html403', 'login', 'a login page with status 403'),
@@ -76,7 +76,7 @@ const modelOf = ({ name, situation }: Fault): TestedModel => ({
   },
 })
 
-/** All cases with a misbehaving upstream, and those without one. */
+/** All cases in which the upstream misbehaves or does not exist. */
 export const GATEWAY_CASES: readonly ProtocolCase[] = BODIES.flatMap(([way, request]) => [
   ...FAULTS.map((fault): ProtocolCase => {
     const { name: _, ...rest } = fault
@@ -86,7 +86,7 @@ export const GATEWAY_CASES: readonly ProtocolCase[] = BODIES.flatMap(([way, requ
     model: { server: 'gateway', name: 'held' },
     way,
     situation: 'cancelled',
-    what: 'nothing before the client cancels; the call is ended',
+    what: 'no answer until the client cancels; the connector ends the call',
     holds: true,
     cancelAfter: 0,
     ...request,
@@ -95,7 +95,7 @@ export const GATEWAY_CASES: readonly ProtocolCase[] = BODIES.flatMap(([way, requ
     model: { server: 'gateway', name: 'held', label: 'hasty', options: { timeoutMs: 300 } },
     way,
     situation: 'late',
-    what: 'nothing before the deadline; the call is ended',
+    what: 'no answer until the deadline; the connector ends the call',
     holds: true,
     ...request,
   },

@@ -47,7 +47,7 @@ const FAULTS: readonly Fault[] = [
   { name: 'page', situation: 'notAnAnswer', what: 'a web page instead of a stream', parts: 0 },
   { name: 'gzip', situation: 'notAnAnswer', what: 'a compressed stream', parts: 0 },
   { name: 'large-event', situation: 'tooLarge', what: 'an event of 200 kB', parts: 0 },
-  { name: 'endless-line', situation: 'tooLarge', what: 'a line without end', parts: 0 },
+  { name: 'endless-line', situation: 'tooLarge', what: 'an endless line', parts: 0 },
   { name: 'busy', situation: 'full', what: 'a 429 instead of a stream', parts: 0 },
   {
     name: 'framed-400',
@@ -69,7 +69,7 @@ const FAULTS: readonly Fault[] = [
     name: 'named-error',
     situation: 'rejected',
     status: 500,
-    what: 'an event, then one with the name error',
+    what: 'an event, then an event with the name `error`',
     parts: 1,
     reply: '{"message":"the model failed"}',
   },

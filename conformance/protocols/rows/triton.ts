@@ -98,10 +98,10 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     model: on('echo'),
     way: 'metadata',
     situation: 'answered',
-    what: 'of a model',
+    what: 'a loaded model',
     reply: { name: 'echo', versions: ['1'], platform: 'python' },
   },
-  { model: on('echo'), way: 'ready', situation: 'answered', what: 'of a model', reply: '' },
+  { model: on('echo'), way: 'ready', situation: 'answered', what: 'a loaded model', reply: '' },
   {
     model: on('echo'),
     way: 'predict',
@@ -175,7 +175,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     way: 'infer',
     situation: 'rejected',
     status: 500,
-    what: 'data that do not have the shape',
+    what: 'data that do not match the shape',
     body: inputs(tensor('x', 'FP32', [1, 2, 3], [2])),
   },
   {
@@ -242,7 +242,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     way: 'infer',
     situation: 'rejected',
     status: 501,
-    what: 'a model with several answers',
+    what: 'a model that returns several answers',
     body: inputs(tensor('text_input', 'BYTES', ['a'])),
   },
   {
@@ -250,7 +250,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     way: 'inferBinary',
     situation: 'rejected',
     status: 400,
-    what: 'too few bytes',
+    what: 'a tensor with too few bytes',
     ...binaryInput('x', [9], FLOATS),
   },
   {
@@ -258,7 +258,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     way: 'inferBare',
     situation: 'rejected',
     status: 400,
-    what: 'one byte too few',
+    what: 'a tensor with one byte too few',
     ...bareTensor(floats(...ZERO).subarray(1)),
   },
   {
@@ -288,7 +288,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     model: on('slow'),
     way: 'infer',
     situation: 'cancelled',
-    what: 'a running call',
+    what: 'a call that the client cancels',
     body: wait(400),
     cancelAfter: 0,
   },
@@ -296,7 +296,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     model: on('echo', 'small', { limits: { responseBytesMax: 10_000 } }),
     way: 'infer',
     situation: 'tooLarge',
-    what: '20 kB with a limit of 10 kB',
+    what: 'an answer of 20 kB with a limit of 10 kB',
     body: X(...Array.from({ length: 10_000 }, () => 1)),
   },
 ]
