@@ -39,30 +39,26 @@ export class CallCoverage {
   }
 
   see(event: HistoryEvent): void {
-    switch (event.kind) {
-      case 'call':
-        return this.#called(event.key, event.call)
-      case 'call-end':
-        return this.#ended(event.key, event.call, event.outcome)
-      case 'publish':
-        return this.#published(event)
-      case 'delivery':
-        if (event.isCancel || !event.dup) return
-        if (this.#begun.has(event.key)) this.#seen.add('redelivered in mid-stream')
-        if (this.#isInSharedCall(event.key)) this.#seen.add('redelivered during its shared call')
-        return
-      case 'closed':
-        if (this.#begun.size > 0) this.#seen.add('connection closed in mid-stream')
-        return
-      case 'process':
-        if (event.change !== 'killed') return
-        if (this.#begun.size > 0) this.#seen.add('process killed in mid-stream')
-        if ([...this.#calls.values()].some(({ isShared }) => isShared))
-          this.#seen.add('process killed during a shared call')
-        this.#calls.clear()
-        this.#failed.clear()
-        return
-    }
+    const { kind } = event
+    if (kind === 'call') this.#called(event.key, event.call)
+    else if (kind === 'call-end') this.#ended(event.key, event.call, event.outcome)
+    else if (kind === 'publish') this.#published(event)
+    else if (kind === 'delivery' && !event.isCancel && event.dup) this.#redelivered(event.key)
+    else if (kind === 'closed' && this.#begun.size > 0) this.#seen.add('connection closed in mid-stream')
+    else if (kind === 'process' && event.change === 'killed') this.#killed()
+  }
+
+  #redelivered(key: string): void {
+    if (this.#begun.has(key)) this.#seen.add('redelivered in mid-stream')
+    if (this.#isInSharedCall(key)) this.#seen.add('redelivered during its shared call')
+  }
+
+  #killed(): void {
+    if (this.#begun.size > 0) this.#seen.add('process killed in mid-stream')
+    if ([...this.#calls.values()].some(({ isShared }) => isShared))
+      this.#seen.add('process killed during a shared call')
+    this.#calls.clear()
+    this.#failed.clear()
   }
 
   #called(key: string, call: number): void {

@@ -106,6 +106,25 @@ const taken = (packetId: number): RunEvent => ({
 })
 const puback = (packetId: number): RunEvent => ({ kind: 'request-ack', ...CONNECTION, packetId })
 
+const call = (key: string, number: number): RunEvent => ({ kind: 'call', process: 1, key, call: number })
+const end = (key: string, number: number, outcome: string): RunEvent => ({
+  kind: 'call-end',
+  process: 1,
+  key,
+  call: number,
+  outcome,
+})
+
+// An answer whose second part differs.
+const answerWith = (changes: object): string[] =>
+  rulesBroken(
+    Infinity,
+    [1, delivery(1, 'a')],
+    [2, reply(1, 'a', 0)],
+    [2, { ...reply(2, 'a', 1), ...changes } as RunEvent],
+    [3, reply(3, 'a', 2, true)],
+  )
+
 describe('a PUBACK that overtakes an earlier delivery', () => {
   test.each([
     [Infinity, 100_000, ['D3']],
@@ -177,19 +196,10 @@ describe('a multi-part answer', () => {
   })
 
   test('must have the parts of one call, with the numbers of the model', () => {
-    const second = (changes: object): RunEvent => ({ ...reply(2, 'a', 1), ...changes }) as RunEvent
-    const answer = (changes: object): ReturnType<typeof rulesBroken> =>
-      rulesBroken(
-        Infinity,
-        [1, delivery(1, 'a')],
-        [2, reply(1, 'a', 0)],
-        [2, second(changes)],
-        [3, reply(3, 'a', 2, true)],
-      )
-    expect(answer({})).toEqual([])
-    expect(answer({ bodyPart: 2 })).toEqual(['part-content'])
-    expect(answer({ bodyCall: 2 })).toEqual(['part-content'])
-    expect(answer({ bodyKey: 'b' })).toEqual(['D4'])
+    expect(answerWith({})).toEqual([])
+    expect(answerWith({ bodyPart: 2 })).toEqual(['part-content'])
+    expect(answerWith({ bodyCall: 2 })).toEqual(['part-content'])
+    expect(answerWith({ bodyKey: 'b' })).toEqual(['D4'])
   })
 
   test('must not end without an error before the last part of the model', () => {
@@ -200,14 +210,6 @@ describe('a multi-part answer', () => {
 })
 
 describe('a shared call', () => {
-  const call = (key: string, number: number): RunEvent => ({ kind: 'call', process: 1, key, call: number })
-  const end = (key: string, number: number, outcome: string): RunEvent => ({
-    kind: 'call-end',
-    process: 1,
-    key,
-    call: number,
-    outcome,
-  })
   const both = [
     [1, delivery(1, 'b')],
     [1, delivery(2, 'd')],
