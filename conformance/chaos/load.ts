@@ -36,6 +36,8 @@ type SdkOptions = Pick<InferOptions, 'timeoutMs' | 'headers' | 'waitForConnector
 // A request that is never answered must not count against the maximum forever; it remains in the ledger.
 const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
+// The SDK does not repeat a stream that has begun. Longer than an outage.
+const SDK_IDLE_MS = 20_000
 const SESSION_SECONDS = 600
 const OK = '200'
 
@@ -189,7 +191,8 @@ export class ChaosLoad {
     const { name, operation } = modelOf(number)
     const request = { operation, body: payloadOf(number, client) }
     const reading = new SdkReading(number, client)
-    for await (const part of this.#sdk.get(client)!.stream(name, request, sdkOptions(number, client))) {
+    const options = { ...sdkOptions(number, client), idleTimeoutMs: SDK_IDLE_MS }
+    for await (const part of this.#sdk.get(client)!.stream(name, request, options)) {
       this.#wrong(number, reading.part(part.seq, part.text()))
     }
     this.#wrong(number, reading.end())

@@ -51,8 +51,8 @@ export interface TensorHost {
 }
 
 interface Known {
-  /** `binary` was accepted by the model server, or only the card allows it. */
   readonly encoding: 'binary' | 'json'
+  /** Whether the model server has accepted `binary`; otherwise only the card allows it. */
   readonly isProven: boolean
   readonly untilMs: number
 }
@@ -62,7 +62,7 @@ const CARD_TIMEOUT_MS = 2_000
 // How long a choice is used before the card is read again, and for how many models.
 const KNOWN_MS = 5 * 60_000
 const KNOWN_MAX = 1_000
-// The statuses with which a server rejects a body that it reads as JSON.
+// The statuses with which a server rejects a binary body that it reads as JSON.
 const NOT_BINARY: ReadonlySet<number | undefined> = new Set([400, 415, 422])
 const OPENING_BRACE = 0x7b
 const JSON_LENGTH = /^\d{1,15}$/
@@ -127,7 +127,7 @@ export class TensorCalls {
     const nowMs = performance.now()
     if (known !== undefined && known.untilMs > nowMs) return known.encoding
     const [name = model] = model.split('@')
-    // Without the right to read cards, JSON still works.
+    // If the client may not read cards, JSON still works.
     const card = await this.#host
       .card(name, Math.max(1, Math.min(CARD_TIMEOUT_MS, untilMs - nowMs)))
       .catch(() => undefined)
@@ -137,7 +137,8 @@ export class TensorCalls {
     return encoding
   }
 
-  // The model did not run: its server rejected the body. After a success, no error is one of the form of the body.
+  // The model did not run: its server rejected the body. After a binary request has succeeded, the form of the body is
+  // not the cause of an error.
   #maySendAsJson(model: string, error: unknown): boolean {
     if (!(error instanceof InferwireError) || this.#known.get(model)?.isProven === true) return false
     const { code, status } = error

@@ -15,7 +15,7 @@ import {
 import { utf8Decoder, utf8Encoder } from './utf8.ts'
 import { readSize } from './v2-fields.ts'
 
-/** The datatypes that only some servers support, as bytes. */
+/** The datatypes that only some servers support, and only in binary. */
 type HalfDatatype = 'FP16' | 'BF16'
 
 /** The datatypes of V2, and Triton's BF16. */

@@ -48,7 +48,7 @@ function fromWireTensor(output: WireTensor, raw: Uint8Array | undefined): Messag
   }
 }
 
-/** Returns a size of a shape; -1 = variable. */
+/** Returns one dimension of a shape; -1 = variable. */
 export function sizeOf({ low, high }: WireInteger): number {
   return high * 2 ** 32 + (low >>> 0)
 }
@@ -95,7 +95,7 @@ function fromWireParameters(parameters: WireParameters): Parameters {
   return read
 }
 
-// Absent members are inherited from the prototype as defaults, so that only own members are set.
+// Absent members are inherited from the prototype as defaults, so only own members have been sent.
 function fromWireParameter(parameter: WireParameter): ParameterValue | undefined {
   const has = (name: keyof WireParameter): boolean => Object.hasOwn(parameter, name)
   if (has('bool_param')) return parameter.bool_param

@@ -82,7 +82,7 @@ export interface WireInteger {
   readonly unsigned?: boolean
 }
 
-/** InferParameter. To decode it, exactly one member is set; see `toWireParameter` for encoding. */
+/** InferParameter. After decoding, exactly one member is set; for encoding, see `toWireParameter`. */
 export interface WireParameter {
   readonly bool_param?: boolean
   readonly int64_param?: WireInteger

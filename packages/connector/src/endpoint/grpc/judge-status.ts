@@ -27,7 +27,8 @@ const HTTP_STATUSES: ReadonlyMap<number, number> = new Map([
   [STATUS.UNIMPLEMENTED, 501],
   [STATUS.UNAVAILABLE, 503],
 ])
-// The server's limit for a request; otherwise the code means that the server is full.
+// Matches the error text for a request above the server's size limit; with any other text, the code means that the
+// server is full.
 const TOO_LARGE = /larger than max/
 // KServe and MLServer report these exceptions of Python with the code UNKNOWN.
 const NOT_READY = /\bModelNot(?:Found|Ready)\b/
