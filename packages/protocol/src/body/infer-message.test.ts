@@ -148,6 +148,14 @@ describe('readMessage', () => {
     expect(inputs[0]!.data).toEqual({ raw: element(2, 0xff, 0xd8) })
   })
 
+  test('rejects an output that is named twice, which would repeat its tensor', () => {
+    const outputs = [{ name: 'y' }, { name: 'z' }, { name: 'y' }]
+    expect(errorOf(() => read({ inputs: [], outputs }))).toMatchObject({
+      code: 'invalid_input',
+      message: 'Output "y" is requested twice',
+    })
+  })
+
   test('rejects a JSON length beyond the body', () => {
     expect(errorOf(() => readMessage(bytes('{}'), 3)).message).toContain('the body has 2 bytes')
   })
@@ -171,10 +179,11 @@ describe('writeMessage', () => {
     ],
   }
   const written = (outputs: { name: string; isBinary: boolean }[], isBinary = false): string => {
-    const { parts, jsonLength } = writeMessage(response, {
-      outputs: outputs.map((output) => ({ ...output, parameters: new Map() })),
-      isBinary,
-    })
+    const { parts, jsonLength } = writeMessage(
+      response,
+      { outputs: outputs.map((output) => ({ ...output, parameters: new Map() })), isBinary },
+      1_000,
+    )
     return `${jsonLength === undefined ? 'json' : parts[0]!.length === jsonLength} ${Buffer.concat(parts.slice(1)).toString('hex')} ${Buffer.from(parts[0]!).toString()}`
   }
 
@@ -209,8 +218,28 @@ describe('writeMessage', () => {
   ])('reports %s bytes that cannot be JSON', (datatype, shape, raw, code) => {
     const output = { name: 'y', datatype, shape, parameters: new Map<string, string>(), raw }
     const write = (): unknown =>
-      writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false })
+      writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false }, 1_000)
     expect(errorOf(write).code).toBe(code)
+  })
+
+  test.each([
+    ['UINT8', 1_000_000, new Uint8Array(1_000_000)],
+    ['FP16', 500_000, new Uint8Array(1_000_000)],
+    ['BYTES', 250_000, new Uint8Array(1_000_000)],
+  ])('stops writing %s as soon as the limit is exceeded', (datatype, count, raw) => {
+    let read = 0
+    const output = { name: 'y', datatype, shape: [count], parameters: new Map<string, string>() }
+    const outputs = Array.from({ length: 100 }, () => ({
+      ...output,
+      get raw() {
+        read += 1
+        return raw
+      },
+    }))
+    const write = (isBinary: boolean): unknown =>
+      writeMessage({ ...response, outputs }, { outputs: [], isBinary }, 1_500_000)
+    for (const isBinary of [false, true]) expect(errorOf(() => write(isBinary)).code).toBe('too_large')
+    expect(read).toBeLessThan(10)
   })
 
   test('reads values that are not aligned', () => {
@@ -223,7 +252,11 @@ describe('writeMessage', () => {
       parameters: new Map<string, string>(),
       raw: buffer.subarray(1),
     }
-    const { parts } = writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false })
+    const { parts } = writeMessage(
+      { ...response, outputs: [output] },
+      { outputs: [], isBinary: false },
+      1_000,
+    )
     expect(Buffer.from(parts[0]!).toString()).toContain('"data":[1e+300]')
   })
 })

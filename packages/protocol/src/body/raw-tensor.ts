@@ -111,19 +111,39 @@ export const encodeText: (text: string) => Uint8Array = utf8Encoder()
 /**
  * Writes a tensor's bytes as a flat JSON list. 64-bit integers are exact; NaN and infinities are `null`, as in KServe.
  * @throws BodyError `invalid_value` if the bytes do not match the shape, or an element of BYTES is not UTF-8;
- * `unsupported` for a datatype that V2 does not define
+ * `unsupported` for a datatype that V2 does not define; `too_large` for more than `charactersMax` characters
  */
-export function rawToJson(name: string, datatype: string, shape: readonly number[], raw: Uint8Array): string {
+export function rawToJson(
+  name: string,
+  datatype: string,
+  shape: readonly number[],
+  raw: Uint8Array,
+  charactersMax: number,
+): string {
   if (!isMessageDatatype(datatype)) {
     throw new BodyError('unsupported', `"${name}" has datatype "${datatype}", which V2 does not define`)
   }
   checkRaw(name, datatype, shape, raw)
-  if (datatype === 'BYTES') return JSON.stringify(texts(name, raw))
-  if (isHalf(datatype)) {
-    const numbers = Array.from(viewOf(raw, Uint16Array), HALVES[datatype].from)
-    return JSON.stringify(numbers)
+  if (datatype === 'BYTES') return JSON.stringify(texts(name, raw, charactersMax))
+  const Values = isHalf(datatype) ? Uint16Array : TYPED_ARRAYS[datatype]
+  const values = viewOf(raw, Values as typeof Uint8Array)
+  let text = ''
+  for (let from = 0; from < values.length; from += VALUES_PER_STEP) {
+    const data = values.subarray(from, from + VALUES_PER_STEP)
+    const list = isHalf(datatype)
+      ? JSON.stringify(Array.from(data, HALVES[datatype].from))
+      : toFlatJson({ name, datatype, shape, data })
+    text += (from === 0 ? '' : ',') + list.slice(1, -1)
+    if (text.length > charactersMax) throw tooLarge(name, charactersMax)
   }
-  return toFlatJson({ name, datatype, shape, data: viewOf(raw, TYPED_ARRAYS[datatype] as typeof Uint8Array) })
+  return `[${text}]`
+}
+
+// How many values are written before the length of the text is checked.
+const VALUES_PER_STEP = 64 * 1024
+
+function tooLarge(name: string, charactersMax: number): BodyError {
+  return new BodyError('too_large', `The values of "${name}" need more than ${charactersMax} characters`)
 }
 
 type NumericData = Exclude<TensorData, string[]>
@@ -148,10 +168,11 @@ function countElements(raw: Uint8Array): number | undefined {
   return at === raw.length ? count : undefined
 }
 
-function texts(name: string, raw: Uint8Array): string[] {
+function texts(name: string, raw: Uint8Array, charactersMax: number): string[] {
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength)
   const decode = utf8Decoder()
   const elements: string[] = []
+  let characters = 0
   for (let at = 0; at < raw.length;) {
     const end = at + 4 + view.getUint32(at, true)
     try {
@@ -162,6 +183,9 @@ function texts(name: string, raw: Uint8Array): string[] {
         `an element of "${name}" is not UTF-8; request the output as binary data`,
       )
     }
+    // With its quotes and the comma.
+    characters += elements.at(-1)!.length + 3
+    if (characters > charactersMax) throw tooLarge(name, charactersMax)
     at = end
   }
   return elements

@@ -11,7 +11,7 @@ import {
 import type { EndpointRequest } from '../../step.ts'
 import { JSON_TYPE, UNKNOWN_TYPE } from '../http/content-type.ts'
 import { fromWireResponse, WireError } from './from-wire.ts'
-import { invalidResponse, type GrpcTarget } from './grpc-target.ts'
+import { addressOf, invalidResponse, type GrpcTarget } from './grpc-target.ts'
 import type { WireResponse } from './inference-proto.ts'
 import { tooLarge } from './call-problems.ts'
 
@@ -50,7 +50,7 @@ export function writeResponse(
 ): V2Answer {
   const { parts, jsonLength } = written(response, request, target, method)
   const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-  if (bytes > target.responseBytesMax) throw tooLarge(target.responseBytesMax, `${method} ${target.origin}`)
+  if (bytes > target.responseBytesMax) throw tooLargeFor(target, method)
   return {
     body: parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes),
     contentType: jsonLength === undefined ? JSON_TYPE : UNKNOWN_TYPE,
@@ -65,14 +65,19 @@ function written(
   method: string,
 ): ReturnType<typeof writeMessage> {
   try {
-    return writeMessage(fromWireResponse(response), request)
+    return writeMessage(fromWireResponse(response), request, target.responseBytesMax)
   } catch (error) {
+    if (error instanceof BodyError && error.code === 'too_large') throw tooLargeFor(target, method)
     if (error instanceof BodyError && error.code === 'invalid_input') throw badPayload(error)
     if (error instanceof BodyError || error instanceof WireError) {
       throw invalidResponse(target, method, error.message.slice(0, ERROR_CHARACTERS_MAX))
     }
     throw error
   }
+}
+
+function tooLargeFor(target: GrpcTarget, method: string): Problem {
+  return tooLarge(target.responseBytesMax, addressOf(target, method))
 }
 
 function orBadPayload(read: () => MessageRequest): MessageRequest {
