@@ -101,6 +101,32 @@ test.each([
   })
 })
 
+test.each([
+  ['JSON after the card was read', (): undefined => undefined, () => replyOf(GOOD)],
+  ['JSON after a refused binary request', () => card('v2'), refusing(415)],
+] as const)(
+  'an array that is changed during the wait does not change the request: %s',
+  async (_, cards, answer) => {
+    const data = Float32Array.of(0.5)
+    const text = [Buffer.of(65)]
+    const { calls, sent } = start(cards, answer)
+    const running = calls.infer(
+      'm',
+      [
+        { name: 'x', shape: [1], data },
+        { name: 't', shape: [1], data: text },
+      ],
+      {},
+    )
+    data[0] = 9
+    text[0]![0] = 66
+    await running
+    expect(JSON.parse(new TextDecoder().decode(sent.at(-1)!.body))).toMatchObject({
+      inputs: [{ data: [0.5] }, { data: ['A'] }],
+    })
+  },
+)
+
 test('sends JSON if the client may not read cards', async () => {
   const { calls, sent } = start(
     (): ReceivedCard => {

@@ -103,10 +103,15 @@ export class TensorCalls {
       return toTensorReply(reply, model)
     }
     if (encoding === 'binary') return await send(writeBinaryCall(call))
-    // Checks the tensors before the card is fetched.
-    const binary = encoding === 'auto' && this.#host.isMqtt5 ? writeBinaryCall(call) : undefined
-    if (binary === undefined || (await this.#encodingOf(model, untilMs)) === 'json') {
+    const known = this.#currentOf(model)
+    if (encoding === 'json' || !this.#host.isMqtt5 || known?.encoding === 'json') {
       return await send(writeJsonCall(call))
+    }
+    // The caller may reuse its arrays during the first wait: what is written later needs a copy.
+    const binary = writeBinaryCall(call)
+    const copied = known?.isProven === true ? undefined : copyOf(call)
+    if (copied !== undefined && (await this.#encodingOf(model, untilMs)) === 'json') {
+      return await send(writeJsonCall(copied))
     }
     try {
       const reply = await send(binary)
@@ -114,7 +119,7 @@ export class TensorCalls {
       return reply
     } catch (error) {
       if (!this.#maySendAsJson(model, error)) throw error
-      const json = asJson(call)
+      const json = copied === undefined ? undefined : asJson(copied)
       if (json === undefined) throw error
       const reply = await send(json)
       this.#note(model, 'json', true)
@@ -122,14 +127,19 @@ export class TensorCalls {
     }
   }
 
-  async #encodingOf(model: string, untilMs: number): Promise<'binary' | 'json'> {
+  #currentOf(model: string): Known | undefined {
     const known = this.#known.get(model)
-    const nowMs = performance.now()
-    if (known !== undefined && known.untilMs > nowMs) return known.encoding
+    return known !== undefined && known.untilMs > performance.now() ? known : undefined
+  }
+
+  async #encodingOf(model: string, untilMs: number): Promise<'binary' | 'json'> {
+    const current = this.#currentOf(model)
+    if (current !== undefined) return current.encoding
+    const known = this.#known.get(model)
     const [name = model] = model.split('@')
     // Without the right to read cards, JSON still works.
     const card = await this.#host
-      .card(name, Math.max(1, Math.min(CARD_TIMEOUT_MS, untilMs - nowMs)))
+      .card(name, Math.max(1, Math.min(CARD_TIMEOUT_MS, untilMs - performance.now())))
       .catch(() => undefined)
     const isAllowed = card?.protocol_versions?.some(hasBinaryTensors) === true
     const encoding = isAllowed ? (known?.isProven === true ? known.encoding : 'binary') : 'json'
@@ -169,6 +179,26 @@ function typeOf({ jsonLength }: V2Body, { headers }: InferOptions): InferOptions
 // MLServer answers "Internal Server Error" to bytes that are not UTF-8. The errors of models are JSON objects.
 function isFailureOfFramework({ status, body }: InferwireError): boolean {
   return status === 500 && body !== undefined && body[0] !== OPENING_BRACE
+}
+
+function copyOf({ inputs, outputs, parameters }: V2Call): V2Call {
+  return {
+    inputs: inputs.map((input) => ({
+      ...input,
+      shape: [...input.shape],
+      data: dataOf(input.data),
+      parameters: input.parameters && { ...input.parameters },
+    })),
+    outputs: outputs === undefined ? undefined : [...outputs],
+    parameters: parameters && { ...parameters },
+  }
+}
+
+function dataOf(data: InputTensor['data']): InputTensor['data'] {
+  // The `slice` of a Buffer copies nothing.
+  const copied = (item: unknown): unknown => (item instanceof Uint8Array ? new Uint8Array(item) : item)
+  if (Array.isArray(data)) return data.map(copied) as InputTensor['data']
+  return (data instanceof Uint8Array ? copied(data) : (data as Float32Array).slice()) as InputTensor['data']
 }
 
 function asJson(call: V2Call): V2Body | undefined {
