@@ -139,8 +139,8 @@ test('sends JSON if the client may not read cards', async () => {
 })
 
 test.each([
-  [400, 'upstream_error'],
-  [422, 'upstream_error'],
+  [400, 'upstream_error', 'Bad Request'],
+  [422, 'upstream_error', '{"detail":[]}'],
   [415, 'unsupported_content_type'],
   // MLServer, if the bytes are not UTF-8.
   [500, 'upstream_error', 'Internal Server Error'],
@@ -155,13 +155,13 @@ test.each([
 )
 
 test('does not repeat a request that JSON cannot represent, or whose encoding was chosen', async () => {
-  const { calls, sent } = start(() => card('v2'), refusing(422))
-  await expect(calls.infer('m', NAN, {})).rejects.toMatchObject({ status: 422 })
-  await expect(calls.infer('m', X, { encoding: 'binary' })).rejects.toMatchObject({ status: 422 })
+  const { calls, sent } = start(() => card('v2'), refusing(415))
+  await expect(calls.infer('m', NAN, {})).rejects.toMatchObject({ status: 415 })
+  await expect(calls.infer('m', X, { encoding: 'binary' })).rejects.toMatchObject({ status: 415 })
   expect(sent.map(({ isBinary }) => isBinary)).toEqual([true, true])
 })
 
-test.each([500, 404, 503])(
+test.each([400, 422, 500, 404, 503])(
   'does not repeat a request after the status %i, because the model may have run',
   async (status) => {
     const { calls, sent } = start(() => card('v2'), refusing(status))

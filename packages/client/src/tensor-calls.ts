@@ -1,6 +1,8 @@
 // infer() with typed tensors: chooses binary or JSON for each model, and reads the outputs of the reply.
 import {
   BodyError,
+  isJsonObject,
+  parseJson,
   DIALECTS,
   PROPERTY,
   readV2Answer,
@@ -62,8 +64,6 @@ const CARD_TIMEOUT_MS = 2_000
 // How long a choice is used before the card is read again, and for how many models.
 const KNOWN_MS = 5 * 60_000
 const KNOWN_MAX = 1_000
-// The statuses with which a server rejects a body that it reads as JSON.
-const NOT_BINARY: ReadonlySet<number | undefined> = new Set([400, 415, 422])
 const OPENING_BRACE = 0x7b
 const JSON_LENGTH = /^\d{1,15}$/
 
@@ -150,9 +150,7 @@ export class TensorCalls {
   // The model did not run: its server rejected the body. After a success, no error is one of the form of the body.
   #maySendAsJson(model: string, error: unknown): boolean {
     if (!(error instanceof InferwireError) || this.#known.get(model)?.isProven === true) return false
-    const { code, status } = error
-    if (code === 'unsupported_content_type') return true
-    return code === 'upstream_error' && (NOT_BINARY.has(status) || isFailureOfFramework(error))
+    return error.code === 'unsupported_content_type' || (error.code === 'upstream_error' && isOfForm(error))
   }
 
   #note(model: string, encoding: 'binary' | 'json', isProven: boolean): void {
@@ -176,9 +174,23 @@ function typeOf({ jsonLength }: V2Body, { headers }: InferOptions): InferOptions
   }
 }
 
-// MLServer answers "Internal Server Error" to bytes that are not UTF-8. The errors of models are JSON objects.
-function isFailureOfFramework({ status, body }: InferwireError): boolean {
+// Whether a server rejected the form of a body before its model ran. An error of a model is `{"error":…}`, with any
+// status. FastAPI rejects a body that it reads as JSON with 422 and `detail`. MLServer answers "Internal Server Error"
+// to bytes that are not UTF-8.
+function isOfForm({ status, body }: InferwireError): boolean {
+  if (status === 415) return true
+  if (status === 422) return memberNames(body).includes('detail')
+  if (status === 400) return !memberNames(body).includes('error')
   return status === 500 && body !== undefined && body[0] !== OPENING_BRACE
+}
+
+function memberNames(body: Uint8Array | undefined): readonly string[] {
+  try {
+    const value = body === undefined ? undefined : parseJson(body)
+    return isJsonObject(value) ? Object.keys(value) : []
+  } catch {
+    return []
+  }
 }
 
 function copyOf({ inputs, outputs, parameters }: V2Call): V2Call {
