@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Problem } from '@inferwire/protocol'
-import { afterAll, afterEach, expect, test } from 'vitest'
+import { afterAll, afterEach, expect, test, vi } from 'vitest'
 import { LOCALHOST, OTHER_NAME } from '../../config/testing/certificates.ts'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
 import type { UpstreamFigures } from '../../telemetry/index.ts'
@@ -125,14 +125,34 @@ test('a request whose deadline has passed is not sent', async () => {
   expect(server.sessionCount()).toBe(0)
 })
 
-test('after a silent deadline, the next call uses a new connection', async () => {
-  const deadline = deadlineIn()
-  const { server, upstream } = await serving((served, index) => {
-    if (index === 1) deadline.pass()
-    else ready(served)
+test('after two seconds without an answer, over all calls, the next call uses a new connection', async () => {
+  let isAnswering = true
+  let elapsedMs = 0
+  const now = performance.now.bind(performance)
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + elapsedMs)
+  closing.push(() => clock.mockRestore())
+  let deadline = deadlineIn()
+  const { server, upstream } = await serving((served) => {
+    elapsedMs += 900
+    if (isAnswering) ready(served)
+    else deadline.pass()
   })
+  const silent = async (): Promise<void> => {
+    deadline = deadlineIn()
+    expect(await failureOf(call(upstream, { deadline }))).toMatchObject({ code: 'deadline_exceeded' })
+  }
   await call(upstream)
-  expect(await failureOf(call(upstream, { deadline }))).toMatchObject({ code: 'deadline_exceeded' })
+  isAnswering = false
+  await silent()
+  await silent()
+  isAnswering = true
+  await call(upstream)
+  isAnswering = false
+  await silent()
+  await silent()
+  expect(server.sessionCount()).toBe(1)
+  await silent()
+  isAnswering = true
   expect((await call(upstream)).status).toBe(200)
   expect(server.sessionCount()).toBe(2)
 })

@@ -129,7 +129,7 @@ class GrpcExchange implements OpenCall {
   }
 
   #answered(headers: IncomingHttpHeaders): void {
-    this.#link.answeredAtMs = performance.now()
+    this.#link.answered()
     this.#headers = headers
     // A response without messages has its status in the headers.
     this.#status = readStatus(headers)
@@ -137,6 +137,7 @@ class GrpcExchange implements OpenCall {
 
   #received(chunk: Buffer): void {
     if (this.#isOver || this.#gatewayProblem() !== undefined) return
+    this.#link.answered()
     try {
       for (const message of this.#frames.take(chunk)) {
         this.#options.onMessage(message)
@@ -192,19 +193,15 @@ class GrpcExchange implements OpenCall {
   }
 
   #timedOut(problem: Problem): void {
-    if (problem.code === 'deadline_exceeded') this.#suspectConnection()
+    // A server that sends nothing may be gone without having closed the connection. Over HTTP, the end of the call closes
+    // its connection; here, other calls may share it, so that only further calls avoid it.
+    if (problem.code === 'deadline_exceeded') this.#connection.replaceSilent(this.#link)
     this.#fail(problem)
-  }
-
-  // A server that sends nothing until the deadline may be gone without having closed the connection. Over HTTP, the end
-  // of the call closes its connection; here, other calls may share it, so that only further calls avoid it.
-  #suspectConnection(): void {
-    this.#connection.replaceSilent(this.#link, this.#startedAtMs)
   }
 
   #checkConnection(): void {
     if (this.#link.isReady) return
-    this.#suspectConnection()
+    this.#connection.replace(this.#link)
     const detail = `${this.#options.address}: no connection after ${CONNECT_TIMEOUT_MS} ms`
     const sentence = 'The model server cannot be reached.'
     this.#fail(new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail }))

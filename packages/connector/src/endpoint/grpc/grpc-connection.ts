@@ -31,6 +31,8 @@ const STREAM_WINDOW_BYTES = 1024 * 1024
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 // In megabytes. The gates and the byte budget limit the bodies; Node.js' limit of 10 MB would break off large calls.
 const SESSION_MEMORY_MAX_MB = 4096
+// Short deadlines of clients, to which a slow model does not answer in time, must not cause a connection each.
+const SILENT_MS = 2_000
 
 /**
  * A connection that all calls share. It is opened by the first call, and again by the next call after it has ended or
@@ -59,7 +61,7 @@ export class GrpcConnection {
   began(call: OpenCall): Link {
     if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#host)
     this.#calls.set(call, this.#link)
-    this.#link.calls += 1
+    this.#link.began()
     return this.#link
   }
 
@@ -67,17 +69,22 @@ export class GrpcConnection {
   ended(call: OpenCall): void {
     const link = this.#calls.get(call)!
     this.#calls.delete(call)
-    link.calls -= 1
+    link.ended()
     if (link !== this.#link && link.calls === 0) link.close()
     if (this.#calls.size === 0) this.#idle?.()
   }
 
   /**
-   * Connects anew for all further calls if the server has sent nothing on this connection since `sinceMs` (monotonic
-   * clock): the connection may be dead although TCP has not detected it yet. Calls in flight keep it until they end.
+   * Connects anew for all further calls if calls have waited for two seconds without an answer to any of them: the
+   * connection may be dead although TCP has not detected it yet. Calls in flight keep it until they end.
    */
-  replaceSilent(link: Link, sinceMs: number): void {
-    if (link === this.#link && link.answeredAtMs < sinceMs) this.#link = undefined
+  replaceSilent(link: Link): void {
+    if (link.silentMs >= SILENT_MS) this.replace(link)
+  }
+
+  /** Connects anew for all further calls. */
+  replace(link: Link): void {
+    if (link === this.#link) this.#link = undefined
   }
 
   /** Closes the connection after the calls in flight. */
@@ -96,10 +103,10 @@ export class GrpcConnection {
 
 /** One HTTP/2 session, from its connection to its end. */
 export class Link {
-  /** Number of calls in flight. */
-  calls = 0
-  /** When the server last answered a call (monotonic clock). */
-  answeredAtMs = -Infinity
+  #calls = 0
+  // The time that calls have waited since the last answer, and since when the calls in flight add to it.
+  #waitedMs = 0
+  #waitingSinceMs = 0
   readonly #session: ClientHttp2Session
   readonly #host: string | undefined
   #isReady = false
@@ -115,6 +122,34 @@ export class Link {
     session.once('remoteSettings', () => (this.#isReady = true))
     // Streams in flight continue; Node.js closes the session after them.
     session.once('goaway', () => (this.#isEnding = true))
+  }
+
+  /** Number of calls in flight. */
+  get calls(): number {
+    return this.#calls
+  }
+
+  /** For how long there were calls in flight since the server last sent a part of an answer. */
+  get silentMs(): number {
+    return this.#waitedMs + (this.#calls > 0 ? performance.now() - this.#waitingSinceMs : 0)
+  }
+
+  /** A call began. */
+  began(): void {
+    if (this.#calls === 0) this.#waitingSinceMs = performance.now()
+    this.#calls += 1
+  }
+
+  /** The server sent a part of an answer. */
+  answered(): void {
+    this.#waitedMs = 0
+    this.#waitingSinceMs = performance.now()
+  }
+
+  /** A call ended. */
+  ended(): void {
+    this.#waitedMs = this.#calls === 1 ? this.silentMs : this.#waitedMs
+    this.#calls -= 1
   }
 
   /** Whether a call can begin; it waits for the connection if necessary. */
