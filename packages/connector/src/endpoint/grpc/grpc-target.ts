@@ -51,12 +51,18 @@ export function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> 
   return target.credential.refresh === undefined ? callOnce(target, call) : callTwice(target, call)
 }
 
-// Rereads the token after a rejection, because it may have been rotated. Calls once more if the token changed.
+// Rereads the token after a rejection, because it may have been rotated. Calls once more if the token changed, and the
+// server has sent no message, which would mean that it accepted the token.
 async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
+  let hasMessages = false
+  const onMessage = (message: Buffer): void => {
+    hasMessages = true
+    call.onMessage(message)
+  }
   try {
-    await callOnce(target, call)
+    await callOnce(target, { ...call, onMessage })
   } catch (error) {
-    const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream'
+    const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream' && !hasMessages
     if (!isRefused || !(await target.credential.refresh!())) throw error
     await callOnce(target, call)
   }
