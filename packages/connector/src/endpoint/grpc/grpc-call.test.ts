@@ -341,6 +341,22 @@ test('close waits for the call in flight; destroy ends it', async () => {
   expect(await failure).toMatchObject({ code: 'upstream_unreachable' })
 })
 
+test('a closed client refuses calls; closing it twice resolves both times', async () => {
+  let release: (() => void) | undefined
+  const { server, upstream } = await serving((served) => (release = () => ready(served)))
+  const running = call(upstream)
+  await expect.poll(() => release).toBeDefined()
+  const closings = [upstream.close(), upstream.close()]
+  await new Promise(setImmediate)
+  expect(await failureOf(call(upstream))).toMatchObject({ code: 'upstream_unreachable' })
+  release!()
+  expect((await running).status).toBe(200)
+  await Promise.all(closings)
+  await upstream.destroy()
+  expect(await failureOf(call(upstream))).toMatchObject({ code: 'upstream_unreachable' })
+  expect(server.sessionCount()).toBe(1)
+})
+
 function caFile(name: string, pem: string): string {
   const file = join(folder, name)
   writeFileSync(file, pem)

@@ -5,11 +5,11 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from 'node:http2'
-import { Problem } from '@inferwire/protocol'
+import type { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
 import { unreachable } from '../http/unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
-import type { GrpcConnection, Link, OpenCall } from './grpc-connection.ts'
+import { connectionClosed, type GrpcConnection, type Link, type OpenCall } from './grpc-connection.ts'
 import { readStatus, type GrpcStatus } from './grpc-status.ts'
 import { brokenCall, gatewayAnswer, invalidFrames, tooLarge } from './call-problems.ts'
 import { FrameError, MessageFrames } from './message-frames.ts'
@@ -105,7 +105,7 @@ class GrpcExchange implements OpenCall {
   }
 
   cancel(): void {
-    this.#fail(new Problem('upstream_unreachable', 'The connection to the model server was closed.'))
+    this.#fail(connectionClosed())
   }
 
   #requestHeaders(): OutgoingHttpHeaders {

@@ -6,6 +6,7 @@ import {
   type OutgoingHttpHeaders,
   type SecureClientSessionOptions,
 } from 'node:http2'
+import { Problem } from '@inferwire/protocol'
 import type { TlsTrust } from '../../config/index.ts'
 
 /** Options of `GrpcConnection`. */
@@ -44,7 +45,8 @@ export class GrpcConnection {
   readonly #options: SecureClientSessionOptions
   readonly #calls = new Map<OpenCall, Link>()
   #link: Link | undefined
-  #idle: (() => void) | undefined
+  #isClosed = false
+  readonly #idle: (() => void)[] = []
 
   constructor({ origin, host, trust, serverName }: ConnectionTarget) {
     this.#origin = origin
@@ -57,8 +59,9 @@ export class GrpcConnection {
     }
   }
 
-  /** Registers a call until `ended`; returns the connection that it uses. */
+  /** Registers a call until `ended`; returns the connection that it uses. @throws Problem after `close` and `destroy` */
   began(call: OpenCall): Link {
+    if (this.#isClosed) throw connectionClosed()
     if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#host)
     this.#calls.set(call, this.#link)
     this.#link.began()
@@ -71,7 +74,7 @@ export class GrpcConnection {
     this.#calls.delete(call)
     link.ended()
     if (link !== this.#link && link.calls === 0) link.close()
-    if (this.#calls.size === 0) this.#idle?.()
+    if (this.#calls.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   /**
@@ -87,18 +90,25 @@ export class GrpcConnection {
     if (link === this.#link) this.#link = undefined
   }
 
-  /** Closes the connection after the calls in flight. */
+  /** Accepts no more calls, and closes the connection after the calls in flight. */
   async close(): Promise<void> {
-    if (this.#calls.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+    this.#isClosed = true
+    if (this.#calls.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
     this.#link?.close()
   }
 
   /** Ends all calls, and closes the connection. */
   destroy(): Promise<void> {
+    this.#isClosed = true
     for (const call of this.#calls.keys()) call.cancel()
     this.#link?.close()
     return Promise.resolve()
   }
+}
+
+/** The problem of a call on a connection that the connector has closed. */
+export function connectionClosed(): Problem {
+  return new Problem('upstream_unreachable', 'The connection to the model server was closed.')
 }
 
 /** One HTTP/2 session, from its connection to its end. */
