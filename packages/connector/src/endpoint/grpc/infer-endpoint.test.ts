@@ -196,6 +196,24 @@ test('an invalid body is answered before a call, with the place of the mistake',
   expect(server.calls).toHaveLength(0)
 })
 
+test.each(['18446744073709551616', '-9223372036854775809'])(
+  'a parameter of %s, which has more than 64 bits, is a bad request',
+  async (value) => {
+    const { server, upstream } = await serving((call) => answer(call, [one]))
+    const requests = [
+      `{"inputs":[],"parameters":{"p":${value}}}`,
+      `{"inputs":[],"outputs":[{"name":"y","parameters":{"p":${value}}}]}`,
+    ]
+    for (const request of requests) {
+      expect(await problemOf(infer(upstream, jsonRequest(request)))).toMatchObject({
+        code: 'bad_payload',
+        message: `The body is invalid. Parameter "p" is ${value}, an integer of more than 64 bits.`,
+      })
+    }
+    expect(server.calls).toHaveLength(0)
+  },
+)
+
 const bare = (): EndpointRequest =>
   jsonRequest('', {
     body: Buffer.alloc(16),

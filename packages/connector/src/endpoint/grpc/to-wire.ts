@@ -1,5 +1,6 @@
 // Converts a V2 request into a ModelInferRequest.
 import {
+  Problem,
   encodeText,
   isHalf,
   rawOf,
@@ -30,6 +31,7 @@ const NO_BYTES: readonly Uint8Array[] = []
 /**
  * Converts a request. As in KServe's own client, JSON data is sent typed and binary data raw. All data is raw if the
  * request has both, or FP16 and BF16, which have no typed form. Binary tensors are not copied.
+ * @throws Problem `bad_payload` for an integer in the parameters that has more than 64 bits
  */
 export function toWireRequest(request: MessageRequest, model: WireModel): WireRequest {
   const isTyped = request.inputs.every(({ data, datatype }) => 'values' in data && !isHalf(datatype))
@@ -81,15 +83,19 @@ function toWireParameters(parameters: Parameters): WireParameters {
   if (parameters.size === 0) return NO_PARAMETERS
   // Without a prototype, `__proto__` is a name like any other.
   const wire = Object.create(null) as Record<string, WireParameter>
-  for (const [name, value] of parameters) wire[name] = toWireParameter(value)
+  for (const [name, value] of parameters) wire[name] = toWireParameter(name, value)
   return wire
 }
 
-function toWireParameter(value: ParameterValue): WireParameter {
+function toWireParameter(name: string, value: ParameterValue): WireParameter {
   if (typeof value === 'boolean') return { bool_param: value }
   if (typeof value === 'string') return { string_param: value }
   if (typeof value === 'bigint' || Number.isSafeInteger(value)) {
     const integer = BigInt(value)
+    if (integer < -(2n ** 63n) || integer >= 2n ** 64n) {
+      const text = `The body is invalid. Parameter "${name.slice(0, 100)}" is ${integer}, an integer of more than 64 bits.`
+      throw new Problem('bad_payload', text)
+    }
     return integer >= 2n ** 63n ? { uint64_param: halvesOf(integer) } : { int64_param: halvesOf(integer) }
   }
   // Of the members of a oneof, a decoder uses the last one that it knows. KServe and MLServer do not know double_param,
