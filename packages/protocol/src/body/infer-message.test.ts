@@ -242,6 +242,17 @@ describe('writeMessage', () => {
     expect(read).toBeLessThan(10)
   })
 
+  test('keeps a byte order mark in an element of BYTES', () => {
+    const raw = Uint8Array.of(3, 0, 0, 0, 0xef, 0xbb, 0xbf)
+    const output = { name: 'y', datatype: 'BYTES', shape: [1], parameters: new Map<string, string>(), raw }
+    const { parts } = writeMessage(
+      { ...response, outputs: [output] },
+      { outputs: [], isBinary: false },
+      1_000,
+    )
+    expect(Buffer.from(parts[0]!).toString()).toContain('"data":["\ufeff"]')
+  })
+
   test('reads values that are not aligned', () => {
     const buffer = new Uint8Array(9)
     buffer.set(new Uint8Array(Float64Array.of(1e300).buffer), 1)
