@@ -1,7 +1,7 @@
 // The bytes of a tensor of any V2 datatype: little-endian, row-major, BYTES as length-prefixed elements.
 import { writeBinary } from './binary-tensor.ts'
 import { BodyError, type BodyPath } from './body-error.ts'
-import { fromBfloat, fromHalf, toBfloat, toHalf } from './half-float.ts'
+import { fromHalves, isHalf, toHalves, type HalfDatatype } from './float16.ts'
 import type { Json, JsonObject } from './json.ts'
 import {
   countOf,
@@ -15,25 +15,12 @@ import {
 import { utf8Decoder, utf8Encoder } from './utf8.ts'
 import { readSize } from './v2-fields.ts'
 
-/** The datatypes that only some servers support, as bytes. */
-type HalfDatatype = 'FP16' | 'BF16'
-
 /** The datatypes of V2, and Triton's BF16. */
 export type MessageDatatype = Datatype | HalfDatatype
-
-const HALVES = {
-  FP16: { to: toHalf, from: fromHalf },
-  BF16: { to: toBfloat, from: fromBfloat },
-} as const satisfies Record<HalfDatatype, unknown>
 
 /** Whether a text is a datatype, in upper case. */
 export function isMessageDatatype(text: string): text is MessageDatatype {
   return text === 'BYTES' || Object.hasOwn(TYPED_ARRAYS, text) || isHalf(text)
-}
-
-/** Whether a datatype is FP16 or BF16. */
-export function isHalf(datatype: string): datatype is HalfDatatype {
-  return Object.hasOwn(HALVES, datatype)
 }
 
 /** The size of a value in bytes; undefined for BYTES, whose elements differ in size. */
@@ -78,13 +65,8 @@ export function checkRaw(
 /** Turns JSON values into the values of a datatype; see `toTensorData`. FP16 and BF16 become their 16 bits. */
 export function toValues(name: string, datatype: MessageDatatype, values: readonly Json[]): TensorData {
   if (!isHalf(datatype)) return toTensorData(name, datatype, values)
-  const { to, from } = HALVES[datatype]
   const numbers = toTensorData(name, 'FP64', values) as Float64Array
-  return Uint16Array.from(numbers, (value) => {
-    const half = to(value)
-    if (Number.isFinite(from(half)) || !Number.isFinite(value)) return half
-    throw new BodyError('invalid_value', `input "${name}": ${value} is not a value of ${datatype}`)
-  })
+  return toHalves(`input "${name}"`, datatype, numbers)
 }
 
 /** Returns the bytes of values: a view of them, except for BYTES. */
@@ -131,7 +113,7 @@ export function rawToJson(
   for (let from = 0; from < values.length; from += VALUES_PER_STEP) {
     const data = values.subarray(from, from + VALUES_PER_STEP)
     const list = isHalf(datatype)
-      ? JSON.stringify(Array.from(data, HALVES[datatype].from))
+      ? JSON.stringify(Array.from(fromHalves(datatype, data)))
       : toFlatJson({ name, datatype, shape, data })
     text += (from === 0 ? '' : ',') + list.slice(1, -1)
     if (text.length > charactersMax) throw tooLarge(name, charactersMax)
