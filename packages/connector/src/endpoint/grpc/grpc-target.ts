@@ -92,7 +92,7 @@ async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
 export async function callForOne<Message>(
   target: GrpcTarget,
   call: Omit<TargetCall, 'onMessage'>,
-  codec: Codec<Message>,
+  codec: Pick<Codec<Message>, 'decode'>,
 ): Promise<Message> {
   let encoded: Buffer | undefined
   await callTarget(target, {

@@ -2,7 +2,7 @@
 import type { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
-import { sizeOf } from './from-wire.ts'
+import { sizeOf } from './wire-integer.ts'
 import { MESSAGES, type WireRequest, type WireResponse } from './inference-proto.ts'
 import { answer, startGrpcServer, type GrpcServer, type ServedCall } from './testing/grpc-server.ts'
 import { binaryRequest, jsonRequest, openTestUpstream } from './testing/open-upstream.ts'
@@ -272,6 +272,8 @@ test.each<[string, Buffer[], string]>([
     [responseOf([{ datatype: 'FP8' }], [new Uint8Array(1)])],
     'upstream_invalid_response',
   ],
+  ['a truncated integer', [Buffer.from('2a0c1205494e5436342a031a0180', 'hex')], 'upstream_invalid_response'],
+  ['too many outputs', [responseOf(Array(10_001).fill({}))], 'upstream_invalid_response'],
   ['typed FP16', [responseOf([{ datatype: 'FP16' }])], 'upstream_invalid_response'],
   [
     'a message above the limit',

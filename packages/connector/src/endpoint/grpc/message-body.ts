@@ -12,7 +12,7 @@ import type { EndpointRequest } from '../../step.ts'
 import { JSON_TYPE, UNKNOWN_TYPE } from '../http/content-type.ts'
 import { fromWireResponse, WireError } from './from-wire.ts'
 import { addressOf, invalidResponse, type GrpcTarget } from './grpc-target.ts'
-import type { WireResponse } from './inference-proto.ts'
+import type { DecodedResponse } from './decode-response.ts'
 import { tooLarge } from './call-problems.ts'
 
 /** Returns a model's inputs, which determine the shape of a body without JSON. @throws Problem */
@@ -43,7 +43,7 @@ export async function readRequest(request: EndpointRequest, askInputs: AskInputs
  * @throws Problem `upstream_invalid_response`, `response_too_large`, and `bad_payload` for an unknown output
  */
 export function writeResponse(
-  response: WireResponse,
+  response: DecodedResponse,
   request: MessageRequest,
   target: GrpcTarget,
   method: string,
@@ -59,7 +59,7 @@ export function writeResponse(
 }
 
 function written(
-  response: WireResponse,
+  response: DecodedResponse,
   request: MessageRequest,
   target: GrpcTarget,
   method: string,

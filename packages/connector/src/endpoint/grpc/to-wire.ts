@@ -13,12 +13,12 @@ import {
 } from '@inferwire/protocol'
 import type {
   WireContents,
-  WireInteger,
   WireParameter,
   WireParameters,
   WireRequest,
   WireTensor,
 } from './inference-proto.ts'
+import type { WireInteger } from './wire-integer.ts'
 
 /** The model that a request addresses; the version is empty for the server's default. */
 export interface WireModel {
