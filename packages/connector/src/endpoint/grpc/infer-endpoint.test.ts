@@ -100,7 +100,7 @@ test.each([
   expect(sent(server).inputs[0]!.contents![list]).toEqual(values)
 })
 
-test('all data is raw if the request is binary, mixed, or has FP16', async () => {
+test('all data is raw if the request is binary, mixed, or has many values or FP16', async () => {
   const { server, upstream } = await serving((call) => answer(call, [one]))
   const binaryInput = { name: 'b', shape: [2], datatype: 'UINT8', parameters: { binary_data_size: 2 } }
   await infer(
@@ -112,6 +112,10 @@ test('all data is raw if the request is binary, mixed, or has FP16', async () =>
     '0000803f',
   ])
   expect(sent(server).inputs.every(({ contents }) => contents === null)).toBe(true)
+  const many = { name: 'x', shape: [10_001], datatype: 'INT64', data: Array(10_001).fill(-2) }
+  await infer(upstream, jsonRequest({ inputs: [many] }))
+  const [raw] = sent(server).raw_input_contents
+  expect(new BigInt64Array(new Uint8Array(raw!).buffer)).toEqual(new BigInt64Array(10_001).fill(-2n))
   await infer(upstream, jsonRequest(body([1], 'FP16')))
   expect(sent(server).raw_input_contents).toEqual([Buffer.from([0, 0x3c])])
 })
@@ -213,6 +217,26 @@ test.each(['18446744073709551616', '-9223372036854775809'])(
     expect(server.calls).toHaveLength(0)
   },
 )
+
+test('JSON of more than 1 MiB is refused; binary tensors are not', async () => {
+  const { server, upstream } = await serving((call) => answer(call, [one]))
+  const input = { name: 'x', shape: [2 ** 20], datatype: 'UINT8' }
+  const binary = { inputs: [{ ...input, parameters: { binary_data_size: 2 ** 20 } }] }
+  await infer(upstream, binaryRequest(binary, new Uint8Array(2 ** 20)))
+  expect(server.calls).toHaveLength(1)
+  const padding = ' '.repeat(2 ** 20)
+  const requests = [
+    jsonRequest(JSON.stringify(body()) + padding),
+    binaryRequest({ ...binary, id: padding }, new Uint8Array(2 ** 20)),
+  ]
+  for (const request of requests) {
+    expect(await problemOf(infer(upstream, request))).toMatchObject({
+      code: 'payload_too_large',
+      message: expect.stringContaining('Publish binary tensors.') as string,
+    })
+  }
+  expect(server.calls).toHaveLength(1)
+})
 
 const bare = (): EndpointRequest =>
   jsonRequest('', {

@@ -28,11 +28,16 @@ export interface V2Answer {
 // A message of BodyError quotes the body.
 const ERROR_CHARACTERS_MAX = 300
 
-/** Reads the body of a request. @throws Problem `bad_payload` */
+// A JSON body is converted within one turn of the event loop: this many bytes take some tens of milliseconds.
+const JSON_BYTES_MAX = 1024 * 1024
+
+/** Reads the body of a request. @throws Problem `bad_payload`, `payload_too_large` for too much JSON */
 export async function readRequest(request: EndpointRequest, askInputs: AskInputs): Promise<MessageRequest> {
   const { body, contentType, inferenceHeaderContentLength } = request
-  if (contentType === JSON_TYPE) return orBadPayload(() => readMessage(body))
-  const jsonLength = Number(inferenceHeaderContentLength)
+  const isJson = contentType === JSON_TYPE
+  const jsonLength = isJson ? body.length : Number(inferenceHeaderContentLength)
+  if (jsonLength > JSON_BYTES_MAX) throw tooMuchJson(jsonLength)
+  if (isJson) return orBadPayload(() => readMessage(body))
   if (jsonLength > 0) return orBadPayload(() => readMessage(body, jsonLength))
   const inputs = await askInputs(request)
   return orBadPayload(() => readBareTensor(body, inputs))
@@ -74,6 +79,13 @@ function written(
     }
     throw error
   }
+}
+
+function tooMuchJson(jsonLength: number): Problem {
+  return new Problem(
+    'payload_too_large',
+    `The body has ${jsonLength} bytes of JSON; for a model over gRPC, ${JSON_BYTES_MAX} are allowed. Publish binary tensors.`,
+  )
 }
 
 function tooLargeFor(target: GrpcTarget, method: string): Problem {
