@@ -8,7 +8,7 @@ import { addressOf, callTarget, type GrpcTarget } from './grpc-target.ts'
 import { askMetadata } from './model-state.ts'
 
 /**
- * Requests the model's metadata, then the metadata of each configured version.
+ * Requests the model's metadata, then the metadata of each configured version, and of one that cannot exist.
  * @throws Problem: `model_not_ready` if the server does not have the model, otherwise the reason why the query failed
  */
 export async function askFacts(
@@ -32,7 +32,22 @@ export async function askFacts(
   const answers = versions.map(
     async (version) => [version, await askVersion(target, name, version, signal)] as const,
   )
-  return { ...facts, ofVersions: new Map(await Promise.all(answers)) }
+  const absent = await askVersion(target, name, ABSENT_VERSION, signal)
+  const ofVersions = (await Promise.all(answers)).map(
+    ([version, found]) => [version, found.state === 'described' ? judged(found, absent) : found] as const,
+  )
+  return { ...facts, ofVersions: new Map(ofVersions) }
+}
+
+// Triton's versions are numbers; for other servers, no operator chooses such a name.
+const ABSENT_VERSION = 'inferwire-no-such-version'
+
+// KServe's server ignores the version of a request, so that any version seems to exist.
+function judged(found: VersionFacts, absent: VersionFacts): VersionFacts {
+  if (absent.state === 'missing') return found
+  return absent.state === 'described'
+    ? { state: 'missing', reason: 'The model server ignores versions.' }
+    : { state: 'unanswered' }
 }
 
 async function ask(
