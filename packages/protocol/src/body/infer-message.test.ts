@@ -212,14 +212,21 @@ describe('writeMessage', () => {
   })
 
   test.each([
-    ['FP32', [3], new Uint8Array(8), 'invalid_value'],
-    ['BYTES', [1], Uint8Array.of(1, 0, 0, 0, 0xff), 'invalid_value'],
-    ['FP8', [1], new Uint8Array(1), 'unsupported'],
-  ])('reports %s bytes that cannot be JSON', (datatype, shape, raw, code) => {
+    ['FP32', [3], new Uint8Array(8), 'invalid_value', 'cannot reshape 8 bytes of output "y" into FP32 (3,)'],
+    ['BYTES', [1], Uint8Array.of(1, 0), 'invalid_value', 'output "y": an element of BYTES is truncated'],
+    [
+      'BYTES',
+      [1],
+      Uint8Array.of(1, 0, 0, 0, 0xff),
+      'invalid_value',
+      'an element of "y" is not UTF-8; request the output as binary data',
+    ],
+    ['FP8', [1], new Uint8Array(1), 'unsupported', '"y" has datatype "FP8", which V2 does not define'],
+  ])('reports %s bytes that cannot be JSON', (datatype, shape, raw, code, message) => {
     const output = { name: 'y', datatype, shape, parameters: new Map<string, string>(), raw }
     const write = (): unknown =>
       writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false }, 1_000)
-    expect(errorOf(write).code).toBe(code)
+    expect(errorOf(write)).toMatchObject({ code, message })
   })
 
   test.each([

@@ -103,7 +103,7 @@ function readInput(input: JsonObject, path: BodyPath, parts: V2Body): MessageInp
     throw new BodyError('invalid_input', `Input "${name}" has both data and binary_data_size`)
   }
   const raw = parts.take(name, size)
-  checkRaw(name, datatype, shape, raw)
+  checkRaw(`input "${name}"`, datatype, shape, raw)
   return { name, datatype, shape, parameters, data: { raw } }
 }
 

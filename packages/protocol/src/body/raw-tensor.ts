@@ -35,9 +35,13 @@ export function readBinarySize(parameters: JsonObject, path: BodyPath): number |
   return size === null ? undefined : readSize(size, path)
 }
 
-/** Checks a tensor's bytes without reading its values. @throws BodyError `invalid_value` if they do not match the shape */
+/**
+ * Checks a tensor's bytes without reading its values.
+ * @param what the tensor, for the error
+ * @throws BodyError `invalid_value` if they do not match the shape
+ */
 export function checkRaw(
-  name: string,
+  what: string,
   datatype: MessageDatatype,
   shape: readonly number[],
   raw: Uint8Array,
@@ -48,12 +52,12 @@ export function checkRaw(
     if (raw.length === count * width) return
     throw new BodyError(
       'invalid_value',
-      `cannot reshape ${raw.length} bytes of input "${name}" into ${datatype} ${printShape(shape)}`,
+      `cannot reshape ${raw.length} bytes of ${what} into ${datatype} ${printShape(shape)}`,
     )
   }
   const elements = countElements(raw)
   if (elements === undefined) {
-    throw new BodyError('invalid_value', `input "${name}": an element of BYTES is truncated`)
+    throw new BodyError('invalid_value', `${what}: an element of BYTES is truncated`)
   }
   if (elements === count) return
   throw new BodyError(
@@ -105,7 +109,7 @@ export function rawToJson(
   if (!isMessageDatatype(datatype)) {
     throw new BodyError('unsupported', `"${name}" has datatype "${datatype}", which V2 does not define`)
   }
-  checkRaw(name, datatype, shape, raw)
+  checkRaw(`output "${name}"`, datatype, shape, raw)
   if (datatype === 'BYTES') return JSON.stringify(texts(name, raw, charactersMax))
   const Values = isHalf(datatype) ? Uint16Array : TYPED_ARRAYS[datatype]
   const values = viewOf(raw, Values as typeof Uint8Array)
