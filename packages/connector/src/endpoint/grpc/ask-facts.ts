@@ -1,5 +1,5 @@
 // Queries a gRPC server for the metadata of a model and of its versions, and for the operations that it has.
-import { Problem, type Dialect } from '@inferwire/protocol'
+import { DIALECTS, Problem, type Dialect } from '@inferwire/protocol'
 import type { ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
 import { AskDeadline } from '../ask-deadline.ts'
 import { readDescription } from '../http/ask-facts.ts'
@@ -56,7 +56,7 @@ async function ask(
   version: string,
   signal: AbortSignal,
 ): Promise<ModelDescription> {
-  const deadline = new AskDeadline(addressOf(target, 'ModelMetadata'), signal)
+  const deadline = new AskDeadline(addressOf(target, DIALECTS.v2.grpcMethods.metadata), signal)
   try {
     return readDescription({ ...(await askMetadata(target, { name, version }, { deadline, headers: [] })) })
   } finally {
@@ -81,7 +81,7 @@ async function askVersion(
 
 // Opens a stream without a request, which calls no model. Returns undefined if there was no answer.
 async function askStreams(target: GrpcTarget, signal: AbortSignal): Promise<boolean | undefined> {
-  const method = 'ModelStreamInfer'
+  const method = DIALECTS.v2.grpcMethods.infer_stream
   const deadline = new AskDeadline(addressOf(target, method), signal)
   try {
     await callTarget(target, { method, frame: undefined, deadline, headers: [], onMessage: () => {} })

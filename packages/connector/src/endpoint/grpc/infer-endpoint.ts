@@ -1,4 +1,5 @@
 // The operation `infer` over gRPC: ModelInfer.
+import { DIALECTS } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callForOne, type GrpcTarget } from './grpc-target.ts'
 import { decodeResponse } from './decode-response.ts'
@@ -6,7 +7,7 @@ import { readRequest, writeResponse, type AskInputs } from './message-body.ts'
 import { toWireRequest, type WireModel } from './to-wire.ts'
 import { writeRequestFrame } from './write-frame.ts'
 
-const METHOD = 'ModelInfer'
+const METHOD = DIALECTS.v2.grpcMethods.infer
 
 /** Calls ModelInfer. Requests and answers are V2 bodies, as over HTTP. */
 export class InferEndpoint implements Endpoint {

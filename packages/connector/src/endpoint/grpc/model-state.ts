@@ -1,5 +1,5 @@
 // The operations `metadata` and `ready` over gRPC, with the bodies of the HTTP servers.
-import type { DeclaredInput } from '@inferwire/protocol'
+import { DIALECTS, type DeclaredInput } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
 import { modelError } from '../http/model-error.ts'
@@ -8,6 +8,8 @@ import { addressOf, callForOne, type GrpcTarget } from './grpc-target.ts'
 import { MESSAGES } from './inference-proto.ts'
 import type { WireModel } from './to-wire.ts'
 import { writeFrame } from './write-frame.ts'
+
+const METHODS = DIALECTS.v2.grpcMethods
 
 /** The V2 description of a model. */
 export interface MetadataBody {
@@ -31,7 +33,7 @@ export async function askMetadata(
   return toMetadataBody(
     await callForOne(
       target,
-      { method: 'ModelMetadata', frame, deadline, headers },
+      { method: METHODS.metadata, frame, deadline, headers },
       { decode: decodeMetadata },
     ),
   )
@@ -63,7 +65,7 @@ export class ReadyEndpoint implements Endpoint {
   }
 
   async call({ deadline, headers }: EndpointRequest): Promise<EndpointResponse> {
-    const method = 'ModelReady'
+    const method = METHODS.ready
     const frame = writeFrame(MESSAGES.modelRequest, this.#model)
     const { ready } = await callForOne(
       this.#target,

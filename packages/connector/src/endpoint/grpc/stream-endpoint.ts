@@ -1,5 +1,5 @@
 // The operation `infer_stream` over gRPC: ModelStreamInfer, with one request and any number of answers.
-import { Problem } from '@inferwire/protocol'
+import { DIALECTS, Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { StreamClock } from '../stream-clock.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
@@ -16,7 +16,7 @@ import { readRequest, writeResponse, type AskInputs } from './message-body.ts'
 import { toWireRequest, type WireModel } from './to-wire.ts'
 import { writeRequestFrame } from './write-frame.ts'
 
-const METHOD = 'ModelStreamInfer'
+const METHOD = DIALECTS.v2.grpcMethods.infer_stream
 
 /** The last message of a complete stream. */
 const DONE: EndpointResponse = {
