@@ -253,7 +253,7 @@ const PROPERTIES: readonly Requirement[] = [
     'C-PROPERTY-13',
     'wire contract, MQTT 5 properties',
     'The user property `server-timing` states the time that a request waited in a batch separately from the call.',
-    'packages/connector/src/endpoint/with-batching.test.ts > reports the wait in the batch apart from the call',
+    'packages/connector/src/endpoint/with-batching.test.ts > reports the wait in the batch separately from the call',
     'conformance/batching.test.ts > with a fake model server > requests of many clients share calls, and every client receives its own answer',
   ),
 ]

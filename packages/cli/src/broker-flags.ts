@@ -60,7 +60,7 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = {
   'wss:': 443,
 }
 
-/** The meaning of -t for a command. */
+/** The help text of -t for one command. */
 export interface TimeoutFlag {
   readonly meaning: string
   /** The default, as the help shows it. */
@@ -105,7 +105,7 @@ export function parsePort(text: string): number {
 }
 
 /**
- * Resolves options and environment to one target. `timeoutSeconds` applies without -t.
+ * Determines the broker from options and environment. `timeoutSeconds` applies if -t is not given.
  * @throws CliError if they contradict each other
  */
 export function brokerTarget(

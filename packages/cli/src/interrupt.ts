@@ -11,7 +11,7 @@ export function exitOnInterrupt(): void {
   process.on('SIGINT', () => {
     if (cancel === undefined) process.exit(EXIT.interrupted)
     const first = cancel
-    // A second Ctrl-C does not wait for the broker.
+    // A second Ctrl-C ends the process without waiting for the broker.
     cancel = undefined
     first()
   })

@@ -36,12 +36,12 @@ test('each -D takes as many words as in mosquitto_pub, wherever it is on the lin
   expect({ args, data }).toEqual({ args: ['iris'], data: '{}' })
 })
 
-test('a name such as __proto__ is a name like any other', () => {
+test('treats a name such as __proto__ like any other', () => {
   const { headers } = parsed('iris', '-D', 'publish', 'user-property', 'constructor', '1').properties
   expect(Object.entries(headers)).toEqual([['constructor', '1']])
 })
 
-test('a command without -D keeps its words, and so does everything after --', () => {
+test('does not change the words of a command without -D, nor those after --', () => {
   const argv = ['-D', 'publish', 'user-property', 'a', 'b']
   expect(joinPropertyWords(new Command('passwd').option('-D, --delete'), argv)).toEqual(argv)
   const command = addPropertyFlag(new Command('infer'))

@@ -11,9 +11,9 @@ export interface PublishProperties {
 }
 
 const LONG = '--property'
-// Separates the words of one -D; no argument of a process contains it.
+// Separates the words of one -D. No command-line argument can contain this character.
 const SEPARATOR = '\0'
-// The identifiers of mosquitto_pub for the command `publish`, with the number of their values.
+// The properties that mosquitto_pub accepts for `publish`, each with its number of values.
 const VALUES: Readonly<Record<string, number>> = {
   'content-type': 1,
   'correlation-data': 1,

@@ -135,7 +135,7 @@ export class Client {
   }
 
   /**
-   * Sends a request whose answer is streamed, at once. Requires MQTT 5. All errors are thrown by the iteration. A
+   * Immediately sends a request whose answer is streamed. Requires MQTT 5. All errors are thrown by the iteration. A
    * server that answers with a single message yields one part.
    */
   stream(
@@ -209,8 +209,8 @@ export class Client {
   }
 
   /**
-   * Publishes a request for long work, and resolves when the broker has accepted it. Its reply waits in a session of
-   * its own; any client of the same broker and user fetches it with `result()`. Requires MQTT 5.
+   * Publishes a request for long work, and resolves when the broker has accepted it. The broker keeps the reply in a
+   * separate session; any client with the same broker and user can fetch it with `result()`. Requires MQTT 5.
    * @throws InferwireError if the broker refuses the request, or no connector is subscribed
    */
   async submit(model: string, body?: RequestBody, options: SubmitOptions = {}): Promise<Submission> {
@@ -253,7 +253,7 @@ export class Client {
     return card
   }
 
-  /** Disconnects. Requests still in flight are rejected with `cancelled`; open streams end with it. */
+  /** Disconnects. Requests still in flight are rejected with `cancelled`; open streams end with the same code. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }
@@ -283,7 +283,7 @@ export class Client {
       if (this.#settings.target.protocolVersion === 4) {
         throw new TypeError('Streams require MQTT 5 (mqttVersion: 5): on MQTT 3.1.1, parts have no numbers.')
       }
-      // A timed repeat could start a second execution, at another connector, while the first one is about to begin.
+      // A timed repeat could make another connector execute the request while the first execution is about to begin.
       const sending = { ...options, operation, timeoutMs, repeatAfterMs: Infinity }
       const spec = toRequestSpec(this.#settings, this.#instance, model, body, sending)
       request = this.#traffic.send(spec, new StreamedReply(model, stream, reader))

@@ -12,7 +12,7 @@ function start(bounds = { partsMax: 2, bufferBytesMax: 100 }) {
   return { stream, cancels: () => cancels }
 }
 
-test('answers several waiting next() calls in their order, and ends the rest', async () => {
+test('resolves several waiting next() calls in order, and those left over when the stream ends', async () => {
   const { stream, cancels } = start()
   const [a, b, c] = [stream.next(), stream.next(), stream.next()]
   stream.push('1', 1)
@@ -27,7 +27,7 @@ test('answers several waiting next() calls in their order, and ends the rest', a
   expect(cancels()).toBe(0)
 })
 
-test('a part that a reader waits for does not count against the limits', async () => {
+test('a part for which a next() call is waiting does not count against the limits', async () => {
   const { stream } = start({ partsMax: 1, bufferBytesMax: 1 })
   const waiting = stream.next()
   stream.push('large', 1_000)
@@ -36,7 +36,7 @@ test('a part that a reader waits for does not count against the limits', async (
   expect(() => stream.push('y', 1)).toThrow(/1 parts \(1 bytes\) wait to be read, and partsMax is 1/)
 })
 
-test('reading frees the place of a part', async () => {
+test('reading a part makes room for another', async () => {
   const { stream } = start()
   for (let index = 0; index < 10; index++) {
     stream.push(String(index), 60)
@@ -44,7 +44,7 @@ test('reading frees the place of a part', async () => {
   }
 })
 
-test('throws an error once, after the parts before it, and is then at its end', async () => {
+test('throws an error once, after the parts that arrived before it, and then ends', async () => {
   const { stream, cancels } = start()
   stream.push('1', 1)
   stream.fail(new InferwireError('stream_interrupted', 'broken'))
@@ -65,7 +65,7 @@ test('an error rejects the first waiting next() call, and ends the others', asyn
   expect(await second).toEqual(END)
 })
 
-test('cancel() and return() stop the model once, and drop the parts', async () => {
+test('cancel() and return() stop the model once, and drop the unread parts', async () => {
   const { stream, cancels } = start()
   stream.push('1', 1)
   expect(await stream.return()).toEqual(END)

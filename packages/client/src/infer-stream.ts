@@ -3,7 +3,7 @@ import { InferwireError } from './error.ts'
 import type { Reply } from './reply.ts'
 import type { TokenUsage } from './token-usage.ts'
 
-/** The limits of the parts that wait to be read. */
+/** The limits for unread parts. */
 export interface StreamBounds {
   readonly partsMax: number
   readonly bufferBytesMax: number
@@ -44,12 +44,12 @@ export class InferStream<T> implements AsyncIterableIterator<T, undefined> {
     return this.#finalReply
   }
 
-  /** The numbers of tokens that the server reported; undefined until the end, and if there are none. */
+  /** The token counts that the server reported; undefined until the stream ends, and if the server reported none. */
   get usage(): TokenUsage | undefined {
     return this.#finalReply?.usage
   }
 
-  /** Returns the next part. Several calls at a time are answered in their order. */
+  /** Returns the next part. Concurrent calls are answered in order. */
   next(): Promise<IteratorResult<T, undefined>> {
     const part = this.#parts.shift()
     if (part !== undefined) {
@@ -58,7 +58,7 @@ export class InferStream<T> implements AsyncIterableIterator<T, undefined> {
     }
     const error = this.#error
     if (error !== undefined) {
-      // An iterator throws once; afterwards it is at its end.
+      // An iterator throws an error only once; after that, it is done.
       this.#error = undefined
       return Promise.reject(error)
     }
@@ -66,7 +66,7 @@ export class InferStream<T> implements AsyncIterableIterator<T, undefined> {
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }))
   }
 
-  /** Called by the runtime when a loop is left early: cancels the request and drops the parts that wait. */
+  /** Called by the runtime when a loop is left early: cancels the request and drops the unread parts. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.cancel()
     return Promise.resolve(DONE)
@@ -110,7 +110,7 @@ export class InferStream<T> implements AsyncIterableIterator<T, undefined> {
     this.#finish()
   }
 
-  /** @internal Ends the stream with an error, which follows the parts that wait. An abort drops these parts. */
+  /** @internal Ends the stream with an error, which is thrown after the unread parts. An abort drops these parts. */
   fail(error: Error): void {
     if (this.#isOver) return
     this.#isOver = true

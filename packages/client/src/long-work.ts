@@ -72,7 +72,8 @@ export async function submitWork(
   const spec = toRequestSpec(settings, randomInstance(), model, body, { ...options, timeoutMs })
   const session = targetOf(settings, spec.id, sessionExpirySeconds)
   const stop = stopSignal(options.signal, settings.target.connectTimeoutMs)
-  // Two connections: the reply may arrive before the acknowledgement of the request, and must not be received here.
+  // The request is published on a connection of its own. The reply may arrive before the request is acknowledged, and
+  // must stay in its session.
   await withConnection(publisherOf(settings, spec.id), dial, stop, model, async (publisher) => {
     await withConnection(session, dial, stop, model, (keeper) => keeper.subscribe(spec.replyTopic, 1))
     try {
@@ -104,7 +105,7 @@ async function withConnection(
   }
 }
 
-// Without a request, nothing will ever arrive in the session. If this fails, the session expires.
+// Without a request, nothing will ever arrive in the session, so it is deleted. If that fails, the session expires.
 async function endSession(target: DialTarget, dial: Dial): Promise<void> {
   const events = { onMessage: () => {}, onClose: () => {} }
   const stop = AbortSignal.timeout(target.connectTimeoutMs)
@@ -121,7 +122,7 @@ async function publishWork(connection: Connection, spec: RequestSpec, expirySeco
     payload,
     properties: {
       ...properties,
-      // The reply receives the rest of this interval, so it covers the time until the reply is fetched.
+      // The reply gets the rest of this interval, so the interval also covers the time until the reply is fetched.
       messageExpiryInterval: expirySeconds,
       userProperties: [
         PROPERTY.timeoutMs,
@@ -214,7 +215,7 @@ class ResultWait {
       this.#resolve = resolve
       this.#reject = reject
     })
-    // If the wait ends first, nothing awaits the reply any more.
+    // If the wait ends first, nothing else handles a rejection of the reply.
     this.reply.catch(() => {})
   }
 
@@ -240,12 +241,12 @@ class ResultWait {
   }
 }
 
-// A connection that was lost is worth another one; a broker that cannot be reached at first is not.
+// Whether to reconnect: only after a lost connection, not if the broker could not be reached in the first place.
 function isLoss(error: unknown, { hasConnected }: ResultWait): boolean {
   return hasConnected && error instanceof InferwireError && error.code === 'broker_unreachable'
 }
 
-/** A connection that ends on its own. */
+/** Rejects its promise when the connection is lost. */
 class Lost {
   readonly promise: Promise<never>
   #reject!: (error: InferwireError) => void
@@ -269,8 +270,8 @@ class Lost {
   }
 }
 
-// The identifier is random, so no session exists before. Mosquitto 2.0 saves only sessions that begin without Clean
-// Start to its disk.
+// The identifier is random, so no earlier session exists. Mosquitto 2.0 saves a session on disk only if it began
+// without Clean Start.
 function publisherOf({ target }: Settings, id: string): DialTarget {
   return { ...target, clientId: `inferwire-submit-${id}`, isCleanStart: true, sessionExpirySeconds: 0 }
 }

@@ -15,7 +15,7 @@ test('the body names the model of the topic, unless the caller names one', () =>
   })
 })
 
-test('reads a chunk as it is', () => {
+test('returns a chunk unchanged', () => {
   expect(read('{"choices":[],"error":null,"x":1}')).toEqual({ choices: [], error: null, x: 1 })
 })
 

@@ -1,4 +1,4 @@
-// chat(), completions() and embeddings(): builds the bodies, and reads answers and chunks.
+// Builds the bodies of chat(), completions() and embeddings(), and reads answers and chunks.
 import { InferwireError } from './error.ts'
 import type { PartReader } from './receivers.ts'
 import type { Reply } from './reply.ts'

@@ -143,7 +143,7 @@ export interface EmbeddingsResponse {
   readonly data: readonly {
     readonly object: 'embedding'
     readonly index: number
-    /** Base64 text with `encoding_format: 'base64'`. */
+    /** Base64 text if the request has `encoding_format: 'base64'`. */
     readonly embedding: readonly number[] | string
   }[]
   readonly usage?: { readonly prompt_tokens: number; readonly total_tokens: number } | null

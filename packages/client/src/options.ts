@@ -75,7 +75,10 @@ export interface StreamOptions extends Omit<InferOptions, 'operation' | 'repeatA
   readonly timeoutMs?: number | undefined
   /** Longest time between two parts, in milliseconds. The first part may take until the deadline. @default 60000 */
   readonly idleTimeoutMs?: number | undefined
-  /** Maximum number of parts that wait to be read; a slower application ends the stream with `overloaded`. @default 4096 */
+  /**
+   * Maximum number of parts that wait to be read; if there are more, the stream ends with `overloaded`.
+   * @default 4096
+   */
   readonly partsMax?: number | undefined
   /** Maximum size of the parts that wait to be read, in bytes. @default 16777216 */
   readonly bufferBytesMax?: number | undefined
@@ -89,13 +92,13 @@ export interface Settings {
   readonly inFlightMax: number
 }
 
-/** Default of `StreamOptions.timeoutMs`, which whole answers of language models have, too. */
+/** Default of `StreamOptions.timeoutMs`, which also applies to whole answers of language models. */
 export const STREAM_TIMEOUT_DEFAULT_MS = 600_000
 /** Longest delay of a timer, in milliseconds (a signed 32-bit number). */
 export const TIMEOUT_MAX_MS = 2_147_483_647
 // Leaves some of the 65,535 packet identifiers free (MQTT 5 §2.2.1).
 const IN_FLIGHT_LIMIT = 60_000
-/** Largest Session Expiry Interval that ends (MQTT 5 §3.1.2.11.2), in seconds. */
+/** Longest Session Expiry Interval after which a session does expire (MQTT 5 §3.1.2.11.2), in seconds. */
 export const SESSION_EXPIRY_MAX_SECONDS = 0xffff_fffe
 const LOGIN_BYTES_MAX = 65_535
 const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:']
@@ -145,7 +148,7 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
       connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 10_000),
       keepAliveSeconds: within('keepAliveSeconds', options.keepAliveSeconds ?? 15, 1, 65_535),
       sessionExpirySeconds,
-      // Mosquitto 2.0 saves only sessions that begin without Clean Start to its disk. A random identifier has no earlier
+      // Mosquitto 2.0 saves a session on disk only if it began without Clean Start. A random identifier has no earlier
       // session; any other may have one, with old subscriptions.
       isCleanStart: sessionExpirySeconds === 0 || options.clientId !== undefined,
     },

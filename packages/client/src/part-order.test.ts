@@ -15,7 +15,7 @@ test('recognizes repeats of the last 4096 parts by their contents', () => {
   }
   expect(order.place(messageOf(4_999, 'part 4999'), facts)).toEqual({ kind: 'repeat' })
   expect(order.place(messageOf(904, 'part 904'), facts)).toEqual({ kind: 'repeat' })
-  // This part is not remembered, so that a difference would not be noticed.
+  // Part 903 is no longer remembered, so its contents cannot be compared.
   expect(order.place(messageOf(903, 'part 903'), facts)).toMatchObject({ kind: 'broken' })
   expect(order.place(messageOf(4_999, 'part 4998'), facts)).toMatchObject({
     kind: 'broken',

@@ -1,11 +1,11 @@
-// Puts the messages of a streamed answer in relation: which is the next part, a repeat, or the end.
+// Classifies each message of a streamed answer: the next part, a repeat, or the end.
 import { PROPERTY, userProperty } from '@inferwire/protocol'
 import { InferwireError } from './error.ts'
 import { readReply, type Reply, type ReplyFacts } from './reply.ts'
 import { StreamPart } from './stream-part.ts'
 import type { Message } from './transport.ts'
 
-/** What a message is to its stream. A whole answer consists of a single message, because the server did not stream. */
+/** The role of a message in its stream. `whole` is the single message of a server that did not stream. */
 export type Placed =
   | { readonly kind: 'broken'; readonly error: InferwireError }
   | { readonly kind: 'part'; readonly part: StreamPart }
@@ -30,7 +30,7 @@ export class PartOrder {
   }
 
   /**
-   * Places a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a higher number than the next means that
+   * Places a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a number higher than the next one means that
    * messages were lost; the stream is then broken. It is also broken if a repeat differs from the first copy: the
    * request was then executed twice, for example by two connectors, and the parts of both executions are mixed.
    * @throws InferwireError for an error reply

@@ -43,11 +43,11 @@ export class SingleReply implements ReplyReceiver {
   }
 }
 
-/** How the parts of a stream become the values that it yields. */
+/** Converts the parts of a stream to the values that the stream yields. */
 export interface PartReader<T> {
   /** @throws InferwireError for a part that the stream must not contain */
   readonly read: (part: StreamPart) => T
-  /** Whether a single message of a server that does not stream is a part, too. */
+  /** Whether the single message of a server that does not stream counts as a part. */
   readonly acceptsWhole: boolean
 }
 

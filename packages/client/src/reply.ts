@@ -18,7 +18,7 @@ export interface Reply {
   readonly headers: Readonly<Record<string, string>>
   /** The durations of the connector's steps, in the format of HTTP Server-Timing. */
   readonly serverTiming: string | undefined
-  /** The numbers of tokens, if the server is one for language models and reported them. */
+  /** The token counts, if the model is a language model and its server reported them. */
   readonly usage: TokenUsage | undefined
   /** Number of times the request was sent. */
   readonly attempts: number

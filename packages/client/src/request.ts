@@ -237,7 +237,7 @@ export class PendingRequest {
     this.#receiver.fail(error)
   }
 
-  // The connector observes the deadline too, but its clock may differ; a stream must not run on unread.
+  // The connector also enforces the deadline, but its clock may differ, and a stream must not continue unread.
   #expire(): void {
     if (this.#hasBegun) this.#stop(this.#deadlineError())
     else this.fail(this.#deadlineError())
@@ -261,7 +261,7 @@ export class PendingRequest {
     const { model } = this.spec
     return new InferwireError(
       'stream_interrupted',
-      `The connection was lost during the stream of model "${model}", and with it parts of the stream. With sessionExpirySeconds, streams continue on the next connection.`,
+      `The connection was lost during the stream of model "${model}", so parts of the stream may be lost. With sessionExpirySeconds, streams continue on the next connection.`,
       { model },
     )
   }

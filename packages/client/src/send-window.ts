@@ -26,13 +26,13 @@ export class SendWindow {
     this.#send()
   }
 
-  /** Ends the use of the connection. Cancel messages wait for the next one. */
+  /** Stops using the connection. Cancel messages wait for the next connection. */
   close(): void {
     this.#connection = undefined
     this.clear()
   }
 
-  /** Removes all requests that wait. */
+  /** Removes all waiting requests. */
   clear(): void {
     this.#line.clear()
   }
@@ -49,8 +49,8 @@ export class SendWindow {
   }
 
   /**
-   * Publishes a cancel message, ahead of the requests. Without a connection, it is published on the next one. If too
-   * many are waiting, the request runs until its deadline; its reply is ignored.
+   * Publishes a cancel message, ahead of the requests. If there is no connection, it waits for the next one. If too
+   * many cancel messages are waiting, the request runs until its deadline; its reply is ignored.
    */
   cancel(request: PendingRequest): void {
     if (this.#cancels.length >= CANCELS_MAX) return

@@ -154,7 +154,7 @@ test.each([
   },
 )
 
-test('does not repeat a request that JSON cannot represent, or whose encoding was chosen', async () => {
+test('does not repeat a request that JSON cannot represent, or whose encoding the caller chose', async () => {
   const { calls, sent } = start(() => card('v2'), refusing(415))
   await expect(calls.infer('m', NAN, {})).rejects.toMatchObject({ status: 415 })
   await expect(calls.infer('m', X, { encoding: 'binary' })).rejects.toMatchObject({ status: 415 })
@@ -170,7 +170,7 @@ test.each([400, 422, 500, 404, 503])(
   },
 )
 
-test('does not doubt a server that has accepted binary before', async () => {
+test('does not fall back to JSON for a server that has accepted binary before', async () => {
   let status = 0
   const { calls, sent } = start(
     () => card('v2'),

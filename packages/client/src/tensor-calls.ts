@@ -53,8 +53,8 @@ export interface TensorHost {
 }
 
 interface Known {
-  /** `binary` was accepted by the model server, or only the card allows it. */
   readonly encoding: 'binary' | 'json'
+  /** Whether the model server has accepted `binary`; otherwise only the card allows it. */
   readonly isProven: boolean
   readonly untilMs: number
 }
@@ -137,7 +137,7 @@ export class TensorCalls {
     if (current !== undefined) return current.encoding
     const known = this.#known.get(model)
     const [name = model] = model.split('@')
-    // Without the right to read cards, JSON still works.
+    // If the client may not read cards, JSON still works.
     const card = await this.#host
       .card(name, Math.max(1, Math.min(CARD_TIMEOUT_MS, untilMs - performance.now())))
       .catch(() => undefined)
@@ -147,7 +147,8 @@ export class TensorCalls {
     return encoding
   }
 
-  // The model did not run: its server rejected the body. After a success, no error is one of the form of the body.
+  // The model did not run: its server rejected the body. After a binary request has succeeded, the form of the body is
+  // not the cause of an error.
   #maySendAsJson(model: string, error: unknown): boolean {
     if (!(error instanceof InferwireError) || this.#known.get(model)?.isProven === true) return false
     return error.code === 'unsupported_content_type' || (error.code === 'upstream_error' && isOfForm(error))

@@ -39,7 +39,7 @@ test('records the waiting time, the duration of the call, and the total duration
   ])
 })
 
-test('the wait in a batch is part of the waiting time, and is stated apart', () => {
+test('the wait in a batch is part of the waiting time, and is also reported separately', () => {
   const exchange = exchangeOf()
   exchange.request = { batchMs: 50 } as AdmittedRequest
   vi.advanceTimersByTime(30)

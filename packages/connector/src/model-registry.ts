@@ -272,7 +272,7 @@ export class ModelRegistry {
     const known = new Set(entry.exposures.map(({ card }) => JSON.stringify(card)))
     const changed = exposures.filter(({ card }) => !known.has(JSON.stringify(card)))
     entry.exposures = exposures
-    // Even if its card is the same, a model may have other open operations.
+    // The open operations of a model may have changed although its card has not.
     for (const { model } of exposures) this.#parts.table.set(model)
     if (changed.length === 0) return
     if (isFirst) this.#becomeServing(entry)

@@ -574,7 +574,7 @@ describe('a multi-part answer', () => {
     expect(seen()).toEqual([['[DONE]', undefined, undefined]])
   })
 
-  test('without parts is the end of a stream if the endpoint streamed', async () => {
+  test('without parts ends a stream if the endpoint streamed', async () => {
     call = () => Promise.resolve({ ...ok('[DONE]'), endsStream: true })
     await handled(new TestDelivery(), new TestDelivery())
     expect(seen()).toEqual([
@@ -585,7 +585,7 @@ describe('a multi-part answer', () => {
     expect(calls).toBe(2)
   })
 
-  test("may take longer than the model's timeout, also for a redelivery that joins it", async () => {
+  test("may take longer than the model's timeout, even for a redelivery that joins it", async () => {
     vi.useFakeTimers()
     let end!: () => void
     call = (request) =>

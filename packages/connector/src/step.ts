@@ -244,7 +244,7 @@ export interface EndpointResponse {
   readonly endsStream?: true
 }
 
-/** The numbers of tokens of one request and its answer. */
+/** The token counts of one request and its answer. */
 export interface TokenUsage {
   readonly promptTokens: number
   /** 0 for operations that generate no tokens, such as embeddings. */

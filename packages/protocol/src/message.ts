@@ -34,7 +34,7 @@ export const PROPERTY = {
   priority: 'priority',
   /** Request: how long the deltas of a stream may be collected into one part, in milliseconds. */
   coalesceMs: 'coalesce-ms',
-  /** Reply, on the only or last message: numbers of tokens that the model server reported. */
+  /** Reply, on the only or last message: token counts that the model server reported. */
   promptTokens: 'prompt-tokens',
   completionTokens: 'completion-tokens',
   /** Request and reply: number of JSON bytes before the binary tensors (V2 binary tensor extension). */

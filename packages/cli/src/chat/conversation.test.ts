@@ -86,7 +86,7 @@ test('prints the pieces as they arrive, and sends the conversation with each mes
   })
 })
 
-test('asks for the numbers of tokens if they are wanted', async () => {
+test('requests token counts if wantsUsage is true', async () => {
   const model = new FakeModel()
   await conversationWith(model, { wantsUsage: true }).say('one')
   expect(model.sent[0]).toMatchObject({ stream_options: { include_usage: true } })
@@ -114,7 +114,7 @@ test.each([true, false])(
   },
 )
 
-test('a cancelled answer remains as far as it was received', async () => {
+test('keeps the received part of a cancelled answer', async () => {
   const model = new FakeModel()
   const controller = new AbortController()
   model.pause = async () => controller.abort()
@@ -124,7 +124,7 @@ test('a cancelled answer remains as far as it was received', async () => {
   expect(conversation.messages.at(-1)).toEqual({ role: 'assistant', content: 'Hello' })
 })
 
-test('drops the oldest turns when the conversation is larger than any context', async () => {
+test('drops the oldest turns when the conversation is larger than any context window', async () => {
   const model = new FakeModel()
   const { say, conversation } = conversationWith(model, { system: 'S' })
   model.pieces = ['x'.repeat(1_500_000)]
@@ -138,7 +138,7 @@ test('drops the oldest turns when the conversation is larger than any context', 
   ])
 })
 
-test('answers of an unexpected form print nothing', async () => {
+test('prints nothing for answers of an unexpected form', async () => {
   const model = new FakeModel()
   model.pieces = [7 as unknown as string, null as unknown as string]
   const { say, printed } = conversationWith(model)

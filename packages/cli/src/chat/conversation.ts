@@ -8,7 +8,7 @@ export interface ConversationOptions {
   readonly maxTokens: number | undefined
   readonly temperature: number | undefined
   readonly isStreamed: boolean
-  /** Whether to ask for the numbers of tokens; in a stream, a server reports them only on request. */
+  /** Whether to request token counts; in a stream, a server reports them only on request. */
   readonly wantsUsage: boolean
   readonly headers: Readonly<Record<string, string>>
   readonly priority: string | undefined
@@ -24,11 +24,11 @@ export interface TurnFacts {
   readonly isCutOff: boolean
 }
 
-// More than any context window holds; the oldest turns are dropped, because the model could not read them anyway.
+// More messages than any context window holds. Older turns are dropped, because the model could not read them anyway.
 const MESSAGES_MAX = 1_000
 const HISTORY_CHARACTERS_MAX = 4 * 1024 * 1024
 
-/** Sends messages with the history of the conversation. */
+/** A conversation, which sends each message together with the history. */
 export class Conversation {
   readonly #sdk: Pick<Client, 'chat'>
   readonly #options: ConversationOptions
@@ -39,15 +39,15 @@ export class Conversation {
     this.#options = options
   }
 
-  /** The messages that the next turn sends before its own. */
+  /** The messages that the next turn sends before the new one. */
   get messages(): readonly ChatMessage[] {
     const { system } = this.#options
     return [...(system === undefined ? [] : [{ role: 'system', content: system }]), ...this.#history]
   }
 
   /**
-   * Sends a message; `print` receives the answer piece by piece. A cancelled answer remains in the history as far as it
-   * was received; a failed turn does not.
+   * Sends a message; `print` receives the answer piece by piece. Of a cancelled answer, the received part remains in
+   * the history; a failed turn is removed.
    * @throws InferwireError; `cancelled` if `signal` is aborted
    */
   async say(

@@ -16,7 +16,8 @@ export class Prompt {
   #isMuted = false
 
   constructor(text: string) {
-    // While an answer is printed, the echo of typed text would mix with it. The text appears at the next prompt.
+    // While an answer is printed, the echo of typed text would appear inside the answer. The text appears at the next
+    // prompt.
     const output = new Writable({
       write: (chunk: Buffer, _encoding, done) => {
         if (!this.#isMuted) process.stderr.write(chunk)

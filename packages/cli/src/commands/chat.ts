@@ -21,7 +21,7 @@ export function chatCommand(): Command {
     .option('--temperature <NUMBER>', 'randomness of the answer; 0 = the likeliest tokens', parseTemperature)
     .option('--no-stream', 'print each answer when it is complete')
     .option('--priority <CLASS>', 'priority class of the requests, if the policy allows it')
-    .option('-v, --verbose', 'print time and numbers of tokens to standard error after each answer')
+    .option('-v, --verbose', 'print time and token counts to standard error after each answer')
   addPropertyFlag(command)
   addBrokerFlags(command, { meaning: 'longest time for one answer', shown: '600' }).action(
     async (model: string, message: string | undefined, flags: ChatFlags) => {

@@ -24,11 +24,11 @@ export function inferCommand(): Command {
     .addOption(
       new Option(
         '--input <NAME=FILE>',
-        'tensor from a .npy, .json, .bin, .png or .pgm file; for each input of the model (V2)',
+        'tensor from a .npy, .json, .bin, .png or .pgm file (V2); one option for each input of the model',
       ).argParser((spec: string, before: readonly string[] | undefined) => [...(before ?? []), spec]),
     )
     .option('--pixel-max <NUMBER>', 'images: the value of white', parsePixelMax, 255)
-    .option('--invert', 'images: black, instead of white, has the largest value')
+    .option('--invert', 'images: black has the largest value, instead of white')
     .option('--content-type <TYPE>', 'content type of a body that is not JSON', parseContentType)
     .option('--priority <CLASS>', 'priority class of the request, if the policy allows it')
     .option('--no-wait', 'print the id of the request and exit; fetch the reply with: inferwire result ID')

@@ -24,11 +24,11 @@ export interface Answer {
   /** Length in bytes of the JSON that precedes binary tensors, from the reply's user property. */
   readonly inferenceHeaderContentLength: string | undefined
   readonly body: Uint8Array
-  /** The numbers of tokens that a language model's server reported. */
+  /** The token counts that the server of a language model reported. */
   readonly usage?: TokenUsage | undefined
 }
 
-/** Returns the printed fields of a reply. */
+/** Returns the fields of a reply that are printed. */
 export function toAnswer(
   reply: ReplyFields,
   model: string | undefined,

@@ -32,7 +32,7 @@ export interface InferFlags extends BrokerFlags {
   readonly url: string
 }
 
-// Language models take minutes for an answer, and submitted work an hour.
+// Language models may take minutes to answer, and submitted work may take an hour.
 const STREAM_TIMEOUT_SECONDS = 600
 const WORK_TIMEOUT_SECONDS = 3_600
 

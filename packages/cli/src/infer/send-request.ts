@@ -40,12 +40,15 @@ export async function sendRequest(given: Sent, flags: SendFlags, connection: Laz
   printAnswerLine(answer, flags)
 }
 
-/** Prints status and timing to standard error if it is a terminal, or with -v. */
+/** Prints status and timing to standard error if that is a terminal, or if -v is given. */
 export function printAnswerLine(answer: Answer, { verbose }: Pick<SendFlags, 'verbose'>): void {
   if (verbose === true || process.stderr.isTTY) process.stderr.write(answerLine(answer))
 }
 
-/** The format without -o. A terminal receives indented JSON; a pipe the bytes, with a line break after JSON. */
+/**
+ * The format if -o is not given. A terminal receives indented JSON; a pipe receives the bytes, with a line break after
+ * JSON.
+ */
 export function defaultFormat(): BodyFormat {
   return process.stdout.isTTY ? 'pretty' : 'lines'
 }
@@ -74,7 +77,7 @@ async function ask(
   return answer
 }
 
-// The SDK throws a TypeError for a tensor that its datatype or JSON cannot represent.
+// The SDK throws a TypeError for values that the datatype or JSON cannot represent.
 function refusedTensor(error: unknown): never {
   if (!(error instanceof TypeError)) throw error
   throw usageError(error.message, 'Correct the file of --input.')
@@ -107,7 +110,7 @@ async function submit(sdk: Client, request: Sent, { priority }: SendFlags): Prom
   }
 }
 
-// The reply is printed by another process, which does not know the tensors: it must be JSON.
+// The reply is printed by another process, which does not know that tensors were sent, so the reply must be JSON.
 function jsonOf(tensors: NonNullable<PreparedRequest['tensors']>): Uint8Array {
   try {
     return writeJsonCall({ inputs: tensors }).body

@@ -8,7 +8,7 @@ const lineOf = (body: string | Uint8Array, format: BodyFormat): string => {
   return Buffer.from(formatPart(part, format)).toString('latin1')
 }
 
-test('each part is one line', () => {
+test('writes each part as one line', () => {
   const pretty = '{\n  "a": 9007199254740993\n}'
   for (const format of ['lines', 'pretty'] as const) {
     expect(lineOf(pretty, format)).toBe('{"a":9007199254740993}\n')
@@ -18,7 +18,7 @@ test('each part is one line', () => {
   expect(lineOf(Buffer.from([0xff]), 'lines')).toBe('\u00ff\n')
 })
 
-test('with json, a part is an object, and the last line has the details of the answer', () => {
+test('with the format json, each part is an object, and the last line contains the details of the answer', () => {
   expect(lineOf('{"a": 1.0}', 'json')).toBe('{"seq":3,"body":{"a":1.0}}\n')
   expect(lineOf(Buffer.from([0xff]), 'json')).toBe('{"seq":3,"body_base64":"/w=="}\n')
   const answer = {

@@ -11,7 +11,7 @@ export function formatPart({ seq, body }: StreamPart, format: BodyFormat): Uint8
   return text === undefined ? Buffer.concat([body, Buffer.from('\n')]) : `${compactJson(text)}\n`
 }
 
-/** Returns the line after the last part: nothing, or with `json` the details of the answer. */
+/** Returns the line after the last part: the details of the answer with `json`, otherwise an empty text. */
 export function formatEnd(answer: Answer, format: BodyFormat): string {
   return format === 'json' ? `${headOf(answer).slice(0, -1)},"final":true}\n` : ''
 }

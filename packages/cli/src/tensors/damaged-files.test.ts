@@ -1,4 +1,4 @@
-// Property: a damaged file is read, or refused with a remedy; it never causes another error.
+// Property test: a damaged file is either read, or refused with a remedy; it never causes any other error.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { CliError } from '../cli-error.ts'

@@ -13,8 +13,8 @@ const INTEGER_ARRAYS = {
 const FLOATS: readonly string[] = ['FP16', 'FP32', 'FP64', 'BF16']
 
 /**
- * Converts a tensor to the datatype and the shape of an input. Values may lose digits only between floating-point
- * types; everything else must be exact. @throws CliError
+ * Converts a tensor to the datatype and the shape of an input. Only a conversion between floating-point types may lose
+ * digits; any other must be exact. @throws CliError
  */
 export function fitTensor(tensor: FileTensor, input: TensorMetadata, what: string): FileTensor {
   const shape = fitShape(tensor.shape, input, what)
@@ -37,7 +37,7 @@ export function concreteShape(input: TensorMetadata, count: number, what: string
   return input.shape.map((dimension) => (dimension < 0 ? size : dimension))
 }
 
-// A file may lack the batch dimension of a single sample, and a file with a flat list may lack all but one.
+// A file may lack the batch dimension of a single sample, and a file with a flat list may lack all dimensions but one.
 function fitShape(shape: readonly number[], input: TensorMetadata, what: string): readonly number[] {
   const isFitting = (candidate: readonly number[]): boolean =>
     candidate.length === input.shape.length &&

@@ -78,7 +78,7 @@ export function resize(
   return scaled
 }
 
-// For each target pixel, the source pixels that it covers along one axis, with the covered share of each.
+// Returns for each target pixel the source pixels that it covers along one axis, with the covered share of each.
 function spans(from: number, to: number): { at: number; share: number }[][] {
   const step = from / to
   return Array.from({ length: to }, (_, index) => {

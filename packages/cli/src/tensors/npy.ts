@@ -7,7 +7,7 @@ const MAGIC = Buffer.from('\x93NUMPY', 'latin1')
 // numpy's own limit for a header is 10,000 bytes.
 const HEADER_BYTES_MAX = 65_535
 const RANK_MAX = 64
-// numpy's kind and size.
+// The V2 datatypes by numpy's code: kind and size.
 const DATATYPES: Readonly<Record<string, string>> = {
   b1: 'BOOL',
   u1: 'UINT8',

@@ -86,7 +86,7 @@ function inflated(data: Buffer, size: number, what: string): Buffer {
     const raw = inflateSync(data, { maxOutputLength: size })
     if (raw.length === size) return raw
   } catch {
-    // The error below covers both cases.
+    // Damaged data and data of the wrong size cause the same error.
   }
   throw damaged(what)
 }
@@ -147,7 +147,7 @@ function grayOf(
   return onWhite(gray * scale, opacity * scale)
 }
 
-// Rec. 601, as other tools convert to grayscale.
+// Converts to grayscale as in Rec. 601, like other tools.
 function luma(red: number, green: number, blue: number): number {
   return 0.299 * red + 0.587 * green + 0.114 * blue
 }

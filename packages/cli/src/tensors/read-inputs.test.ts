@@ -14,7 +14,10 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 const PIXELS = { pixelMax: 255, invert: false }
 
-/** Reads one file as the input `x` of a model with the given datatype and shape; without them, of an unknown model. */
+/**
+ * Reads one file as the input `x` of a model with the given datatype and shape; if they are omitted, of a model without
+ * a card.
+ */
 async function read(
   file: string,
   content: string | Uint8Array,
@@ -74,7 +77,7 @@ async function shapeOf(json: string, shape: number[]): Promise<readonly number[]
   return (await read('a.json', json, { datatype: 'FP32', shape })).shape
 }
 
-test('a single sample gets its batch dimension, and a flat list the shape of the input', async () => {
+test('adds the batch dimension to a single sample, and gives a flat list the shape of the input', async () => {
   expect(await shapeOf('[[1,2],[3,4]]', [-1, 2])).toEqual([2, 2])
   expect(await shapeOf('[1,2]', [-1, 2])).toEqual([1, 2])
   expect(await shapeOf('[1,2,3,4]', [-1, 2])).toEqual([2, 2])
@@ -108,7 +111,7 @@ test('a .json file is a list, or an object with datatype and shape', async () =>
   })
 })
 
-test('a .bin file has the datatype and the shape of the card', async () => {
+test('a .bin file is read with the datatype and the shape in the card', async () => {
   const bytes = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer)
   expect(await read('a.bin', bytes, FP32)).toMatchObject({ shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) })
   await expect(read('a.bin', bytes)).rejects.toThrow('does not describe the input')
@@ -141,7 +144,7 @@ test('an image is scaled to the size of the input, and its values to pixelMax', 
   })
 })
 
-test('the name may be omitted if the model has one input, and a wrong one is corrected', async () => {
+test('the name may be omitted if the model has one input; for a wrong name, the error suggests the right one', async () => {
   const file = join(folder, 'b.npy')
   writeFileSync(file, npyFile('f4'))
   const card = { name: 'm', inputs: [{ name: 'image', ...FP32 }] }
@@ -160,7 +163,7 @@ test('the name may be omitted if the model has one input, and a wrong one is cor
 
 test.each([
   ['x=/does/not/exist.npy', 66, /cannot be read/],
-  ['x=/dev/null', 64, /no known kind of tensor/],
+  ['x=/dev/null', 64, /has no known file type/],
 ])('refuses --input %s', async (spec, exitCode, message) => {
   await expect(readInputs([spec], undefined, PIXELS)).rejects.toMatchObject({
     exitCode,

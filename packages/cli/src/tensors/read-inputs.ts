@@ -28,7 +28,7 @@ export interface NamedTensor extends FileTensor {
   readonly name: string
 }
 
-/** How an image becomes values. */
+/** How the pixels of an image are converted to values. */
 export interface PixelOptions {
   /** The value of white. */
   readonly pixelMax: number
@@ -109,7 +109,7 @@ function toTensor(
     case '.pgm':
       return fromImage(bytes, described(input, what), pixels, what)
     default:
-      throw usageError(`${what} has no known kind of tensor`, `Use a file that ends in ${KINDS}.`)
+      throw usageError(`${what} has no known file type`, `Use a file that ends in ${KINDS}.`)
   }
 }
 

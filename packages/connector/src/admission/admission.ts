@@ -50,7 +50,7 @@ export class Admission {
     return request
   }
 
-  // A request above the permitted class gets the highest permitted one.
+  // A request that asks for a higher class than permitted gets the highest permitted class.
   #priorityOf({ properties }: Delivery, client: string, model: ExposedModel): number {
     const requested = requestedPriority(properties) ?? PRIORITY_DEFAULT
     return Math.min(requested, this.#policy.priorityMax(client, model.name))

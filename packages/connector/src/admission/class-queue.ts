@@ -1,4 +1,4 @@
-// A queue with classes of priority: a higher class is always served first, and the clients of one class in turn.
+// A queue with priority classes: a higher class is always served first, and the clients of one class take turns.
 import { FairQueue, type Waiter } from './fair-queue.ts'
 import { PRIORITY_DEFAULT, PRIORITY_MAX } from './priority.ts'
 
@@ -9,7 +9,7 @@ export interface ClassWaiter extends Waiter {
 
 /** One `FairQueue` for each class that has been used. */
 export class ClassQueue {
-  // Most models have requests of one class only, whose queue therefore exists from the start.
+  // Most models have requests of the default class only, so the queue of that class exists from the start.
   readonly #queues: (FairQueue | undefined)[] = Array.from({ length: PRIORITY_MAX + 1 }, (_, priority) =>
     priority === PRIORITY_DEFAULT ? new FairQueue() : undefined,
   )
@@ -71,8 +71,8 @@ export class ClassQueue {
   }
 
   /**
-   * Returns the request that makes room for another of class `priority`: of the lowest class with waiting requests, the
-   * newest of the client with the largest share; undefined if only higher classes wait.
+   * Returns the request to remove to make room for one of class `priority`: in the lowest class with waiting requests,
+   * the newest request of the client with the largest share; undefined if only higher classes wait.
    */
   victimFor(priority: number, measure: 'waiting' | 'bytes'): ClassWaiter | undefined {
     for (let lower = 0; lower <= priority; lower += 1) {

@@ -1,10 +1,13 @@
 // Reads the user property `coalesce-ms`, with which a client on a slow link asks for fewer and longer parts.
 import { Problem, PROPERTY, userProperty } from '@inferwire/protocol'
 
-// Longest time for which deltas are collected.
+// The longest time for which a client may have deltas collected.
 const COALESCE_MS_MAX = 10_000
 
-/** Returns the client's wish in milliseconds; undefined if it has none. @throws Problem `bad_payload` */
+/**
+ * Returns the time that the client requests, in milliseconds; undefined if it requests none.
+ * @throws Problem `bad_payload`
+ */
 export function coalesceMsOf(userProperties: readonly string[] | undefined): number | undefined {
   const text = userProperty(userProperties, PROPERTY.coalesceMs)
   if (text === undefined) return undefined

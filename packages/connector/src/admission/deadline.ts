@@ -7,15 +7,15 @@ export class RequestDeadline implements Deadline {
   atMs: number
   problem: Problem | undefined
   waiting: ((problem: Problem) => void) | undefined
-  /** The budget of the stream that the request has begun; undefined before its first part. */
+  /** The time budget of the streamed answer, in milliseconds; undefined before its first part. */
   streamBudgetMs: number | undefined
   readonly #receivedAtMs: number
   readonly #clientBudgetMs: number
   #timer: NodeJS.Timeout | undefined
 
   /**
-   * Ends after the smaller of the two budgets. Both are milliseconds from the receipt; the client's budget is also a
-   * limit for `extend`.
+   * Ends after the smaller of the two budgets. Both are in milliseconds from the receipt of the request; the client's
+   * budget also limits `extend`.
    */
   constructor(receivedAtMs: number, timeoutMs: number, nowMs: number, clientBudgetMs = Infinity) {
     const budgetMs = Math.min(timeoutMs, clientBudgetMs)
@@ -27,7 +27,7 @@ export class RequestDeadline implements Deadline {
     else this.#timer = stopLater(this, notAnswered(budgetMs), nowMs)
   }
 
-  /** Replaces the model's timeout by another budget, which starts now. */
+  /** Replaces the model's timeout by `budgetMs`, counted from now. */
   extend(budgetMs: number): void {
     if (this.problem !== undefined) return
     this.streamBudgetMs = budgetMs
@@ -59,8 +59,8 @@ export class RequestDeadline implements Deadline {
 }
 
 function stopLater(deadline: RequestDeadline, sentence: string, nowMs: number): NodeJS.Timeout {
-  // The delay is rounded up to whole milliseconds: with a fraction, Node.js does not find the timer list when it clears
-  // the timer.
+  // The delay is rounded up to whole milliseconds: if it has a fraction, Node.js does not find the timer list when it
+  // clears the timer.
   return setTimeout(() => stop(deadline, sentence), Math.max(0, Math.ceil(deadline.atMs - nowMs)))
 }
 

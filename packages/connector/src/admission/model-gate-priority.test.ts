@@ -43,7 +43,7 @@ function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-test('a higher class gets its turns first; within a class the clients take turns', async () => {
+test('requests of a higher class run first; within a class, the clients take turns', async () => {
   const { admitted, enter, leave } = arrange()
   enter('running', 4)
   for (const name of ['low a1', 'low a2']) enter(name, 0, 'a')
@@ -72,7 +72,7 @@ test('in a full queue a request replaces the newest one of the lowest class, but
   expect(admitted).toEqual(['running', 'high 2', 'high 1', 'normal'])
 })
 
-test('a full queue of one class is shared by its clients, in the places that higher classes leave', async () => {
+test('in a full queue, the clients of one class share the places that higher classes leave', async () => {
   const { rejected, enter } = arrange({ queueDepthMax: 4 })
   enter('running', 4)
   enter('high', 9, 'c')
@@ -83,7 +83,7 @@ test('a full queue of one class is shared by its clients, in the places that hig
   expect(rejected).toEqual(['b2', 'a3'])
 })
 
-test('if the bytes are used up, requests of lower classes make room', async () => {
+test('if the byte budget is used up, requests of lower classes make room', async () => {
   const { rejected, enter } = arrange({ queueBytesMax: 300 }, 400)
   enter('running', 4)
   enter('low 1', 0)

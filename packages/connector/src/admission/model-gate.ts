@@ -25,8 +25,8 @@ const WAITING_ROUNDS_MIN = 2
 const TOO_HEAVY = ', and there is not enough room for the bytes of another request'
 
 /**
- * Requests of a higher class get their turns first. Within a class, clients get turns in rotation, and the requests of
- * each client in the order of arrival.
+ * Requests of a higher class get their turns first. Within a class, the clients take turns, and the requests of each
+ * client run in the order of arrival.
  */
 export class ModelGate implements Gate {
   readonly #name: string
@@ -59,7 +59,7 @@ export class ModelGate implements Gate {
     priority: number = PRIORITY_DEFAULT,
   ): Promise<void> | undefined {
     if (deadline.problem !== undefined) throw deadline.problem
-    // If the limit has just been raised, requests may still be waiting, which come first.
+    // If the limit has just been raised, requests may still be waiting; they come first.
     const mayRun = this.#running < this.#limits.concurrency && this.#queue.waiting === 0
     const isOverBudget = !this.#budget.hasRoom(bytes)
     // Everything is checked before a waiting request is rejected to make room.
@@ -117,8 +117,9 @@ export class ModelGate implements Gate {
     while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.victimFor(priority, 'bytes')!)
   }
 
-  // The byte budget of all models is used up. Requests of lower classes make room; if there are none, the client with
-  // the most bytes waiting here in the same class makes room, if it has more of them than the new request's client, and if they are enough.
+  // The byte budget of all models is used up. Requests of lower classes make room. If there are none, the client with
+  // the most waiting bytes in the same class of this model makes room, if its bytes suffice, and are more than those of
+  // the new request's client.
   #judgeBytes(client: string, bytes: number, priority: number): void {
     const lower = this.#queue.below(priority, 'bytes')
     if (this.#budget.hasRoom(bytes - lower)) return

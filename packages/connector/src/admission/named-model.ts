@@ -5,7 +5,7 @@ import type { ModelPlace } from '../step.ts'
 
 /**
  * Returns the place of the model's name in the body, or where it can be inserted. The body must name the exposed model
- * or none. Its other members are not checked, except that the whole body is JSON.
+ * or none. Its other members are not checked, except that the whole body must be JSON.
  * @throws Problem `forbidden_model` for another model; `bad_payload` for a body that is not JSON, or whose model a
  * server could read differently
  */

@@ -1,4 +1,4 @@
-// Tests how the priority of a request is read, and bounded by the policy.
+// Tests how the priority of a request is read, and limited by the policy.
 import { expect, test } from 'vitest'
 import { Policy } from './policy.ts'
 import { requestedPriority } from './priority.ts'

@@ -18,7 +18,7 @@ const merged = z.strictObject({
   delayMaxMs: integer(
     { min: 0, max: DELAY_MAX_MS, default: 0 },
     'ms',
-    'How long a request waits for others; 0 = only for a free call.',
+    'How long a request waits for others; 0 = it waits only for a free call.',
   ),
 })
 
@@ -33,7 +33,7 @@ export const batching = advanced(
     {
       description:
         'Merges concurrent requests of all clients into one call: `off`, `auto`, or `sizeMax` and `delayMaxMs`.',
-      details: `With a map, requests that are received together or that wait for a free call share one, so \`limits.concurrency\` must be low enough; with \`delayMaxMs\`, every request also waits for others. \`auto\` merges at most ${AUTO_BATCHING.sizeMax} instances, and learns from the duration of the calls how long waiting pays, up to ${AUTO_BATCHING.delayMaxMs} ms; it never waits while no call runs. See the [guide](../guides/batching.md).`,
+      details: `With a map, requests that are received together, or that wait for a free call, share a call; requests only have to wait if \`limits.concurrency\` is low enough. With \`delayMaxMs\` above 0, every request also waits for others. \`auto\` merges at most ${AUTO_BATCHING.sizeMax} instances, and learns from the duration of the calls how long waiting pays, up to ${AUTO_BATCHING.delayMaxMs} ms; it never waits while no call runs. See the [guide](../guides/batching.md).`,
     },
   ),
 )

@@ -174,7 +174,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
     [/passHeaders\[0\]: "authorization" .* may be passed/],
   ],
   [
-    'a content type that is not one',
+    'an invalid content type',
     'models: {a: {url: http://h, contentTypes: [jpeg]}}',
     [/contentTypes\[0\]: "jpeg" .*such as image\/jpeg/],
   ],

@@ -72,8 +72,8 @@ function table(leaves: readonly Leaf[]): string {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
-// Returns the keys of an option whose value is one of several maps with different `kind`s, as for a credential, or a
-// word or a map.
+// Returns the keys of an option whose value is a map of one of several `kind`s (such as a credential), or either a word
+// or a map.
 function keysOfUnion({ schema, path }: Leaf): Leaf[] {
   const { options } = definitionOf(unwrap(schema))
   if (options === undefined) return []

@@ -258,7 +258,7 @@ export const configSchema = z.strictObject({
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',
     details:
-      '`allow` is a list of rules with `clients` and `models`, in whose names `*` matches any characters. An empty list forbids everything. A request for a forbidden model is answered `model_not_found`, as if the model did not exist; with `showForbidden: true` it is answered `forbidden_model`. `priorityMax` (0 to 9, default 4) is the highest `priority` of a request that the rule allows; if several rules match, the highest of them applies.',
+      '`allow` is a list of rules with `clients` and `models`, in whose names `*` matches any characters. An empty list forbids everything. A request for a forbidden model is answered `model_not_found`, as if the model did not exist; with `showForbidden: true` it is answered `forbidden_model`. `priorityMax` (0 to 9, default 4) is the highest `priority` of a request that the rule allows; if several rules match, the highest value applies.',
     defaultText: 'every client may use every model',
   }),
   limits: limits.prefault({}),

@@ -34,7 +34,7 @@ export class Execution {
   owner: Requester | undefined
   /** The next execution in the same bucket. */
   next: Execution | undefined
-  /** The time budget of the stream, after its first part. */
+  /** The time budget of the streamed answer, in milliseconds; undefined before its first part. */
   #streamBudgetMs: number | undefined
   #joined: Joined[] | undefined
   #takenOver: (() => void) | undefined

@@ -65,18 +65,18 @@ test('numbers are sent exactly as the clients wrote them', async () => {
 })
 
 test.each<[string, Partial<EndpointRequest>, string]>([
-  ['another passed header', { headers: ['x-tenant', 'b'] }, instances([1])],
-  ['other members', {}, '{"instances":[[1]],"signature_name":"s"}'],
+  ['a request with another passed header', { headers: ['x-tenant', 'b'] }, instances([1])],
+  ['a request with other members', {}, '{"instances":[[1]],"signature_name":"s"}'],
   ['rows of another form', {}, instances([1, 2])],
   ['a suspected request', { mustRunAlone: true }, instances([1])],
   ['a request whose answer may be a stream', { emit: () => undefined }, instances([1])],
   ['malformed JSON', {}, '{"instances":[[1],]}'],
-  ['both forms of V1', {}, '{"instances":[[1]],"inputs":[[1]]}'],
-  ['a member twice', {}, '{"instances":[[1]],"instances":[[2]]}'],
+  ['a request with both forms of V1', {}, '{"instances":[[1]],"inputs":[[1]]}'],
+  ['a request with a repeated member', {}, '{"instances":[[1]],"instances":[[2]]}'],
   ['long JSON', {}, `{"instances":[[1]]${' '.repeat(256 * 1024)}}`],
-  ['no instances', {}, '{"instances":[]}'],
+  ['a request without instances', {}, '{"instances":[]}'],
   ['instances that are not a list', {}, '{"instances":"[1]"}'],
-])('%s never meets another request', async (_what, given, body) => {
+])('never merges %s with another request', async (_what, given, body) => {
   const { model, endpoint } = arrange({ concurrency: 4 })
   void endpoint.call(requestOf(instances([0]), { headers: [] })).catch(() => undefined)
   void endpoint.call(requestOf(body, given)).catch(() => undefined)
@@ -119,7 +119,7 @@ async function saturate(count: number, bodyOf: (index: number) => string): Promi
 }
 
 describe('the number of requests that the gate may admit', () => {
-  test('is that of two full batches for each call, if requests are merged', async () => {
+  test('is two full batches for each call if requests are merged', async () => {
     const batcher = await saturate(10, () => instances([1]))
     expect(batcher.requestsMax).toBe(2 * 32)
   })
@@ -147,7 +147,7 @@ test('with delayMaxMs a request waits for others until the time is over or the c
   expect(sizes(model)).toEqual([2, 3])
 })
 
-test('reports the wait in the batch apart from the call', async () => {
+test('reports the wait in the batch separately from the call', async () => {
   const { endpoint, release } = arrange({ delayMaxMs: 20 })
   const request = requestOf(instances([1]))
   const response = endpoint.call(request)
@@ -203,7 +203,7 @@ describe('a member that is cancelled or too late', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('is rejected at once during the call, while the others go on', async () => {
+  test('is rejected at once during the call, while the other members continue', async () => {
     const { model, endpoint, release } = arrange()
     const deadline = new TestDeadline(100)
     const late = endpoint.call(requestOf(instances([1]), { deadline }))
@@ -219,7 +219,7 @@ describe('a member that is cancelled or too late', () => {
     expect(model.stopped).toBe(0)
   })
 
-  test('stops the call if it is the last', async () => {
+  test('stops the call if it is the last member', async () => {
     const { model, batcher, endpoint } = arrange()
     const deadlines = [new TestDeadline(), new TestDeadline()]
     const calls = deadlines.map((deadline, index) =>
@@ -238,7 +238,7 @@ const bodies = (poison: number): string[] =>
   [0, 1, 2, 3, 4, 5, 6, 7].map((value) => instances(value === poison ? 'poison' : String(value)))
 
 describe('a merged call that fails', () => {
-  test('because of one request hurts only that request', async () => {
+  test('because of one request affects only that request', async () => {
     const { model, figures, lines, endpoint, release } = arrange()
     const requests = bodies(5).map((body) => requestOf(body))
     const outcomes = requests.map((request) => outcomeOf(endpoint.call(request)))
@@ -250,7 +250,7 @@ describe('a merged call that fails', () => {
     expect(lines).toEqual([])
   })
 
-  test('for every request costs only a few calls more than single calls', async () => {
+  test('for every request needs only a few more calls than unmerged requests would', async () => {
     const { model, endpoint, release } = arrange()
     const outcomes = bodies(0).map(() => outcomeOf(endpoint.call(requestOf(instances('poison')))))
     for (let call = 0; call < 20; call += 1) await release()
@@ -293,7 +293,7 @@ describe('a merged call that fails', () => {
     ['another list beside the predictions', '{"predictions":[1,2],"probabilities":[3,4]}'],
     ['no object', '[1,2]'],
     ['no JSON', 'ok'],
-  ])('with an answer that cannot be divided (%s): single calls, now and for a while', async (_what, body) => {
+  ])('whose answer cannot be divided (%s) becomes single calls, now and for a while', async (_what, body) => {
     const { bind, lines } = arrange()
     const calls: string[] = []
     const endpoint = bind({
@@ -315,7 +315,7 @@ describe('a merged call that fails', () => {
     new Problem('overloaded', 'full'),
     new Problem('circuit_open', 'open'),
     new Problem('upstream_error', 'not found', { status: 404 }),
-  ])('because of the server gives every request the error, without further calls', async (problem) => {
+  ])('because of the server returns the error to every request, without further calls', async (problem) => {
     const { bind } = arrange()
     let calls = 0
     const endpoint = bind({
@@ -338,7 +338,7 @@ describe('a merged call that fails', () => {
 
 const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })
 
-test('tensors are merged only if the metadata allows it, or if the operator has set the size and it says nothing', () => {
+test('tensors are merged only if the metadata allows it, or does not mention it and the operator has set the size', () => {
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, false)).toBe(true)
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4)], outputs: [tensor(1)] }, true)).toBe(false)
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4), tensor(1, 4)] }, true)).toBe(false)

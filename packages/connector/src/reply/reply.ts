@@ -22,7 +22,7 @@ export interface ReplyContext {
    */
   readonly queueMs: number
   readonly upstreamMs: number | undefined
-  /** Milliseconds of the wait in a batch, between the two; undefined without batching. */
+  /** Milliseconds in a batch, after `queueMs` and before `upstreamMs`; undefined without batching. */
   readonly batchMs?: number | undefined
   /** The request's trace context, if it had a valid one. */
   readonly traceparent: string | undefined

@@ -89,7 +89,7 @@ test.each([
   ['UINT64', { uint64_contents: ['9007199254740993', '18446744073709551615'] }],
   ['FP32', { fp32_contents: [-1.5, 3.4028234663852886e38] }],
   ['FP64', { fp64_contents: [0.1, 1e308] }],
-])('%s values survive', async (datatype, contents) => {
+])('%s values are returned unchanged', async (datatype, contents) => {
   const { inputs } = await call('ModelMetadata', { name: 'types' })
   const request = inputs.map((input: { name: string; datatype: string }) => ({
     name: input.name,
@@ -114,7 +114,7 @@ const ZEROS: Readonly<Record<string, object>> = {
   BYTES: { bytes_contents: [Buffer.from('a'), Buffer.from('ü')] },
 }
 
-// Encoding a decimal text of a 64-bit integer needs its halves.
+// A 64-bit integer that is given as decimal text is encoded from its two halves.
 function toWire(contents: object): object {
   return Object.fromEntries(
     Object.entries(contents).map(([field, values]) => [
@@ -136,7 +136,7 @@ test.each([
   ['the wrong datatype', { ...RAW, inputs: [{ ...X, datatype: 'FP64' }] }, status.INVALID_ARGUMENT, /FP64/],
   ['raw bytes that are too short', { ...RAW, raw_input_contents: [raw(1)] }, status.INTERNAL, /bytes/],
   [
-    'a raw content too many',
+    'one raw content too many',
     { ...RAW, raw_input_contents: [raw(...ROWS), raw()] },
     status.INVALID_ARGUMENT,
     /1 inputs, but 2/,
@@ -206,7 +206,7 @@ test('answers each request of a stream, in order, and continues after an error',
   expect(answers[2].error_message).toBe('Model with name nope does not exist.')
 })
 
-test('a stream that the client leaves does not disturb the server', async () => {
+test('the server continues to work after a client has left a stream', async () => {
   const { path, requestSerialize, responseDeserialize } = readService()['ModelStreamInfer']!
   const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
   const failed = new Promise((resolve) => stream.once('error', resolve))

@@ -19,7 +19,7 @@ import { infer } from './infer.ts'
 import { readService, type WireRequest } from './inference-proto.ts'
 
 const CLOSE_WAIT_MS = 1000
-/** Details are an HTTP/2 header, which must stay short. */
+/** The details of a status are an HTTP/2 header, which must stay short. */
 const DETAILS_LENGTH_MAX = 1000
 
 /** A running gRPC server. */
@@ -42,7 +42,7 @@ export interface GrpcServerOptions {
 /** Starts the server, without TLS. @throws ModelServerError if it cannot listen on the address */
 export async function startGrpcServer(models: Models, options: GrpcServerOptions): Promise<GrpcServer> {
   const { host, port, requestBytesMax, metadata } = options
-  // grpc-js would write errors to standard error that are also in the results of its functions.
+  // grpc-js would also write to standard error the errors that its functions return.
   setLogVerbosity(logVerbosity.NONE)
   const server = new Server({
     'grpc.max_receive_message_length': requestBytesMax,
@@ -101,7 +101,7 @@ function stream(
   return (call) => {
     const gone = new AbortController()
     call.on('cancelled', () => gone.abort())
-    // The client's error is the end of the call.
+    // An error of the client ends the call.
     call.on('error', () => gone.abort())
     const answer = async (): Promise<void> => {
       // Otherwise the end of the requests would destroy the call before its last response.

@@ -105,7 +105,7 @@ function metric(name: string, type: string, help: string, samples: readonly stri
   return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples.map((sample) => name + sample)]
 }
 
-// The names of models contain no character that the text format would require to be escaped.
+// Model names contain no character that must be escaped in the text format.
 function sampleOf(labels: Readonly<Record<string, string>>, value: number): string {
   const pairs = Object.entries(labels).map(([name, text]) => `${name}="${text}"`)
   return `{${pairs.join(',')}} ${value}`

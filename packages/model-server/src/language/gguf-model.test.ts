@@ -95,7 +95,7 @@ test('stops the engine when the reader leaves, and when the client disconnects',
   await expect(second).rejects.toThrow('aborted')
 })
 
-test('an error of the engine ends only this generation', async () => {
+test('an error of the engine ends only the generation in which it occurs', async () => {
   const { model, calls } = await load()
   const failed = allOf((await model.complete('a', SAMPLING, present)).pieces)
   await expect.poll(() => calls.length).toBe(1)

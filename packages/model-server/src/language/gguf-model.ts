@@ -22,7 +22,7 @@ export interface TextEngine {
 /** A loaded GGUF file. Generations must not overlap: they share the engine's memory of the text so far. */
 export interface TextSession {
   readonly contextTokens: number
-  /** Number of tokens of a chat, with the model's own template, or of a text. */
+  /** Counts the tokens of a chat, formatted with the model's own template, or of a text. */
   countTokens(prompt: Prompt): number
   /** Generates text, and passes each piece on at once. @throws the signal's reason if it is aborted */
   generate(prompt: Prompt, options: TextOptions): Promise<'stop' | 'length'>
@@ -56,7 +56,7 @@ export async function loadGguf(
     throw new ModelServerError(
       'invalid_model',
       `node-llama-cpp cannot load "${file}" as model "${name}": ${messageOf(error)}. ` +
-        'Check that llama.cpp supports the architecture of the model, and that the memory suffices.',
+        'Check that llama.cpp supports the architecture of the model, and that there is enough memory.',
       error,
     )
   })

@@ -15,7 +15,7 @@ export interface Sampling {
   readonly tokensDefault: number
   /** 0 = always the most probable token; 1 = the model's own probabilities; larger values are more random. */
   readonly temperature: number
-  /** Only the most probable tokens are considered whose probabilities add up to this value, 0 < topP <= 1. */
+  /** Only the most probable tokens, whose probabilities add up to this value, are considered; 0 < topP <= 1. */
   readonly topP: number
   /** The same seed and prompt give the same text; undefined = random. */
   readonly seed: number | undefined

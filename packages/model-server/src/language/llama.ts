@@ -91,8 +91,8 @@ export async function findLlama(): Promise<TextEngine> {
   return { load: (file) => load(llamaCpp, file) }
 }
 
-// In a checkout of Inferwire, `npm install --omit=optional` would remove the tools that are optional packages. Hence the
-// current folder, which may be another one.
+// In a checkout of Inferwire, `npm install --omit=optional` would remove the tools that are optional packages.
+// Therefore, the package may also be in the current folder, if that is not the checkout.
 async function importLlama(): Promise<LlamaPackage> {
   const name: string = 'node-llama-cpp'
   try {
@@ -143,7 +143,7 @@ function sessionOf(llamaCpp: LlamaPackage, llama: Llama, model: LlamaModel, cont
 }
 
 function toLlama({ tokensMax, temperature, topP, seed, signal, onPiece }: TextOptions): GenerateOptions {
-  // llama.cpp reports the tokens of a text before the text, because a character may have several tokens.
+  // llama.cpp reports the tokens of a text before the text, because a character may consist of several tokens.
   let tokens = 0
   return {
     maxTokens: tokensMax,

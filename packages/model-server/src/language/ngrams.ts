@@ -4,7 +4,7 @@ import { tokenize } from './tokenize.ts'
 /** The token at the end of each paragraph. It is also the context of a paragraph's first token. */
 export const END = '\n'
 
-/** Share of the counts after two tokens; the rest is the share of the counts after one token. */
+/** Weight of the counts after two tokens in a probability; the counts after one token have the rest. */
 const TWO_TOKENS_SHARE = 0.9
 
 /** A text as tokens, with the positions of each token and of each pair of tokens. */

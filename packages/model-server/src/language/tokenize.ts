@@ -20,8 +20,8 @@ export function tokenize(text: string): string[] {
 }
 
 /**
- * Returns the number of tokens. Beyond a maximum, it may return fewer than there are, but more than the maximum, so that
- * a text of many megabytes is not split only to be refused.
+ * Returns the number of tokens. If there are more than `max`, the result may be too low, but is above `max`, so that a
+ * text of many megabytes is not split only to be refused.
  */
 export function countTokens(text: string, max: number): number {
   // No token is longer than a space and TOKEN_LENGTH_MAX characters.

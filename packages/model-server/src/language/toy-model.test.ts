@@ -61,7 +61,7 @@ test('draws tokens with the probabilities that it computes', () => {
   }
 })
 
-test('tokens joined are the text, whatever the text', () => {
+test('the joined tokens of any text are that text', () => {
   const text = "It's 5 o'clock -- “well-known”, isn't it?\n\tÄ\ud83d\ude00 " + 'x'.repeat(100)
   expect(tokenize(text).join('')).toBe(text)
 })
@@ -100,7 +100,7 @@ test('a paced model is not faster than its limit', async () => {
   expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(99)
 })
 
-test('the wait for the next token ends with the signal', async () => {
+test('the wait for the next token ends when the signal is aborted', async () => {
   const leaving = new AbortController()
   const { pieces } = await paced(model, 0.001).complete('The', SAMPLING, leaving.signal)
   const first = pieces[Symbol.asyncIterator]().next()

@@ -23,7 +23,7 @@ const OPENING_TOKENS_MAX = 12
 const ANSWER_TOKENS_MIN = 60
 const NEW_PARAGRAPH = '\n\n'
 
-/** Words that occur more often do not say what a message is about. */
+/** Words that occur more often do not indicate the topic of a message. */
 const TOPIC_COUNT_MAX = 200
 
 interface Book {
@@ -86,7 +86,7 @@ interface Start {
   readonly opening: readonly string[]
   /** The last tokens of the prompt that the text continues, at most 2. */
   readonly prompt: readonly string[]
-  /** The text ends only with a paragraph, and not before it has this many tokens. */
+  /** The text ends only at the end of a paragraph, and only after at least this many tokens. */
   readonly tokensMin: number
   readonly tokensMax: number
 }
@@ -130,7 +130,7 @@ function choose(
 /** Finds sentences of the book that contain a word of a question. */
 class Openings {
   readonly #ngrams: Ngrams
-  /** Positions of each word that follow the start of their sentence closely, with that start. */
+  /** The positions of each word that are close to the start of their sentence, each with that start. */
   readonly #places = new Map<string, { readonly start: number; readonly end: number }[]>()
 
   constructor(ngrams: Ngrams) {
@@ -146,7 +146,10 @@ class Openings {
     }
   }
 
-  /** Returns the beginning of a sentence up to the rarest word of the question; none = no word is in the book. */
+  /**
+   * Returns the beginning of a sentence up to the rarest word of the question; empty if none of the words is in the
+   * book.
+   */
   find(question: string, random: () => number): string[] {
     const found = tokenize(question)
       .map((token) => wordOf(token))

@@ -114,7 +114,7 @@ test.each([
 test.each([
   ['application/json; charset=utf-8', 200],
   ['text/plain', 415],
-])('a request with the Content-Type %s receives %i', async (contentType, status) => {
+])('a request with the Content-Type %s receives the status %i', async (contentType, status) => {
   const answer = await post(server, COMPLETIONS, complete, { 'content-type': contentType })
   expect(answer.status).toBe(status)
 })

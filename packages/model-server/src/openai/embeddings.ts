@@ -64,7 +64,7 @@ function readInputs(input: Json | undefined): string[] {
   if (texts.length >= 1 && texts.length <= INPUTS_MAX && texts.every(isText)) return texts
   throw openAiFailure(
     400,
-    `"input" is not a text or a list of 1 to ${INPUTS_MAX} texts. A text is not empty.`,
+    `"input" is not a text or a list of 1 to ${INPUTS_MAX} texts. Texts must not be empty.`,
     'input',
   )
 }

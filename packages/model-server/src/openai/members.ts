@@ -76,7 +76,7 @@ export class Members {
 
   /**
    * Refuses members that this server does not implement and that would change the answer.
-   * @param neutral the values with which each member changes nothing
+   * @param neutral for each member, the values that do not change the answer
    */
   refuse(neutral: Readonly<Record<string, readonly Json[]>>): void {
     for (const [name, values] of Object.entries(neutral)) {

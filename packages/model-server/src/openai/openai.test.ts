@@ -90,7 +90,7 @@ test('an answer ends by itself if max_tokens permits', async () => {
   expect(answer.usage?.completion_tokens).toBeGreaterThanOrEqual(60)
 })
 
-test('the seed decides the text', async () => {
+test('the seed determines the text', async () => {
   const texts = await Promise.all(
     [1, 1, 2].map(async (seed) => {
       const answer = await client.chat.completions.create({ ...TEA, seed })
@@ -108,7 +108,7 @@ test('temperature 0 needs no seed to repeat a text', async () => {
   expect(second.choices[0]?.text).toBe(first.choices[0]?.text)
 })
 
-test('ends before a stop sequence, whole and streamed', async () => {
+test('ends an answer, whole or streamed, before a stop sequence', async () => {
   const { choices: [free] } = await client.chat.completions.create(TEA) // prettier-ignore
   const text = free?.message.content
   assert(typeof text === 'string')
@@ -132,7 +132,7 @@ test('ends before a stop sequence, whole and streamed', async () => {
   expect(streamed).toBe(stopped?.message.content)
 })
 
-test('continues a prompt, whole and streamed', async () => {
+test('continues a prompt, with a whole or a streamed answer', async () => {
   const request = { model: 'toy-chat', prompt: 'Alice was beginning to get very', seed: 1 }
   const whole = await client.completions.create(request)
   expect(whole).toMatchObject({

@@ -12,8 +12,9 @@ import { openAiFailure, toOpenAi } from './openai-failure.ts'
 export type LanguageModels = ReadonlyMap<string, LanguageModel>
 
 /**
- * The routes of the API. KServe's server has the prefix `/openai`; vLLM and llama.cpp have none. Both work, except that
- * `GET /v1/models/{model}` is V1's readiness. `GET /v1/models` is in v1.ts: its response serves both protocols.
+ * The routes of the API. KServe's server has the prefix `/openai`; vLLM and llama.cpp have none. Both forms work,
+ * except that `GET /v1/models/{model}` is V1's readiness. `GET /v1/models` is in v1.ts: its response serves both
+ * protocols.
  */
 export function openAiRoutes(models: LanguageModels, generations: Generations, created: number): Route[] {
   const post = (

@@ -1,6 +1,6 @@
 // Finds stop sequences in text that arrives in pieces.
 
-/** Passes text on until a stop sequence. Text that may be the beginning of one is held back. */
+/** Passes text on up to a stop sequence. Text that may be the beginning of one is held back. */
 export class StopSequences {
   readonly #sequences: readonly string[]
   #held = ''

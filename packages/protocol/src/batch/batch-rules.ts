@@ -24,7 +24,7 @@ export interface BatchMember {
 export interface BatchRules<Member extends BatchMember = BatchMember> {
   readonly operation: OperationName
   /**
-   * Whether the model's metadata says that requests can be merged; `unknown` if it says nothing.
+   * Whether the model's metadata allows requests to be merged; `unknown` if it does not indicate this.
    */
   permits(
     inputs: readonly TensorMetadata[] | undefined,
@@ -41,5 +41,8 @@ export interface BatchRules<Member extends BatchMember = BatchMember> {
 /** Whether a model's requests can be merged. */
 export type Permit = 'yes' | 'no' | 'unknown'
 
-/** Longest `key` of a member. A request with more is not merged, because comparing costs more than it saves. */
+/**
+ * Longest `key` of a member. A request with a longer key is not merged, because comparing keys would cost more than
+ * merging saves.
+ */
 export const KEY_LENGTH_MAX = 4096

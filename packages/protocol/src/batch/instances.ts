@@ -77,7 +77,7 @@ function predictionsOf(body: Uint8Array): List | undefined {
   return isDivisible ? readList(body, found.start) : undefined
 }
 
-// The other members in any order, and the form of the first instance: instances of different forms would only make the
+// The other members, sorted, and the form of the first instance: instances of different forms would only make the
 // merged call fail.
 function keyOf(body: Uint8Array, members: readonly Member[], instances: List): string {
   const form = formOf(body, instances)
@@ -90,7 +90,7 @@ function keyOf(body: Uint8Array, members: readonly Member[], instances: List): s
   return `${form} ${texts.sort().join()}`
 }
 
-// Every level is scanned again.
+// The levels are limited, because each one is scanned again.
 const FORM_LEVELS_MAX = 8
 
 function formOf(body: Uint8Array, list: List): string {

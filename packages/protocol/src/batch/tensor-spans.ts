@@ -36,8 +36,8 @@ const HALF_WIDTHS: Readonly<Record<string, number>> = { FP16: 2, BF16: 2 }
 const COUNT_MAX = 2 ** 31
 
 /**
- * Reads the tensor object at `start`; undefined unless its data matches its shape. Of binary data, only the size is
- * checked, and the size of BYTES is not.
+ * Reads the tensor object at `start`; undefined unless its data matches its shape. For binary data, only the size is
+ * checked, except that of BYTES, which depends on the values.
  */
 export function readTensor(
   text: Uint8Array,
@@ -67,8 +67,8 @@ export function valuesPerRow({ rowShape }: TensorSpans): number {
 }
 
 /**
- * Divides the bytes of a binary tensor into groups of rows; undefined if the bytes do not contain as many values as
- * the shape says.
+ * Divides the bytes of a binary tensor into groups of rows; undefined if the bytes do not contain as many values as the
+ * shape requires.
  */
 export function cutBinary(
   tensor: TensorSpans,

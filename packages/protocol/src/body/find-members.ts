@@ -42,7 +42,7 @@ class Scanner {
   readonly #body: Uint8Array
   readonly #names: readonly string[]
   #at = 0
-  // For each open bracket, whether it is an object's.
+  // Whether each open bracket is that of an object.
   readonly #isObject = new Uint8Array(JSON_DEPTH_MAX)
 
   constructor(body: Uint8Array, names: readonly string[]) {
@@ -220,7 +220,7 @@ class Scanner {
 // `"`, `\`, `/`, and the letters of \b, \f, \n, \r and \t.
 const ESCAPED: ReadonlySet<number> = new Set([0x22, 0x5c, 0x2f, 0x62, 0x66, 0x6e, 0x72, 0x74])
 
-// By their first byte.
+// The literals of JSON by their first byte.
 const LITERALS: ReadonlyMap<number, string> = new Map([
   [0x74, 'true'],
   [0x66, 'false'],

@@ -66,7 +66,7 @@ describe('readMessage', () => {
     expect([...parameters]).toEqual([['kept', 1]])
   })
 
-  test('finds out which outputs are binary, and removes the parameters that say so', () => {
+  test('determines which outputs are binary, and removes the parameters that request this', () => {
     const all = read({ inputs: [], parameters: { binary_data_output: true, a: 'b', none: null } })
     expect(all.isBinary).toBe(true)
     expect([...all.parameters]).toEqual([['a', 'b']])
@@ -127,8 +127,8 @@ describe('readMessage', () => {
   })
   test.each([
     ['too few bytes', sized('FP32', [2], 4), new Uint8Array(4), 'invalid_value'],
-    ['bytes of no input', sized('FP32', [1], 4), new Uint8Array(5), 'invalid_value'],
-    ['more bytes than there are', sized('FP32', [1], 8), new Uint8Array(4), 'invalid_value'],
+    ['bytes that belong to no input', sized('FP32', [1], 4), new Uint8Array(5), 'invalid_value'],
+    ['a tensor that is larger than the body', sized('FP32', [1], 8), new Uint8Array(4), 'invalid_value'],
     [
       'a size that is not a number',
       { inputs: [input('FP32', [1], undefined, { binary_data_size: '4' })] },

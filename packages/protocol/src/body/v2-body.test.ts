@@ -53,7 +53,7 @@ test('writes plain numbers and bigints with an explicit datatype, and rejects va
   expect(() => writeBinaryCall(numbers([300], 'UINT8'))).toThrow(/"x": 300 is not a value of UINT8/)
 })
 
-test('writes FP16 from numbers or bit patterns, and BF16, only in binary', () => {
+test('writes FP16 and BF16 from numbers or bit patterns, but only in binary', () => {
   const bits = Uint16Array.of(0x3c00, 0xc000)
   for (const [datatype, data] of [
     ['FP16', bits],

@@ -103,7 +103,7 @@ function toJsonValues({ name, datatype, data }: CheckedTensor): unknown {
       return decode(element)
     } catch {
       throw new TypeError(
-        `Value ${index} of tensor "${name}" is not UTF-8, so that it can only be sent in binary.`,
+        `Value ${index} of tensor "${name}" is not UTF-8, so it can only be sent in binary.`,
       )
     }
   })

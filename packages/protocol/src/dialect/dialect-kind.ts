@@ -23,7 +23,10 @@ export interface StreamKind {
 export interface RouteKind extends Route {
   /** Whether only some servers of the dialect have the operation, so that each server must be queried. */
   readonly isOptional?: true
-  /** An operation with which a server's path has another meaning, so that the server does not have this operation. */
+  /**
+   * If a server has the operation named here, the path has another meaning there, and the server does not have this
+   * one.
+   */
   readonly notWith?: OperationName
 }
 

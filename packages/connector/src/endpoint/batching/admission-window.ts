@@ -1,10 +1,10 @@
-// Decides how many requests the gate may admit, so that full batches form, but requests that cannot be merged wait at
+// Decides how many requests the gate may admit, so that full batches form, but requests that cannot be merged stay at
 // the gate, where clients take turns.
 
-// Even if nothing is merged, a few requests must wait here to find out whether they can be.
+// Even if nothing is merged, a few requests must be admitted to find out whether they can be merged.
 const PER_CALL_MIN = 4
 
-/** The number of requests admitted for each call, which follows the sizes of the batches. */
+/** Adapts the number of admitted requests to the sizes of the batches. */
 export class AdmissionWindow {
   readonly #concurrency: number
   readonly #sizeMax: number
@@ -15,7 +15,10 @@ export class AdmissionWindow {
     this.#sizeMax = this.#perCall = sizeMax
   }
 
-  /** Number of requests that may be admitted. While a batch runs, the next one forms, so it is twice the batches. */
+  /**
+   * Number of requests that may be admitted. While a batch runs, the next one forms, so there is room for two batches
+   * per call.
+   */
   get requestsMax(): number {
     return 2 * this.#concurrency * this.#perCall
   }

@@ -17,9 +17,9 @@ export interface Entry {
 /** Requests for one call. A batch of one request is sent unchanged. */
 export class Batch {
   readonly operation: BatchedOperation
-  /** What its requests have in common; undefined if no further request may join. */
+  /** The key that all its requests have; undefined if no further request may join. */
   readonly key: string | undefined
-  /** The batch of which this is one half, after a failed call. */
+  /** The two halves of a failed batch, if this batch is one of them. */
   readonly halves: Halves | undefined
   readonly entries: Entry[] = []
   /** Number of instances, and size of the bodies in bytes. */

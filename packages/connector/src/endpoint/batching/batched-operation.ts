@@ -17,7 +17,7 @@ export interface BatchedOperation {
   readonly learner: HoldLearner | undefined
   /** The batches that other requests may join, by key. */
   readonly open: Map<string, Batch>
-  /** The batches that wait for others to join. */
+  /** The batches that wait for further requests to join. */
   readonly held: Set<Batch>
   /** Number of calls in progress. */
   running: number

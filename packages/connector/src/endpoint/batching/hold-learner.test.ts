@@ -28,6 +28,6 @@ test('follows a model that becomes faster', () => {
   expect(learner.holdMs()).toBe(0)
 })
 
-test('tries the longest hold while nothing is known', () => {
+test('tries the longest hold while the overhead is unknown', () => {
   expect(new HoldLearner(10).holdMs()).toBe(10)
 })

@@ -1,9 +1,9 @@
 // Learns how long it pays to hold a request while calls run, so that others can join it.
 
-// A call's share in the averages; about the last 32 calls count.
+// The weight of one call in the averages, which cover about the last 32 calls.
 const WEIGHT = 1 / 32
 const CALLS_MIN = 8
-// Below this share of holds that another request joined, a hold is only tried from time to time.
+// If another request joins fewer than this share of the holds, a hold is only tried from time to time.
 const JOINED_MIN = 0.1
 const TRY_EVERY = 32
 
@@ -39,7 +39,7 @@ export class HoldLearner {
   get overheadMs(): number {
     if (this.#calls < CALLS_MIN) return Infinity
     const variance = this.#rowsSquared - this.#rows ** 2
-    // Calls of one size do not show what another instance costs; merging is then worth a try.
+    // If all calls have the same size, the cost of another instance is unknown, and merging is worth a try.
     if (variance < 0.01) return this.#ms
     const costMs = Math.max(0, (this.#rowsByMs - this.#rows * this.#ms) / variance)
     return Math.max(0, this.#ms - costMs * this.#rows)

@@ -13,23 +13,23 @@ export interface BatcherOptions {
   readonly model: string
   /** Number of calls that may be in progress. */
   readonly concurrency: number
-  /** Instances per call. */
+  /** Maximum number of instances per call. */
   readonly sizeMax: number
   /** Longest wait of a request for others, in milliseconds. */
   readonly delayMaxMs: number
-  /** Whether the wait is learned: from none up to `delayMaxMs`. Otherwise it is always `delayMaxMs`. */
+  /** Whether the wait is learned, between 0 and `delayMaxMs`. Otherwise it is always `delayMaxMs`. */
   readonly isLearning: boolean
-  /** Size of a merged body in bytes. */
+  /** Maximum size of a merged body in bytes. */
   readonly requestBytesMax: number
   readonly log: Log
 }
 
-// Errors of a merged call that may concern one of its requests, or its size.
+// The statuses of a merged call that one of its requests, or its size, may have caused.
 const DIVISIBLE_STATUSES: ReadonlySet<number> = new Set([400, 413, 422, 500])
 
 /**
- * The gate admits the requests, and so bounds the number that waits here. A request in a call of its own is sent as it
- * is; its response is not copied.
+ * The gate admits the requests, and so limits how many wait here. A request that has a call of its own is sent
+ * unchanged, and its response is not copied.
  */
 export class ModelBatcher {
   readonly options: BatcherOptions
@@ -139,7 +139,7 @@ export class ModelBatcher {
     this.#dequeue(batch)
   }
 
-  // No further request may join.
+  // Closes a batch to further requests.
   #close(batch: Batch): void {
     this.#shut(batch)
     this.#becomeDue(batch)
@@ -274,7 +274,8 @@ export class ModelBatcher {
     )
   }
 
-  // One of the requests may be invalid. Halves find it with fewer calls than one call for each request.
+  // One of the requests may be invalid. Dividing the batch in half finds it with fewer calls than one call for each
+  // request.
   #divide({ operation, rows, halves }: Batch, entries: readonly Entry[]): void {
     operation.figures.batchFailovers += 1
     const search = halves?.search ?? new Search()
@@ -290,7 +291,7 @@ export class ModelBatcher {
     this.#repeat(operation, pieces, new Halves(rows, operation.limit, search))
   }
 
-  // The requests have waited longer than all others, so they are the next.
+  // The requests have waited longer than all others, so they are sent next.
   #repeat(operation: BatchedOperation, pieces: readonly (readonly Entry[])[], halves?: Halves): void {
     const batches = pieces.map((entries) => {
       const batch = new Batch(operation, undefined, halves)
@@ -335,7 +336,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-// Other errors concern the model server, not a request, and would be the same for every request.
+// Other errors are caused by the model server, not by a request, and would be the same for every request.
 function isDivisible(error: unknown): boolean {
   if (!(error instanceof Problem)) return false
   if (error.code === 'upstream_error') return DIVISIBLE_STATUSES.has(error.status)

@@ -1,4 +1,4 @@
-// Remembers for a while up to which size a model accepts merged calls.
+// Remembers for a while how large a merged call a model accepts.
 import type { Log } from '../../telemetry/index.ts'
 
 // Long enough that failed attempts cost little, short enough that a replaced model is soon merged again.
@@ -24,7 +24,7 @@ export class SizeLimit {
     return nowMs < this.#untilMs ? this.#rowsMax : this.#sizeMax
   }
 
-  /** Records that a merged call of `rows` instances failed although its parts succeeded, or was answered wrongly. */
+  /** Records that a merged call of `rows` instances was answered wrongly, or failed although its parts succeeded. */
   failed(rows: number, rowsMax: number, nowMs: number, reason: string): void {
     if (rowsMax >= this.rowsMax(nowMs)) return
     this.#rowsMax = Math.max(1, rowsMax)

@@ -96,7 +96,7 @@ test('a version is not described before it is known whether the server ignores v
   expect(found.ofVersions!.get('2')).toEqual({ state: 'unanswered' })
 })
 
-test('a server has streams unless it does not implement their method', async () => {
+test('a server counts as streaming unless it does not implement the method for streams', async () => {
   const without = await facts(await serving({ ModelMetadata: metadataOf }))
   expect(without).not.toHaveProperty('optionalOperations')
   const having = await facts(
@@ -134,7 +134,7 @@ const call = (
   version?: string,
 ): Promise<EndpointResponse> => upstream.endpoint(operation, 'v2', version)!.call(jsonRequest(''))
 
-test('metadata has the body of an HTTP server', async () => {
+test('metadata is answered with the body that an HTTP server sends', async () => {
   const { body, contentType } = await call(await serving({ ModelMetadata: metadataOf }), 'metadata', '2')
   expect(contentType).toBe('application/json')
   expect(JSON.parse(Buffer.from(body).toString())).toEqual({
@@ -146,7 +146,7 @@ test('metadata has the body of an HTTP server', async () => {
   })
 })
 
-test('ready answers with the body of an HTTP server, or with model_not_ready', async () => {
+test('ready is answered with the body that an HTTP server sends, or with model_not_ready', async () => {
   const yes = await serving({
     ModelReady: (served) => answer(served, [MESSAGES.ready.encode({ ready: true })]),
   })

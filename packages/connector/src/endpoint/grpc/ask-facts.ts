@@ -88,7 +88,8 @@ async function askStreams(target: GrpcTarget, signal: AbortSignal): Promise<bool
     return true
   } catch (error) {
     if (error instanceof UpstreamFailure || !(error instanceof Problem)) return undefined
-    // The status 501 stands for UNIMPLEMENTED. A server with the method may report the missing request, with any error.
+    // The status 501 stands for UNIMPLEMENTED. A server that has the method may reject the missing request with any
+    // error.
     return error.code === 'upstream_error' ? error.status !== 501 : undefined
   } finally {
     deadline.end()

@@ -28,7 +28,7 @@ export function brokenCall(
 ): Problem {
   const reason = [`RST_STREAM ${rstCode}`, error?.message].filter((part) => part !== undefined).join(', ')
   const detail = `${address}: ${reason}`
-  // RFC 9113 §8.7: the server has not processed the request. Also the code of a stream that a GOAWAY excludes.
+  // RFC 9113 §8.7: the server has not processed the request. A stream that a GOAWAY excludes has the same code.
   if (rstCode === constants.NGHTTP2_REFUSED_STREAM) {
     const sentence = 'The model server refused the call.'
     return new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail })
@@ -49,13 +49,13 @@ export function gatewayAnswer(headers: IncomingHttpHeaders, address: string): Pr
     const sentence = 'The gateway in front of the model received no response from it.'
     return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, { detail })
   }
-  // A redirect leads to a login, as the page of status 403 does.
+  // A redirect leads to a login, like the page that is sent with status 403.
   if (status === 401 || status === 403 || (status >= 300 && status < 400)) {
     return new Problem(
       'unauthorized_upstream',
       "The gateway in front of the model rejected the connector's call.",
       {
-        detail: `${detail}. Check models.*.credential, or use a URL of the model inside the mesh.`,
+        detail: `${detail}. Check models.*.credential, or use the URL that the model has inside the mesh.`,
       },
     )
   }

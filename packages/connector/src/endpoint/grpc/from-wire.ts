@@ -90,7 +90,7 @@ function fromWireParameters(parameters: WireParameters): Parameters {
   return read
 }
 
-// Absent members are inherited from the prototype as defaults, so that only own members are set.
+// Absent members are inherited from the prototype as defaults, so only own members have been sent.
 function fromWireParameter(parameter: WireParameter): ParameterValue | undefined {
   const has = (name: keyof WireParameter): boolean => Object.hasOwn(parameter, name)
   if (has('bool_param')) return parameter.bool_param

@@ -249,7 +249,7 @@ test.each<[string, (served: ServedCall) => void, boolean]>([
     },
     true,
   ],
-])('%s is unreachable', async (_, misbehave, maybeExecuted) => {
+])('reports %s as unreachable', async (_, misbehave, maybeExecuted) => {
   const { upstream } = await serving(misbehave)
   expect(await failureOf(call(upstream))).toMatchObject(unreachableFailure(maybeExecuted))
 })
@@ -296,7 +296,7 @@ test.each<[string, (served: ServedCall) => void, string]>([
     'unauthorized_upstream',
   ],
   [
-    '502 of a gateway',
+    '502 from a gateway',
     ({ stream }) => (stream.respond({ ':status': 502 }), stream.end()),
     'upstream_unreachable',
   ],
@@ -306,14 +306,14 @@ test.each<[string, (served: ServedCall) => void, string]>([
     'upstream_invalid_response',
   ],
   [
-    'a message whose length is a lie',
+    'a message with a false length',
     ({ stream }) => (
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' }),
       stream.end(Buffer.from([0, 0xff, 0xff, 0xff, 0xff, 1]))
     ),
     'response_too_large',
   ],
-])('%s is a problem', async (_, misbehave, code) => {
+])('reports %s as a problem', async (_, misbehave, code) => {
   const { upstream } = await serving(misbehave)
   expect(await failureOf(call(upstream))).toMatchObject({ code })
 })
@@ -386,7 +386,7 @@ test('for an untrusted authority and a wrong name, the detail contains the optio
   expect(wrongName.detail).toContain('tls.serverName')
 })
 
-test('a TLS file that cannot be read is an error of the configuration, before any call', () => {
+test('a TLS file that cannot be read causes a configuration error before any call', () => {
   expect(() =>
     openTestUpstream('https://127.0.0.1:1', { tls: { caFile: join(folder, 'missing.pem') } }),
   ).toThrow('ENOENT')

@@ -25,7 +25,7 @@ export interface GrpcCallOptions {
   readonly frame: Frame | undefined
   readonly responseBytesMax: number
   readonly deadline: Deadline
-  /** Whether the deadline is sent. Not for a stream, whose deadline changes. */
+  /** Whether to send the deadline. It is not sent for a stream, because its deadline changes. */
   readonly sendsTimeout: boolean
   /** Method and URL, for the operator's log. */
   readonly address: string
@@ -36,7 +36,7 @@ export interface GrpcCallOptions {
 const SERVICE = '/inference.GRPCInferenceService/'
 // The same time as for a connection over HTTP.
 const CONNECT_TIMEOUT_MS = 2_000
-// A response also has names and shapes of tensors; the endpoint checks the exact size of its body.
+// A response also contains the names and shapes of tensors; the endpoint checks the exact size of the body.
 const MESSAGE_OVERHEAD_BYTES = 64 * 1024
 // gRPC over HTTP/2: a timeout has at most 8 digits.
 const TIMEOUT_MAX_MS = 99_999_999
@@ -122,7 +122,7 @@ class GrpcExchange implements OpenCall {
     }
     for (let index = 0; index + 1 < headers.length; index += 2) {
       const name = headers[index]!.toLowerCase()
-      // These names belong to the protocol.
+      // gRPC reserves these names.
       if (!name.startsWith('grpc-')) sent[name] = headers[index + 1]
     }
     return sent
@@ -194,7 +194,7 @@ class GrpcExchange implements OpenCall {
 
   #timedOut(problem: Problem): void {
     // A server that sends nothing may be gone without having closed the connection. Over HTTP, the end of the call closes
-    // its connection; here, other calls may share it, so that only further calls avoid it.
+    // its connection; here, other calls may share the connection, so only later calls avoid it.
     if (problem.code === 'deadline_exceeded') this.#connection.replaceSilent(this.#link)
     this.#fail(problem)
   }
@@ -231,7 +231,7 @@ function send(stream: ClientHttp2Stream, frame: Frame = []): void {
   stream.end()
 }
 
-// Node.js ends a stream that waits for its connection with an error whose cause is the error of the connection.
+// If a connection fails, Node.js ends the streams that wait for it with an error whose cause is the connection's error.
 function causeOf(error: Error | undefined): Error | undefined {
   return error?.cause instanceof Error ? error.cause : error
 }

@@ -26,8 +26,8 @@ export interface OpenCall {
   cancel(): void
 }
 
-// The part of a response that can be in flight before its receipt is confirmed. The default of 64 KiB would stop a tensor
-// of 600 KB nine times.
+// How much of a response can be in flight before its receipt is confirmed. With the default of 64 KiB, a tensor of 600
+// KB would be paused nine times.
 const STREAM_WINDOW_BYTES = 1024 * 1024
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 // In megabytes. The gates and the byte budget limit the bodies; Node.js' limit of 10 MB would break off large calls.

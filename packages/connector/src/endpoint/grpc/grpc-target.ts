@@ -1,4 +1,5 @@
-// The data that all operations of one model on one gRPC server share, and calls with its credential.
+// The data that all operations of a model on a gRPC server share, and functions that call the server with the model's
+// credential.
 import { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'

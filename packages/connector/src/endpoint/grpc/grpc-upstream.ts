@@ -56,7 +56,7 @@ export class GrpcUpstream implements Upstream {
     return this.#target.connection.destroy()
   }
 
-  // The versions are configured, so that the map is bounded.
+  // The versions come from the configuration, so the size of the map is limited.
   async #askInputs(model: WireModel, request: EndpointRequest): Promise<readonly DeclaredInput[]> {
     const known = this.#inputs.get(model.version)
     if (known !== undefined) return known

@@ -1,4 +1,4 @@
-// Tests ModelInfer against a server that answers raw, typed, malformed and too large.
+// Tests ModelInfer with a server whose answers are raw, typed, malformed or too large.
 import type { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
@@ -142,7 +142,7 @@ test.each<[string, Partial<WireResponse['outputs'][number]>, string]>([
   )
 })
 
-test('a raw answer becomes JSON or binary, whatever the request asked for', async () => {
+test('a raw answer becomes JSON or binary, as the request asks', async () => {
   const raw = Buffer.from(Float32Array.of(0.5).buffer)
   const { upstream } = await serving((call) => answer(call, [responseOf([{}], [raw])]))
   const json = await infer(upstream, jsonRequest(body()))
@@ -184,7 +184,7 @@ test('a tensor of 600 KB is sent and received unchanged', async () => {
   ).toBe(true)
 })
 
-test('an invalid body is answered before a call, with the place of the mistake', async () => {
+test('an invalid body is rejected before any call, with the place of the mistake', async () => {
   const { server, upstream } = await serving((call) => answer(call, [one]))
   const problem = await problemOf(infer(upstream, jsonRequest(body([1, 2]))))
   expect(problem).toMatchObject({
@@ -310,12 +310,12 @@ test.each<[string, Buffer[], string]>([
     [responseOf([{ shape: [100_000] }], [Buffer.from(new Float32Array(100_000).fill(0.1).buffer)])],
     'response_too_large',
   ],
-])('an answer with %s is a problem', async (_, messages, code) => {
+])('reports an answer with %s as a problem', async (_, messages, code) => {
   const { upstream } = await serving((call) => answer(call, messages))
   expect((await problemOf(infer(upstream, jsonRequest(body())))).code).toBe(code)
 })
 
-test('a requested output that the model does not have is a bad request', async () => {
+test('rejects a request for an output that the model does not have', async () => {
   const { upstream } = await serving((call) => answer(call, [one]))
   const problem = await problemOf(infer(upstream, jsonRequest({ ...body(), outputs: [{ name: 'z' }] })))
   expect(problem).toMatchObject({

@@ -76,7 +76,7 @@ message ModelInferResponse {
 message ModelStreamInferResponse { string error_message = 1; ModelInferResponse infer_response = 2; }
 `
 
-/** InferParameter. To decode it, exactly one member is set; see `toWireParameter` for encoding. */
+/** InferParameter. After decoding, exactly one member is set; for encoding, see `toWireParameter`. */
 export interface WireParameter {
   readonly bool_param?: boolean
   readonly int64_param?: WireInteger

@@ -44,7 +44,7 @@ test.each<[number, string, string, number, string?]>([
   })
 })
 
-test('an error of the model has the body of an error over HTTP, with its first line only', () => {
+test('an error of the model has the same body as over HTTP, with only its first line', () => {
   const { body, contentType } = judge(codes.INTERNAL, 'boom\n  File "/srv/model.py"')
   expect(Buffer.from(body!).toString()).toBe('{"error":"boom"}')
   expect(contentType).toBe('application/json')

@@ -27,7 +27,8 @@ const HTTP_STATUSES: ReadonlyMap<number, number> = new Map([
   [STATUS.UNIMPLEMENTED, 501],
   [STATUS.UNAVAILABLE, 503],
 ])
-// The limits of gRPC libraries; otherwise RESOURCE_EXHAUSTED means that the server is full.
+// Match the error texts for a message above the size limit of a server; with any other text, RESOURCE_EXHAUSTED means
+// that the server is full.
 const REQUEST_TOO_LARGE = /\breceived message larger than max/i
 const RESPONSE_TOO_LARGE = /\bsen[dt] message larger than max/i
 // KServe and MLServer report these exceptions of Python with the code UNKNOWN.

@@ -25,7 +25,7 @@ export interface V2Answer {
   readonly inferenceHeaderContentLength: string | undefined
 }
 
-// A message of BodyError quotes the body.
+// The message of a BodyError quotes the body, so it is shortened to this length.
 const ERROR_CHARACTERS_MAX = 300
 
 // A JSON body is converted within one turn of the event loop: this many bytes take some tens of milliseconds.

@@ -17,7 +17,7 @@ class LoadingUpstream implements Upstream {
 
   constructor(loading: Promise<Upstream>) {
     this.#loading = loading
-    // Each call reports the error.
+    // The calls report the error, so it is not left unhandled.
     loading.catch(() => {})
   }
 

@@ -149,7 +149,7 @@ test('a server without streams and a malformed message are problems', async () =
   expect((await streamed(malformed)).end).toMatchObject({ code: 'upstream_invalid_response' })
 })
 
-test('a cancel in the middle of a stream reaches the server, and no more parts are emitted', async () => {
+test('a cancel in the middle of a stream reaches the server, and no further part is emitted', async () => {
   let stream: ServedCall['stream'] | undefined
   const endpoint = await serving((call) => {
     stream = call.stream

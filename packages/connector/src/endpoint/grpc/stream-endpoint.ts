@@ -41,7 +41,7 @@ export class StreamEndpoint implements Endpoint {
 
   async call(request: EndpointRequest): Promise<EndpointResponse> {
     const message = await readRequest(request, this.#askInputs)
-    // A part has no length header, so that it is always JSON.
+    // A part has no length header, so it is always JSON.
     const asJson = {
       ...message,
       isBinary: false,

@@ -7,7 +7,7 @@ export interface WireInteger {
   readonly unsigned?: boolean
 }
 
-/** Returns a size of a shape; -1 = variable. */
+/** Returns one dimension of a shape; -1 = variable. */
 export function sizeOf({ low, high }: WireInteger): number {
   return high * 2 ** 32 + (low >>> 0)
 }

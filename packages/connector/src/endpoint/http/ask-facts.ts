@@ -24,7 +24,7 @@ export interface AskedModel {
   readonly dialects: readonly Dialect[]
   /** The configured versions. */
   readonly versions: readonly string[]
-  /** The path prefix of each dialect that has several, as far as the server's is known. */
+  /** The server's path prefix, if it is known, for each dialect that has several. */
   readonly prefixes: Map<Dialect, string>
 }
 
@@ -84,8 +84,8 @@ export async function askFacts(
   })
 }
 
-// Returns undefined if the server does not have the model in this dialect. A dialect without the model in its path is
-// queried for the list of models, which does not describe them.
+// Returns undefined if the server does not have the model in this dialect. If the paths of a dialect do not contain the
+// model, the list of models is queried, which does not describe the models.
 async function askMetadata(
   target: HttpTarget,
   dialect: Dialect,

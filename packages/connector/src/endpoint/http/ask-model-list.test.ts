@@ -108,12 +108,12 @@ test('a model that is not in the list does not have the dialect', async () => {
   expect(await facts()).toEqual({ protocolVersions: ['v2'], unanswered: [] })
 })
 
-test('a list that may be answered later leaves the dialect open', async () => {
+test('if the list may be answered later, the dialect is reported as unanswered', async () => {
   answers = { 'GET /p/v2/models/llm': [200, { name: 'llm' }], 'GET /p/openai/v1/models': 503 }
   expect(await facts()).toEqual({ protocolVersions: ['v2'], unanswered: ['openai'] })
 })
 
-test('an operation that may be answered later leaves the dialect open', async () => {
+test('if an operation may be answered later, its dialect is reported as unanswered', async () => {
   answers = { 'GET /p/v1/models': list('llm'), 'GET /p/v1/chat/completions': 405 }
   server.prependListener('request', ({ url }, response) => {
     if (url === '/p/v1/embeddings') response.destroy()
@@ -139,7 +139,7 @@ test('a call before the first facts finds the prefix itself', async () => {
 const bodyOf = async (operation: OperationName): Promise<unknown> =>
   JSON.parse(Buffer.from((await call(operation)).body).toString())
 
-test('metadata and ready are the entry of the model, and model_not_ready without it', async () => {
+test('metadata and ready are answered from the entry of the model, or with model_not_ready if there is no entry', async () => {
   answers = { 'GET /p/v1/models': list('secret', 'llm') }
   expect(await bodyOf('metadata')).toEqual({ id: 'llm', object: 'model' })
   expect(await bodyOf('ready')).toEqual({ name: 'llm', ready: true })

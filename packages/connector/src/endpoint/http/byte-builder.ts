@@ -1,4 +1,5 @@
-// Collects bytes from many small chunks in one buffer, because a chunk as an object costs more than its bytes.
+// Collects bytes from many small chunks in one buffer, because an object for each chunk would need more memory than its
+// bytes.
 
 const FIRST_BYTES = 1_024
 const NONE = Buffer.alloc(0)
@@ -19,7 +20,7 @@ export class ByteBuilder {
     this.#length = length
   }
 
-  /** Returns the collected bytes, and begins again. */
+  /** Returns the collected bytes, and starts with none again. */
   take(): Buffer {
     const taken = this.#buffer.subarray(0, this.#length)
     this.#buffer = NONE

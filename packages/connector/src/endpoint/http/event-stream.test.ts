@@ -18,13 +18,13 @@ test.each([
   ['mixed line ends', 'data: a\r\ndata: b\rdata: c\n\r\n', ['a\nb\nc']],
   ['several data lines', 'data: {\ndata:  "a": 1\ndata: }\n\n', ['{\n "a": 1\n}']],
   ['no space after the colon', 'data:a\n\n', ['a']],
-  ['only the first space is removed', 'data:  a\n\n', [' a']],
+  ['two spaces after the colon, of which it removes the first', 'data:  a\n\n', [' a']],
   ['comments and unknown fields', ': ping\n\nid: 7\nretry: 10\ndat: x\ndatabase: y\n: x\ndata: a\n\n', ['a']],
   ['a field without a colon', 'data\n\ndata\ndata\n\n', ['', '\n']],
   ['a named event', 'event: error\ndata: a\n\ndata: b\n\n', [['error', 'a'], 'b']],
-  ['a name without data is not kept', 'event: error\n\ndata: b\n\n', ['b']],
+  ['a name without data, which it drops', 'event: error\n\ndata: b\n\n', ['b']],
   ['a byte order mark', '\ufeffdata: a\n\n', ['a']],
-  ['a second byte order mark is part of the field', 'data: a\n\n\ufeffdata: b\n\n', ['a']],
+  ['a second byte order mark, which is part of the field', 'data: a\n\n\ufeffdata: b\n\n', ['a']],
   ['an event without its blank line', 'data: a\n\ndata: b\n', ['a']],
   ['blank lines', '\n\n\r\n\r\rdata: a\n\n\n\n', ['a']],
 ])('reads %s, however the bytes are divided', (_, text, events) => {
@@ -41,7 +41,7 @@ test('a character may be divided between chunks', () => {
   expect(parse(Array.from(bytes, (byte) => Buffer.from([byte])))).toEqual(['{"text":"ü€😀"}'])
 })
 
-test('the bytes of an event do not refer to the memory of its chunk', () => {
+test('the bytes of an event are copied from its chunk', () => {
   const kept: Buffer[] = []
   const parser = new EventStreamParser((data) => kept.push(data), 100)
   const chunk = Buffer.from('data: a\n\n')
@@ -60,7 +60,7 @@ test.each([
   expect(() => parse(chunks, 200)).toThrow(EventTooLargeError)
 })
 
-test('an event of exactly the limit is accepted', () => {
+test('accepts an event of exactly the maximum size', () => {
   expect(parse([`data:${'x'.repeat(195)}\n\n`], 200)).toHaveLength(1)
 })
 

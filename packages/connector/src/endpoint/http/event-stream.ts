@@ -16,8 +16,8 @@ export class EventTooLargeError extends Error {}
 export type OnEvent = (data: Buffer, name: string) => void
 
 /**
- * Splits a byte stream into events. Bytes are not decoded, so the data stays byte for byte, and a character may be
- * divided between two chunks. The fields `id` and `retry` are ignored, because there is no reconnection.
+ * Splits a byte stream into events. Bytes are not decoded, so the data is unchanged, and a character may be divided
+ * between two chunks. The fields `id` and `retry` are ignored, because there is no reconnection.
  */
 export class EventStreamParser {
   readonly #onEvent: OnEvent
@@ -28,7 +28,7 @@ export class EventStreamParser {
   readonly #data = new ByteBuilder()
   #name = ''
   #isFirstLine = true
-  // A line feed after a carriage return belongs to the same line end, also in the next chunk.
+  // A line feed after a carriage return belongs to the same line end, even if it is in the next chunk.
   #isAfterReturn = false
 
   /** @param bytesMax limit for the data of one event, and for one line */

@@ -16,7 +16,7 @@ test.each([
   ['{"usage":{"a":"', undefined],
   ['"usage"', undefined],
   ['', undefined],
-])('%s', (body, counts) => {
+])('reads the token counts of %s, if there are any', (body, counts) => {
   const [promptTokens, completionTokens] = counts ?? []
   expect(findUsage(Buffer.from(body))).toEqual(counts && { promptTokens, completionTokens })
 })

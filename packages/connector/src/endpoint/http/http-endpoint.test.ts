@@ -119,7 +119,7 @@ test('sends the configured Host instead of the address', async () => {
   }
 })
 
-test('sends a body of another content type with its type alone', async () => {
+test('sends a body of another content type with its type, but without a length header', async () => {
   const endpoint = new HttpEndpoint(targetOf(), { method: 'POST', path: '/x' })
   await endpoint.call(requestOf({ contentType: 'image/jpeg' }))
   expect(seen[0]!.headers['content-type']).toBe('image/jpeg')

@@ -45,7 +45,7 @@ const text = (part: string, created: number): object => ({
   choices: [{ index: 0, text: part, finish_reason: null, logprobs: null }],
 })
 
-test('joins the texts of completions, with explicit nulls, and the first time of creation', () => {
+test('joins the texts of completions with explicit nulls, and keeps the first creation time', () => {
   start(100)
   for (const [index, part] of ['a', 'b', 'c'].entries()) add(text(part, index))
   vi.advanceTimersByTime(100)
@@ -59,7 +59,7 @@ test.each<[string, object]>([
   ['log probabilities', chat('x', { choice: { logprobs: { content: [] } } })],
   ['the usage', chat('x', { chunk: { usage: { prompt_tokens: 1, completion_tokens: 2 } } })],
   ['an unknown member', chat('x', { chunk: { timings: {} } })],
-  ['a nested time of creation', chat('x', { chunk: { created: [[1]] } })],
+  ['a nested creation time', chat('x', { chunk: { created: [[1]] } })],
   ['two choices', { id: 'c1', choices: [{ index: 0 }, { index: 1 }] }],
   ['no choices', { id: 'c1', choices: [] }],
   ['a content that is not text', chat('x', { delta: { content: ['y'] } })],
@@ -78,7 +78,7 @@ test.each<[string, object]>([
   ['choice', chat('x', { choice: { index: 1 } })],
   ['answer', chat('x', { chunk: { id: 'c2' } })],
   ['model', chat('x', { chunk: { model: 'other' } })],
-])('events of a different %s are not joined', (_, event) => {
+])('events with a different %s are not joined', (_, event) => {
   start(100)
   for (const each of ['a', 'b', 'c']) add(chat(each))
   add(event)

@@ -5,7 +5,7 @@ import { JSON_TYPE } from './content-type.ts'
 /** A parsed event. */
 export type Chunk = Readonly<Record<string, unknown>>
 
-// The text of a chunk, and everything else that two chunks must have in common to be joined.
+// The text of a chunk, and the other values, which must be equal in two chunks that are joined.
 interface Joinable {
   readonly text: string
   readonly rest: string
@@ -19,7 +19,7 @@ interface Pending {
   characters: number
 }
 
-// Bounds the text that waits, if a server is faster than the link.
+// Limits the waiting text if a server is faster than the link.
 const WAITING_CHARACTERS_MAX = 64 * 1024
 
 // A chunk with other members may have a meaning that joining would lose, so it stays a part of its own.

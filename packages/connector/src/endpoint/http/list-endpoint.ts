@@ -10,7 +10,7 @@ import type { HttpTarget } from './http-endpoint.ts'
 
 /**
  * Returns the model's entry in the list, or, for `ready`, `{"name":"…","ready":true}` with the model's name on its
- * server. Clients do not receive the whole list, because it may contain models that they must not learn of.
+ * server. Clients do not receive the whole list, because it may contain models that they may not see.
  */
 export class ListEndpoint implements Endpoint {
   readonly #target: HttpTarget

@@ -16,7 +16,7 @@ test.each([
   expect(nameModel(body, 'model', place, 'on/server"').toString()).toBe(named)
 })
 
-test('does not copy a body that has the name', () => {
+test('does not copy a body that already has the name', () => {
   const body = Buffer.from('{"model":"m"}')
   expect(nameModel(body, 'model', findNamedModel(body, 'model', 'm'), 'm')).toBe(body)
 })

@@ -1,4 +1,4 @@
-// Puts the model's name on its server into a request's body, which names the model as it is exposed.
+// Replaces the exposed name of a model in a request's body by the model's name on its server.
 import type { ModelPlace } from '../../step.ts'
 
 /** Returns the body with the name. Only the bytes of the name change; a body that has it already is not copied. */

@@ -17,7 +17,7 @@ import {
   readUsage,
 } from './stream-events.ts'
 
-/** What the stream depends on. */
+/** What determines how a stream is read. */
 export interface StreamOptions {
   readonly request: EndpointRequest
   readonly head: HttpAnswer
@@ -109,8 +109,8 @@ export class StreamAnswer implements BodySink {
     clearTimeout(this.#endWait)
   }
 
-  // Without a last event, a server such as Triton ends a complete stream with its body. With one, some servers omit it
-  // after the reason why each choice ended.
+  // If the dialect has no last event, a complete stream ends with its body, as on Triton. If it has one, some servers
+  // omit it after a finish reason for each choice.
   get #isIncomplete(): boolean {
     return this.#options.lastEvent !== undefined && !this.#hasLastEvent && !this.#ends.isComplete
   }
@@ -150,7 +150,7 @@ export class StreamAnswer implements BodySink {
     this.#endWait = setTimeout(() => this.#options.control.finish(), END_WAIT_MS)
   }
 
-  // An error with a status is like the same error in a response of its own, before or after the first part.
+  // An error with a status is treated like the same error in a separate response, before or after the first part.
   #modelError(body: Buffer, status: number): Problem {
     const { address, head, errorText } = this.#options
     return modelError({

@@ -150,7 +150,7 @@ test('the token counts of the last chunk are in the response', async () => {
   expect(response).toMatchObject({ ...END, usage: { promptTokens: 5, completionTokens: 2 } })
 })
 
-test('a whole answer, also to a request for a stream, has no parts, and its token counts are read', async () => {
+test('a whole answer, even to a request for a stream, has no parts, and its token counts are read', async () => {
   const whole =
     '{"choices":[{"message":{"content":"\\"usage\\":{}"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
   answer = (response) => response.writeHead(200, { 'content-type': 'application/json' }).end(whole)
@@ -164,7 +164,7 @@ test('a whole answer, also to a request for a stream, has no parts, and its toke
   expect(Buffer.from(response!.body).toString()).toBe(whole)
 })
 
-test('a stream without [DONE] is complete after the reason why each of its choices ended', async () => {
+test('a stream without [DONE] is complete if each of its choices has a finish reason', async () => {
   answer = sending(event(chunk('a')), event(chunk('', 'length')))
   expect((await call()).response).toMatchObject(END)
   const other = JSON.stringify({ choices: [{ index: 1, delta: { content: 'x' } }] })
@@ -173,19 +173,19 @@ test('a stream without [DONE] is complete after the reason why each of its choic
 })
 
 test.each<[string, Answer]>([
-  ['an orderly end without [DONE] or the reason of the end', sending(event(chunk('a')), event(chunk('b')))],
+  ['an orderly end without [DONE] or a finish reason', sending(event(chunk('a')), event(chunk('b')))],
   ['a cut connection', breaking(event(chunk('a')), event(chunk('b')))],
   ['an end within an event', sending(event(chunk('a')), event(chunk('b')), 'data: {"choices"')],
-])('%s after the first part is stream_interrupted, which is retryable', async (_, given) => {
+])('%s after the first part causes stream_interrupted, which is retryable', async (_, given) => {
   answer = given
   const { parts, problem } = await call()
   expect(parts).toEqual([chunk('a'), chunk('b')])
   expect(problem).toMatchObject({ code: 'stream_interrupted', status: 502, retryable: true })
-  // It must not be retried by the connector.
+  // The connector must not retry the call.
   expect(problem).not.toBeInstanceOf(UpstreamFailure)
 })
 
-test('a last event without its blank line counts', async () => {
+test('a last event without a blank line after it counts', async () => {
   answer = sending(event(chunk('a')), 'data: [DONE]')
   expect((await call()).response).toMatchObject(END)
 })
@@ -230,7 +230,7 @@ test.each<[string, Answer]>([
   ['an endless line', (response) => endless(response, 'data: ', 'x'.repeat(1_000))],
   ['an endless comment', (response) => endless(response, event(chunk('a')) + ':', 'x'.repeat(1_000))],
   ['an event without an end', (response) => endless(response, '', `data: ${'x'.repeat(100)}\n`)],
-])('%s is response_too_large, and closes the connection', async (_, given) => {
+])('%s causes response_too_large, and closes the connection', async (_, given) => {
   answer = given
   expect((await call()).problem).toMatchObject({ code: 'response_too_large' })
   await closedEarly
@@ -284,17 +284,17 @@ test('a server that does not end the body after [DONE] does not delay the answer
   expect(pool.callsHeld).toBe(0)
 })
 
-test('a connection that breaks after [DONE] does not matter', async () => {
+test('a stream is complete even if its connection breaks after [DONE]', async () => {
   answer = breaking(event(chunk('a')), DONE)
   expect(await call()).toMatchObject({ parts: [chunk('a')], response: END })
 })
 
-test('nothing after [DONE] is a part', async () => {
+test('events after [DONE] are not parts', async () => {
   answer = sending(event(chunk('a')), DONE, event(chunk('b')), event('x'))
   expect((await call()).parts).toEqual([chunk('a')])
 })
 
-test("the model's timeout limits the wait for the first part only", async () => {
+test("the model's timeout limits only the wait for the first part", async () => {
   const open: ServerResponse[] = []
   answer = (response) => open.push(response.writeHead(200, SSE))
   const late = call({ timeoutMs: 50 })
@@ -310,7 +310,7 @@ test("the model's timeout limits the wait for the first part only", async () => 
   })
 })
 
-test('a pause, the total time and the deadline of the client end a stream, and close the connection', async () => {
+test("a long pause, the total time and the client's deadline each end a stream, and close the connection", async () => {
   answer = (response) => response.writeHead(200, SSE).write(event(chunk('a')))
   const idle = await call({ limits: { idleTimeoutMs: 50 } })
   expect(idle.problem).toMatchObject({ code: 'stream_interrupted' })
@@ -365,7 +365,7 @@ test('deltas are joined for the time that the request sets, and nothing is lost 
 
 const GENERATE = { operation: 'generate', dialect: 'v2' } as const
 
-test('generate uses the path for streams if the body asks for one; the stream ends with its body', async () => {
+test('generate uses the path for streams if the body asks for a stream, which ends with the response body', async () => {
   answer = (response, { url }) =>
     url!.endsWith('/generate')
       ? void response.writeHead(200, { 'content-type': 'application/json' }).end('{"text_output":"ab"}')
@@ -380,7 +380,7 @@ test('generate uses the path for streams if the body asks for one; the stream en
   ])
 })
 
-test("generate: Triton's errors before, in and instead of the stream", async () => {
+test("generate reports Triton's errors before, in and instead of the stream", async () => {
   const failing = event('{"error":"gen failed"}')
   const body = '{"text_input":"x","stream":true}'
   answer = (response) => response.writeHead(400, SSE).end(failing)

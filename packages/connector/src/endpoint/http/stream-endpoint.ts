@@ -7,7 +7,7 @@ import type { HttpAnswer, OpenBody } from './http-call.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { StreamAnswer } from './stream-answer.ts'
 
-/** Emits the events of a stream; any other response is the whole answer, as of an operation without streams. */
+/** Emits the events of a stream; any other response is the whole answer, as for an operation that is never streamed. */
 export class StreamEndpoint implements Endpoint {
   readonly #target: HttpTarget
   readonly #whole: HttpEndpoint
@@ -15,7 +15,7 @@ export class StreamEndpoint implements Endpoint {
   readonly #hasOwnPath: boolean
   readonly #lastEvent: string | undefined
 
-  /** @param lastEvent the data of the event that ends a complete stream; undefined = it ends with its body */
+  /** @param lastEvent the data of the event that ends a complete stream; undefined = the stream ends with its body */
   constructor(target: HttpTarget, { method, path, stream }: Route, lastEvent: string | undefined) {
     const streamPath = stream?.path ?? path
     this.#target = target

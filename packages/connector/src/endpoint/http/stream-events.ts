@@ -4,7 +4,7 @@ import { isErrorIn200 } from './error-in-200.ts'
 import type { Chunk } from './join-chunks.ts'
 import { isWholeJson } from './whole-json.ts'
 
-/** The status of an error that names none: the model server's own fault. */
+/** The status of an error that does not contain one: a server error. */
 const SERVER_ERROR = 500
 
 /** Parses an event as a JSON object; undefined if it is not one. */
@@ -74,7 +74,7 @@ export class ChoiceEnds {
   }
 }
 
-// Requests with more choices exist only as attacks.
+// Only an attack would request more choices.
 const CHOICES_MAX = 65_536
 
 /** Reads the token counts of an answer or a chunk; undefined if it has none. */

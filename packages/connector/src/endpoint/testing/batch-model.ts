@@ -1,4 +1,4 @@
-// A model in memory that answers bodies of both dialects, and records its calls. An independent reader parses them.
+// A model in memory that answers bodies of both dialects, which an independent reader parses, and records its calls.
 import {
   BodyError,
   Problem,
