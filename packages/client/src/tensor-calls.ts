@@ -208,10 +208,15 @@ function copyOf({ inputs, outputs, parameters }: V2Call): V2Call {
 }
 
 function dataOf(data: InputTensor['data']): InputTensor['data'] {
-  // The `slice` of a Buffer copies nothing.
-  const copied = (item: unknown): unknown => (item instanceof Uint8Array ? new Uint8Array(item) : item)
-  if (Array.isArray(data)) return data.map(copied) as InputTensor['data']
-  return (data instanceof Uint8Array ? copied(data) : (data as Float32Array).slice()) as InputTensor['data']
+  if (Array.isArray(data)) return data.map(withOwnBytes) as InputTensor['data']
+  return (
+    data instanceof Uint8Array ? withOwnBytes(data) : (data as Float32Array).slice()
+  ) as InputTensor['data']
+}
+
+// The `slice` of a Buffer copies nothing.
+function withOwnBytes(item: unknown): unknown {
+  return item instanceof Uint8Array ? new Uint8Array(item) : item
 }
 
 function asJson(call: V2Call): V2Body | undefined {

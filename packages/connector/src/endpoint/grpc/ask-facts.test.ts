@@ -73,11 +73,12 @@ test('the facts contain the tensors, versions and platform of the model and of i
   expect(found.ofVersions?.get('9')).toMatchObject({ state: 'missing' })
 })
 
+const ignoring = (call: ServedCall): void => {
+  const { name } = MESSAGES.modelRequest.decode(call.message)
+  metadataOf({ ...call, message: MESSAGES.modelRequest.encode({ name, version: '' }) })
+}
+
 test('a server that ignores versions has none', async () => {
-  const ignoring = (call: ServedCall): void => {
-    const { name } = MESSAGES.modelRequest.decode(call.message)
-    metadataOf({ ...call, message: MESSAGES.modelRequest.encode({ name, version: '' }) })
-  }
   const found = await facts(await serving({ ModelMetadata: ignoring }, { versions: ['1', '2'] }))
   const missing = { state: 'missing', reason: 'The model server ignores versions.' }
   expect([...found.ofVersions!]).toEqual([
@@ -86,12 +87,13 @@ test('a server that ignores versions has none', async () => {
   ])
 })
 
+const breaking = (call: ServedCall): void => {
+  const { version } = MESSAGES.modelRequest.decode(call.message)
+  if (version === '' || version === '2') metadataOf(call)
+  else call.stream.close(2)
+}
+
 test('a version is not described before it is known whether the server ignores versions', async () => {
-  const breaking = (call: ServedCall): void => {
-    const { version } = MESSAGES.modelRequest.decode(call.message)
-    if (version === '' || version === '2') metadataOf(call)
-    else call.stream.close(2)
-  }
   const found = await facts(await serving({ ModelMetadata: breaking }, { versions: ['2'] }))
   expect(found.ofVersions!.get('2')).toEqual({ state: 'unanswered' })
 })

@@ -297,7 +297,7 @@ test.each<[string, Buffer[], string]>([
     'upstream_invalid_response',
   ],
   ['a truncated integer', [Buffer.from('2a0c1205494e5436342a031a0180', 'hex')], 'upstream_invalid_response'],
-  ['too many outputs', [responseOf(Array(10_001).fill({}))], 'upstream_invalid_response'],
+  ['too many outputs', [responseOf(Array.from({ length: 10_001 }, () => ({})))], 'upstream_invalid_response'],
   ['typed FP16', [responseOf([{ datatype: 'FP16' }])], 'upstream_invalid_response'],
   [
     'a message above the limit',
