@@ -106,7 +106,10 @@ describe('with a fake model server', () => {
   ): Promise<Received[]> {
     isHeld = true
     const replies = askAll('iris/predict', bodyOf)
-    await expect.poll(() => sampleOf(connector, 'inferwire_upstream_inflight_requests')).toBeGreaterThan(15)
+    const received = async (): Promise<number> =>
+      (await sampleOf(connector, 'inferwire_queue_depth')) +
+      (await sampleOf(connector, 'inferwire_upstream_inflight_requests'))
+    await expect.poll(received).toBe(CLIENTS)
     await expect.poll(() => gate.open).toBe(1)
     isHeld = false
     gate.release()

@@ -1,6 +1,6 @@
 // Long work: publishes a request whose reply another process may fetch later. Each request has a broker session of its
 // own, so that fetching one result does not consume the reply of another request.
-import { PROPERTY, userProperty } from '@inferwire/protocol'
+import { PROPERTY } from '@inferwire/protocol'
 import type { RequestBody } from './body.ts'
 import { publishError } from './broker-refusal.ts'
 import { delay } from './delay.ts'
@@ -13,10 +13,11 @@ import {
   type Settings,
 } from './options.ts'
 import { publishPacketBytes } from './packet-size.ts'
-import { readReply, type Reply } from './reply.ts'
+import { PartOrder } from './part-order.ts'
+import type { Reply } from './reply.ts'
 import { randomInstance, toRequestSpec } from './request-spec.ts'
 import type { RequestSpec } from './request.ts'
-import { StreamPart } from './stream-part.ts'
+import type { StreamPart } from './stream-part.ts'
 import type { Connection, Dial, DialTarget, Message } from './transport.ts'
 
 /** The options of `submit()`. */
@@ -146,7 +147,8 @@ async function publishWork(connection: Connection, spec: RequestSpec, expirySeco
 
 /**
  * Waits for the reply to a submitted request, and then deletes its session.
- * @throws InferwireError for an error reply; `result_not_found`; `deadline_exceeded` if there is no reply yet
+ * @throws InferwireError for an error reply; `result_not_found`; `deadline_exceeded` if there is no reply yet;
+ * `stream_interrupted` if parts of a streamed answer are missing
  */
 export async function fetchResult(
   settings: Settings,
@@ -204,7 +206,7 @@ class ResultWait {
   hasConnected = false
   readonly #startedAt = performance.now()
   readonly #onPart: ((part: StreamPart) => void) | undefined
-  #lastSeq = -1
+  #order: PartOrder | undefined
   #resolve!: (reply: Reply) => void
   #reject!: (error: unknown) => void
 
@@ -221,19 +223,18 @@ class ResultWait {
 
   readonly receive = (message: Message): void => {
     if (this.isOver) return
-    const { userProperties } = message.properties
     // The topic ends with model, operation, instance and id.
     const [, , operation, model = ''] = message.topic.split('/').toReversed()
+    // An earlier call of `result()` may have received the first parts.
+    this.#order ??= new PartOrder(model, true)
     try {
-      const seq = Number(userProperty(userProperties, PROPERTY.seq))
-      if (seq >= 0 && userProperty(userProperties, PROPERTY.final) !== 'true') {
-        if (seq > this.#lastSeq) this.#onPart?.(new StreamPart(model, seq, message))
-        this.#lastSeq = Math.max(seq, this.#lastSeq)
-        return
-      }
-      this.isOver = true
       const durationMs = performance.now() - this.#startedAt
-      this.#resolve(readReply(message, { model, operation, attempts: 1, durationMs }))
+      const placed = this.#order.place(message, { model, operation, attempts: 1, durationMs })
+      if (placed.kind === 'broken') throw placed.error
+      if (placed.kind === 'part') this.#onPart?.(placed.part)
+      if (placed.kind === 'part' || placed.kind === 'repeat') return
+      this.isOver = true
+      this.#resolve(placed.reply)
     } catch (error) {
       this.isOver = true
       this.#reject(error)

@@ -65,7 +65,7 @@ export interface InferOptions {
   readonly waitForConnector?: boolean | undefined
   /** The priority class of the request, if the connector's policy allows it to this client (MQTT 5). */
   readonly priority?: string | number | undefined
-  /** How long the connector may collect parts of a stream into one message, in milliseconds (MQTT 5). */
+  /** How long the connector may collect parts of a stream into one message, in milliseconds, at most 10000 (MQTT 5). */
   readonly coalesceMs?: number | undefined
 }
 

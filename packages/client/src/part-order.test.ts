@@ -22,3 +22,29 @@ test('recognizes repeats of the last 4096 parts by their contents', () => {
     error: { code: 'stream_interrupted' },
   })
 })
+
+test('throws the error that ends a stream, also if parts before it are missing', () => {
+  const order = new PartOrder('llm')
+  const error = { error: 'The part is too large.', code: 'response_too_large', status: 502, retryable: false }
+  const last = messageOf(1, JSON.stringify(error))
+  last.properties.userProperties.push('final', 'true', 'status', '502', 'code', 'response_too_large')
+  expect(() => order.place(last, facts)).toThrow('The part is too large.')
+})
+
+test('throws an error without a number that ends a stream', () => {
+  const order = new PartOrder('llm')
+  order.place(messageOf(0, 'a'), facts)
+  const error = { error: 'Redelivered.', code: 'stream_interrupted', status: 502, retryable: true }
+  const userProperties = ['status', '502', 'code', 'stream_interrupted', 'final', 'true']
+  const payload = new TextEncoder().encode(JSON.stringify(error))
+  expect(() => order.place({ topic: 't', payload, properties: { userProperties } }, facts)).toThrow(
+    'Redelivered.',
+  )
+})
+
+test('the rest of a stream begins at any part, and has no gaps after it', () => {
+  const order = new PartOrder('llm', true)
+  expect(order.place(messageOf(7, 'a'), facts)).toMatchObject({ kind: 'part', part: { seq: 7 } })
+  expect(order.place(messageOf(7, 'a'), facts)).toEqual({ kind: 'repeat' })
+  expect(order.place(messageOf(9, 'c'), facts)).toMatchObject({ kind: 'broken' })
+})

@@ -23,10 +23,13 @@ export class PartOrder {
   readonly #model: string
   // The checksums of the last parts, at the position of their number modulo the length.
   readonly #checksums: number[] = []
-  #next = 0
+  // Undefined until the first part, if the stream may begin at any part.
+  #next: number | undefined
 
-  constructor(model: string) {
+  /** @param isRest whether the stream may begin at any part, because an earlier order had the parts before it */
+  constructor(model: string, isRest = false) {
     this.#model = model
+    this.#next = isRest ? undefined : 0
   }
 
   /**
@@ -40,21 +43,24 @@ export class PartOrder {
     const seqText = userProperty(userProperties, PROPERTY.seq)
     const isFinal = userProperty(userProperties, PROPERTY.final) === 'true'
     if (seqText === undefined) return this.#placeSingle(message, facts)
+    // The error explains why parts are missing, for example because the broker refused one.
+    const reply = isFinal ? readReply(message, facts) : undefined
     if (!/^\d{1,15}$/.test(seqText)) {
       return this.#invalid(`a part with the number "${seqText.slice(0, 20)}"`, message)
     }
     const seq = Number(seqText)
-    if (seq > this.#next) return this.#interrupted(`part ${this.#next} is missing, but ${seq} arrived`)
-    if (seq < this.#next && !isFinal) return this.#repeat(seq, message)
-    if (seq < this.#next) return this.#interrupted(`it ended at ${seq}, but ${this.#next} parts arrived`)
-    if (isFinal) return { kind: 'end', reply: readReply(message, facts) }
+    const next = (this.#next ??= seq)
+    if (seq > next) return this.#interrupted(`part ${next} is missing, but ${seq} arrived`)
+    if (seq < next && reply === undefined) return this.#repeat(seq, next, message)
+    if (seq < next) return this.#interrupted(`it ended at ${seq}, but ${next} parts arrived`)
+    if (reply !== undefined) return { kind: 'end', reply }
     this.#checksums[seq % REMEMBERED_PARTS] = checksumOf(message.payload)
-    this.#next++
+    this.#next = next + 1
     return { kind: 'part', part: new StreamPart(this.#model, seq, message) }
   }
 
-  #repeat(seq: number, { payload }: Message): Placed {
-    const isRemembered = seq >= this.#next - REMEMBERED_PARTS
+  #repeat(seq: number, next: number, { payload }: Message): Placed {
+    const isRemembered = seq >= next - REMEMBERED_PARTS
     if (isRemembered && this.#checksums[seq % REMEMBERED_PARTS] === checksumOf(payload))
       return { kind: 'repeat' }
     const message = `The stream of model "${this.#model}" is mixed with another one: part ${seq} arrived twice, with different contents.`
@@ -67,7 +73,7 @@ export class PartOrder {
   // An error before the first part, and the answer of a server that does not stream, have no number.
   #placeSingle(message: Message, facts: ReplyFacts): Placed {
     const reply = readReply(message, facts)
-    if (this.#next > 0) return this.#invalid('a message without a number in a stream', message)
+    if ((this.#next ?? 0) > 0) return this.#invalid('a message without a number in a stream', message)
     const isDone = reply.body.length === DONE_BYTES && reply.text() === DONE
     return { kind: isDone ? 'end' : 'whole', reply }
   }

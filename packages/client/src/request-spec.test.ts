@@ -96,6 +96,7 @@ test('priority and coalesceMs precede the headers, so that no header replaces th
 
 test.each([
   [on5, { coalesceMs: -1 }, /coalesceMs is -1; expected milliseconds from 0/],
+  [on5, { coalesceMs: 10_001 }, /coalesceMs is 10001; expected milliseconds from 0 to 10000/],
   [on5, { coalesceMs: Number.NaN }, /coalesceMs is NaN/],
   [on5, { priority: 'a\0b' }, /priority and contentType must be text without NUL/],
   [on5, { idleTimeoutMs: 0 }, /idleTimeoutMs is 0/],

@@ -1,5 +1,6 @@
 // Converts the arguments of infer() to a request: topics, Correlation Data and properties.
 import {
+  COALESCE_MS_MAX,
   isCleanLevel,
   isModelName,
   isPublishable,
@@ -11,7 +12,6 @@ import { InferwireError } from './error.ts'
 import {
   milliseconds,
   randomHex,
-  TIMEOUT_MAX_MS,
   toHex,
   type InferOptions,
   type Settings,
@@ -156,8 +156,8 @@ function isPropertyText(text: string): boolean {
 }
 
 function wholeMilliseconds(coalesceMs: number): number {
-  if (coalesceMs >= 0 && coalesceMs <= TIMEOUT_MAX_MS) return Math.ceil(coalesceMs)
-  throw new TypeError(`coalesceMs is ${coalesceMs}; expected milliseconds from 0 to ${TIMEOUT_MAX_MS}.`)
+  if (coalesceMs >= 0 && coalesceMs <= COALESCE_MS_MAX) return Math.ceil(coalesceMs)
+  throw new TypeError(`coalesceMs is ${coalesceMs}; expected milliseconds from 0 to ${COALESCE_MS_MAX}.`)
 }
 
 function refuseWhatNeedsMqtt5(operation: string | undefined, options: InferOptions): void {

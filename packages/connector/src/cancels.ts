@@ -52,9 +52,23 @@ export class Cancels {
     if (id === undefined && correlationData === undefined) {
       throw new Problem('bad_topic', 'A cancel message has neither an id nor Correlation Data.')
     }
-    const exposed = models.find(model)
-    const { name } = findOperation(exposed, operation)
     // A retained message would cancel every later request with the same name.
-    if (!retain) clients.cancel({ client, model: exposed.name, operation: name, id, correlationData })
+    if (!retain) clients.cancel({ client, ...executedName(models, model, operation), id, correlationData })
+  }
+}
+
+// The names under which the request runs: a topic without an operation has the model's default operation. A request may
+// outlive its model, or an operation of it, which a reload has removed; its topic then names them itself.
+function executedName(
+  models: ModelTable,
+  model: string,
+  operation: string | undefined,
+): { model: string; operation: string } {
+  try {
+    const exposed = models.find(model)
+    return { model: exposed.name, operation: findOperation(exposed, operation).name }
+  } catch (error) {
+    if (operation === undefined) throw error
+    return { model, operation }
   }
 }

@@ -29,7 +29,10 @@ beforeEach(async () => {
   server = createServer((request, response) => {
     const answer = (): void =>
       void response.setHeader('content-type', 'application/json').end(JSON.stringify({ predictions: [1] }))
-    if (request.method === 'POST' && request.url!.includes('slow')) openCalls.push(answer)
+    if (request.url === '/v1/chat/completions') {
+      // A stream that does not end.
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {"choices":[]}\n\n')
+    } else if (request.method === 'POST' && request.url!.includes('slow')) openCalls.push(answer)
     else answer()
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -179,6 +182,19 @@ test('a request that is still in flight after drain.timeoutMs is redelivered to 
   await expect.poll(() => openCalls.length).toBe(2)
   for (const answer of openCalls.splice(0)) answer()
   expect(JSON.parse(await reply('slow', '1'))).toEqual({ predictions: [1] })
+})
+
+test('a stream that is still running at the end of a drain receives a last message', async () => {
+  const models = { llm: { url: serverUrl, protocolVersion: 'openai' as const } }
+  const { stop } = bound(await start(configOf([], { models, drain: { timeoutMs: 200 } })))
+  const topic = 'infer/reply/cam7/llm/chat/1'
+  await client.publishAsync('infer/request/cam7/llm/chat/1', '{"stream":true,"messages":[]}', { qos: 1 })
+  const seen = (): string[] => messages.filter((each) => each.topic === topic).map(({ payload }) => payload)
+  await expect.poll(seen).toEqual(['{"choices":[]}'])
+  expect(await stop()).toBe(true)
+  expect(JSON.parse(seen()[1]!)).toMatchObject({ code: 'stream_interrupted', retryable: true })
+  expect(events()).not.toContain('drain_incomplete')
+  connector = undefined
 })
 
 // Binds the methods, so that tests can destructure them.

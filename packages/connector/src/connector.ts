@@ -34,7 +34,8 @@ export interface Connector {
    */
   reload(config: ConnectorConfig): void
   /**
-   * Drains: stops accepting requests, completes the requests in flight, and publishes `draining` and `offline`.
+   * Drains: stops accepting requests, completes the requests in flight, and publishes `draining` and `offline`. Streams
+   * that would last longer end with `stream_interrupted`.
    * Resolves with false if `drain.timeoutMs` was exceeded; the broker redelivers unanswered requests after the restart.
    */
   stop(): Promise<boolean>
@@ -46,6 +47,8 @@ const MODELS_TIMEOUT_MS = 3_000
 const LANES_TIMEOUT_MS = 3_000
 // Maximum time that a status message may delay the drain.
 const ANNOUNCE_TIMEOUT_MS = 1_000
+// Time at the end of a drain in which the last messages of interrupted streams are published.
+const STREAM_END_MS = 1_000
 
 /**
  * Starts a connector. It connects in the background, and reconnects whenever the connection is lost.
@@ -199,7 +202,7 @@ class RunningConnector implements Connector {
     await within(ANNOUNCE_TIMEOUT_MS, presence.announce('draining'))
     await within(ANNOUNCE_TIMEOUT_MS, Promise.all([session.stopTaking(), lanes.stopTaking()]))
     pipeline.stopTaking()
-    const isDone = await within(timeoutMs, pipeline.idle())
+    const isDone = await this.#finish(timeoutMs)
     if (!isDone) {
       this.#log.warn(
         { event: 'drain_incomplete', inFlight: pipeline.inFlight },
@@ -215,6 +218,16 @@ class RunningConnector implements Connector {
     this.#lock?.release()
     this.#log.info({ event: 'stopped' }, 'Stopped.')
     return isDone
+  }
+
+  // Returns whether all requests were answered in time. Streams end before the limit, so that their clients receive a
+  // last message.
+  async #finish(timeoutMs: number): Promise<boolean> {
+    const { pipeline } = this.#rooms
+    const streamEndMs = Math.min(STREAM_END_MS, timeoutMs / 2)
+    if (await within(timeoutMs - streamEndMs, pipeline.idle())) return true
+    pipeline.interruptStreams()
+    return within(streamEndMs, pipeline.idle())
   }
 
   #startAdmin(host: string, port: number): Promise<AdminServer> {

@@ -16,6 +16,8 @@ export class Exchange implements Requester {
   /** The admitted request; undefined before admission. */
   request: AdmittedRequest | undefined = undefined
   isSuperseded = false
+  /** Whether the request joined a stream, and its reply may precede the end of the stream. */
+  hasLeftStream = false
   #superseded: Delivery[] | undefined = undefined
   #startedAtMs: number | undefined = undefined
   #endedAtMs: number | undefined = undefined
@@ -114,6 +116,7 @@ export class Exchange implements Requester {
       expirySeconds: this.expirySecondsAt(nowMs),
       traceparent: traceparent !== undefined && isTraceparent(traceparent) ? traceparent : undefined,
       partsSent: this.execution?.partsSent ?? 0,
+      endsUncountedStream: this.hasLeftStream,
     }
   }
 }

@@ -142,6 +142,51 @@ test('new facts change the operations and the card, but keep the gate with its r
   expect(after[0]!.model.operations.has('infer')).toBe(true)
 })
 
+// Whether two simultaneous requests share a call. The answer in memory cannot be divided, so they are then sent again.
+async function areMerged({ model }: Exposure): Promise<boolean> {
+  const infer = model.operations.get('infer')!
+  const before = infer.figures.batchFailovers
+  await Promise.all([ask(infer, TENSOR_BODY), ask(infer, TENSOR_BODY)])
+  return infer.figures.batchFailovers > before
+}
+
+const TENSOR_BODY = '{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
+
+test('requests are merged only after the server has described the model or the version', async () => {
+  const config = configOf({ batching: { sizeMax: 8 }, protocolVersion: 'v2', versions: ['1', '2'] })
+  const server = serverOf(config)
+  const facts: ModelFacts = { protocolVersions: ['v2'], unanswered: [] }
+  const assumed = expose({ config, server, facts: { ...facts, isAssumed: true } })
+  const ofVersions = new Map([['1', { state: 'described', description: {} } as const]])
+  const known = expose({ config, server, facts: { ...facts, ofVersions }, before: assumed })
+  expect(await areMerged(assumed[0]!)).toBe(false)
+  expect(await areMerged(known[0]!)).toBe(true)
+  expect(await areMerged(known[1]!)).toBe(true)
+  expect(await areMerged(known[2]!)).toBe(false)
+})
+
+test('without an operation whose requests can be merged, batching changes nothing', async () => {
+  const config = configOf({ batching: 'auto', limits: { concurrency: 2 } })
+  const server = serverOf(config)
+  const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 4] }]
+  const facts: ModelFacts = { protocolVersions: ['v2'], unanswered: [], inputs }
+  const [fixed] = expose({ config, server, facts })
+  expect(fixed!.batcher!.requestsMax).toBe(2)
+  const { figures } = fixed!.model.operations.get('infer')!
+  const before = figures.batchSize.count
+  await ask(fixed!.model.operations.get('infer'))
+  expect(figures.batchSize.count).toBe(before)
+  const [open] = expose({
+    config,
+    server,
+    facts: { ...facts, inputs: [{ ...inputs[0]!, shape: [-1, 4] }] },
+    before: [fixed!],
+  })
+  expect(open!.batcher!.requestsMax).toBe(4)
+  await ask(open!.model.operations.get('infer'))
+  expect(figures.batchSize.count).toBe(before + 1)
+})
+
 test('one file is enough to configure, expose and call a new dialect over HTTP', async () => {
   const server = createServer((request, response) => {
     response.setHeader('content-type', 'application/json')

@@ -11,6 +11,7 @@ import {
   optionalOperations,
   protocolOf,
   versionedDialects,
+  type BatchRules,
   type Dialect,
   type DialectKind,
   type ModelCard,
@@ -130,7 +131,8 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
   const { config, facts } = options
   return exposedNames(options.name, config).map((exposedName, index) => {
     const version = config.versions[index - 1]
-    const described = version === undefined ? facts : factsOfVersion(options, version)
+    const ofModel = { ...facts, isDescribed: facts.isAssumed !== true }
+    const described = version === undefined ? ofModel : factsOfVersion(options, version)
     return exposeOne(options, exposedName, described, version)
   })
 }
@@ -139,6 +141,8 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
 interface DescribedFacts extends ModelDescription {
   readonly protocolVersions: readonly Dialect[]
   readonly optionalOperations?: readonly OperationName[]
+  /** Whether the server has described it. */
+  readonly isDescribed: boolean
 }
 
 // A configured version is exposed even if the server does not have it yet: requests receive the server's own error.
@@ -149,6 +153,7 @@ function factsOfVersion({ config, facts }: ExposeOptions, version: string): Desc
   const optional = facts.optionalOperations
   return {
     protocolVersions,
+    isDescribed: described?.state === 'described',
     ...(optional === undefined ? {} : { optionalOperations: optional }),
     ...(described?.state === 'described' ? described.description : {}),
   }
@@ -249,6 +254,10 @@ interface Binding {
 function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
   const { exposedName, facts, names, version, server, telemetry, batcher } = binding
   const { protocolVersions } = facts
+  const rulesOf = new Map(names.map((name) => [name, mergeRules(name, binding)]))
+  // If nothing can be merged, requests do not pass through the batcher.
+  const isMerging = [...rulesOf.values()].some((rules) => rules !== undefined)
+  if (batcher !== undefined) batcher.isMerging = isMerging
   const bound = names.flatMap((name): BoundOperation[] => {
     const protocol = dialectOf(name, protocolVersions)!
     const bare = server.upstream.endpoint(name, protocol, version)
@@ -260,16 +269,22 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
     const single = hasBody ? guarded(bare, binding) : bare
     const figures = telemetry.figures(exposedName, name)
     const mayEmit = route?.stream !== undefined
-    const rules = batchRulesOf(name, protocol)
-    const isMerged = rules !== undefined && mayMerge(rules, facts, batcher?.options.isLearning === false)
     const endpoint =
-      batcher === undefined
+      batcher === undefined || !isMerging
         ? single
-        : withBatching(single, { batcher, rules: isMerged ? rules : undefined, figures })
+        : withBatching(single, { batcher, rules: rulesOf.get(name), figures })
     const contentTypes = hasBody ? opaqueTypes(protocol, binding.config) : {}
     return [{ name, protocol, hasBody, mayEmit, ...contentTypes, endpoint, figures }]
   })
   return new Map(bound.map((operation) => [operation.name, operation]))
+}
+
+// How an operation's requests are merged; undefined if they are not.
+function mergeRules(name: OperationName, { facts, batcher }: Binding): BatchRules | undefined {
+  if (batcher === undefined) return undefined
+  const rules = batchRulesOf(name, dialectOf(name, facts.protocolVersions)!)
+  const signs = { isExplicit: !batcher.options.isLearning, isDescribed: facts.isDescribed }
+  return rules !== undefined && mayMerge(rules, facts, signs) ? rules : undefined
 }
 
 // Only some dialects define what a server does with a body of another content type.
@@ -295,19 +310,26 @@ function guarded(endpoint: Endpoint, { config, server }: Binding): Endpoint {
 // The gate counts requests. With batching, the batcher counts the calls, and each may consist of several requests.
 function gateLimits({ limits }: ModelConfig, batcher: ModelBatcher | undefined): GateLimits {
   if (batcher === undefined) return limits
+  const calls = {
+    concurrency: limits.concurrency,
+    get waiting() {
+      return batcher.waiting
+    },
+  }
   return {
     ...limits,
+    calls,
     get concurrency() {
       return batcher.requestsMax
     },
   }
 }
 
-function openBatcher(model: string, { config, log }: ExposeOptions): ModelBatcher | undefined {
+function openBatcher(model: string, { config, budget, log }: ExposeOptions): ModelBatcher | undefined {
   const { batching } = config
   if (batching === 'off') return undefined
   const { concurrency, requestBytesMax } = config.limits
   const isLearning = batching === 'auto'
   const sizes = isLearning ? AUTO_BATCHING : batching
-  return new ModelBatcher({ model, concurrency, requestBytesMax, log, isLearning, ...sizes })
+  return new ModelBatcher({ model, concurrency, requestBytesMax, budget, log, isLearning, ...sizes })
 }

@@ -663,6 +663,30 @@ describe('a multi-part answer', () => {
       })
     await handled(new TestDelivery({ dup: true }))
     expect(replies.map((reply) => property(reply, 'code'))).toEqual(['stream_interrupted'])
+    // An earlier process published the parts, so their number is unknown.
+    expect([property(replies[0]!, 'seq'), property(replies[0]!, 'final')]).toEqual([undefined, 'true'])
+  })
+
+  test("is ended for a repeated request by that request's own deadline", async () => {
+    let end!: () => void
+    call = (request) =>
+      new Promise((resolve) => {
+        end = () => resolve(ok('[DONE]'))
+        request.emit!(part('1'))
+      })
+    const properties = { correlationData: Buffer.from('c1'), userProperties: ['timeout-ms', '30'] }
+    const repeat = new TestDelivery({ properties })
+    pipeline.handle(new TestDelivery())
+    pipeline.handle(repeat)
+    await expect.poll(() => repeat.settledAfter).toBeDefined()
+    const [, timedOut] = replies
+    expect(['code', 'seq', 'final'].map((name) => property(timedOut!, name))).toEqual([
+      'deadline_exceeded',
+      undefined,
+      'true',
+    ])
+    end()
+    await pipeline.idle()
   })
 
   test.each([
@@ -695,6 +719,44 @@ describe('a multi-part answer', () => {
     expect(budget.bytes).toBe(0)
   })
 
+  test('ends with stream_interrupted at the end of a drain, and its request is settled', async () => {
+    expose({ mayEmit: true }, true, 3)
+    let whole!: () => void
+    let emitLate!: () => void
+    const kinds: ((request: EndpointRequest, resolve: (response: EndpointResponse) => void) => void)[] = [
+      (request) => request.emit!(part('1')),
+      (_, resolve) => (whole = () => resolve(ok('whole'))),
+      (request) => (emitLate = () => request.emit!(part('late'))),
+    ]
+    call = (request) =>
+      new Promise((resolve, reject) => {
+        request.deadline.waiting = reject
+        kinds[calls - 1]!(request, resolve)
+      })
+    const topics = ['a', 'b', 'c'].map((id) => `infer/request/cam7/iris/infer/${id}`)
+    const deliveries = topics.map((topic) => new TestDelivery({ topic }))
+    for (const delivery of deliveries) pipeline.handle(delivery)
+    await expect.poll(() => calls).toBe(3)
+    pipeline.stopTaking()
+    pipeline.interruptStreams()
+    emitLate()
+    whole()
+    await pipeline.idle()
+    const shown = replies.map((reply) => {
+      const [code = '-', seq = '-', final = '-'] = ['code', 'seq', 'final'].map((name) =>
+        property(reply, name),
+      )
+      return `${reply.topic.at(-1)}: ${code} ${seq} ${final}`
+    })
+    expect(shown.toSorted()).toEqual([
+      'a: - 0 -',
+      'a: stream_interrupted 1 true',
+      'b: - - -',
+      'c: stream_interrupted - true',
+    ])
+    expect(deliveries.every(({ settledAfter }) => settledAfter !== undefined)).toBe(true)
+  })
+
   test('ignores a part that the endpoint emits after the end, and logs a fault', async () => {
     let emit!: NonNullable<EndpointRequest['emit']>
     call = (request) => {
@@ -722,6 +784,18 @@ describe('a cancel message', () => {
     await pipeline.idle()
     expect(replies.map((reply) => property(reply, 'code'))).toEqual(['cancelled'])
     expect([cancel.settledAfter, telemetry.cancelMessages]).toEqual([0, 1])
+  })
+
+  test('cancels a request whose model was removed', async () => {
+    call = ({ deadline }) =>
+      new Promise((_, reject) => {
+        deadline.waiting = reject
+      })
+    pipeline.handle(new TestDelivery())
+    table.delete('iris')
+    pipeline.handle(new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer' }))
+    await pipeline.idle()
+    expect(replies.map((reply) => property(reply, 'code'))).toEqual(['cancelled'])
   })
 
   test('is counted and settled even if it names no request', async () => {

@@ -30,6 +30,8 @@ export interface PipelineRooms {
 /** Passes requests from MQTT to models, and publishes the replies. */
 export class Pipeline {
   readonly #rooms: PipelineRooms
+  readonly #streams = new Set<ReplyParts>()
+  #interruption: Problem | undefined
   #inFlight = 0
   #isTaking = true
   #whenIdle: (() => void) | undefined
@@ -54,6 +56,15 @@ export class Pipeline {
   /** Begins the drain: from now on, only requests whose call has started are answered. */
   stopTaking(): void {
     this.#isTaking = false
+  }
+
+  /**
+   * Ends all streams with `stream_interrupted`, and later ones at their first part: a client that has parts must learn
+   * that no more follow, because its request cannot be executed again.
+   */
+  interruptStreams(): void {
+    this.#interruption = new Problem('stream_interrupted', 'The connector shut down during the stream.')
+    for (const stream of this.#streams) stream.interrupt(this.#interruption)
   }
 
   /** Processes a delivery, so that it is answered and settled. Never throws. */
@@ -145,6 +156,9 @@ export class Pipeline {
       const outcome = await earlier.join(exchange, request.deadline)
       exchange.execution = earlier
       return outcome
+    } catch (error) {
+      exchange.hasLeftStream = earlier.hasStreamBegun
+      throw error
     } finally {
       budget.give(bytes)
     }
@@ -194,6 +208,7 @@ export class Pipeline {
       return parts === undefined ? problem : await endParts(parts, execution, problem)
     } finally {
       exchange.callEnded()
+      if (parts !== undefined) this.#streams.delete(parts)
       if (hasTurn) model.gate.leave(bytes)
       leaveWatch?.()
     }
@@ -272,6 +287,7 @@ export class Pipeline {
         budget,
         began: () => {
           exchange.streamBegan()
+          execution.hasStreamBegun = true
           if (request.deadline.streamBudgetMs !== undefined) {
             execution.streamBegan(request.deadline.streamBudgetMs)
           }
@@ -285,6 +301,8 @@ export class Pipeline {
       },
       (problem) => request.deadline.stop(problem),
     )
+    this.#streams.add(parts)
+    if (this.#interruption !== undefined) parts.interrupt(this.#interruption)
     request.emit = parts.emit
     return parts
   }

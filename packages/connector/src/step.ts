@@ -208,6 +208,8 @@ export interface EndpointRequest {
   readonly emit: ((part: ReplyPart) => void) | undefined
   /** Whether the request must not share a call with others, because it may have crashed the process. */
   readonly mustRunAlone?: boolean
+  /** The client that sent the request. */
+  readonly client?: string
   /** The class of the request, from 0 to 9; requests with a higher number are sent first. */
   readonly priority?: number
   /** Set by an endpoint with batching: milliseconds that the request waited in a batch. */
@@ -283,7 +285,10 @@ export interface Gate {
 
 /** The result of a publish. */
 export type PublishResult =
-  /** Acknowledged, with reason code 0x00, or 0x10 without a matching subscriber (MQTT 5 §3.4.2.1). */
+  /**
+   * Acknowledged, with reason code 0x00, or 0x10 without a matching subscriber (MQTT 5 §3.4.2.1). With QoS 0: accepted by
+   * the socket, or lost with its connection.
+   */
   | { readonly kind: 'acknowledged'; readonly reasonCode: number }
   /** Refused by the broker: 0x80 and above, such as 0x87 not authorized, 0x97 quota exceeded. */
   | { readonly kind: 'refused'; readonly reasonCode: number }

@@ -39,6 +39,7 @@ export {
   dialectNames,
   dialectOf,
   DIALECTS,
+  fitsRoutes,
   isServerModelName,
   offeredOperations,
   operationMeaning,
@@ -52,7 +53,7 @@ export type { Dialect, DialectKind, Route, RouteKind, StreamKind } from './diale
 export { grpcMethod, protocolOf, protocolVersions } from './dialect/protocol-version.ts'
 export type { ProtocolVersion, Transport } from './dialect/protocol-version.ts'
 export { isAllowableHeader, isTraceparent, passedHeaders, PASSED_HEADERS_MAX } from './header.ts'
-export { PROPERTY, userProperty } from './message.ts'
+export { COALESCE_MS_MAX, PROPERTY, userProperty } from './message.ts'
 export type { MessageProperties, QoS } from './message.ts'
 export { nearestName } from './nearest.ts'
 export { isOperationName, OPERATIONS } from './operation.ts'

@@ -44,6 +44,9 @@ export const PROPERTY = {
   tracestate: 'tracestate',
 } as const
 
+/** The highest value of `coalesce-ms`. */
+export const COALESCE_MS_MAX = 10_000
+
 /** Returns the first value of a user property, or undefined. `properties` is a flat name/value list. */
 export function userProperty(properties: readonly string[] | undefined, name: string): string | undefined {
   if (properties === undefined) return undefined

@@ -1,8 +1,5 @@
 // Reads the user property `coalesce-ms`, with which a client on a slow link asks for fewer and longer parts.
-import { Problem, PROPERTY, userProperty } from '@inferwire/protocol'
-
-// The longest time for which a client may have deltas collected.
-const COALESCE_MS_MAX = 10_000
+import { COALESCE_MS_MAX, Problem, PROPERTY, userProperty } from '@inferwire/protocol'
 
 /**
  * Returns the time that the client requests, in milliseconds; undefined if it requests none.

@@ -135,6 +135,26 @@ test('behaves like a simple reference gate for any sequence of arrivals, ends an
 })
 
 describe('one model', () => {
+  test('counts the requests that still wait behind the gate in the expected wait', async () => {
+    const calls = { concurrency: 1, waiting: 0 }
+    const { gate } = arrange({ concurrency: 4, queueDepthMax: 100, queueWaitMaxMs: 100, calls })
+    const clock = vi.spyOn(performance, 'now')
+    for (let index = 0; index < 30; index += 1) enter(gate, 1)
+    // A turn every 40 ms.
+    for (let turn = 0; turn < 24; turn += 1) {
+      clock.mockReturnValue(1_000 + 40 * turn)
+      gate.leave(1)
+    }
+    await settled()
+    expect([gate.running, gate.waiting]).toEqual([4, 2])
+    calls.waiting = 0
+    const near = enter(gate, 1, noDeadline(), 'b')
+    calls.waiting = 2
+    const far = enter(gate, 1, noDeadline(), 'c')
+    clock.mockRestore()
+    expect([near.state, far.state]).toEqual(['waits', 'refused'])
+  })
+
   test('gives turns in the order of arrival', async () => {
     const { gate } = arrange()
     enter(gate, 1)

@@ -16,6 +16,16 @@ export interface GateLimits {
   readonly queueBytesMax: number
   /** Longest expected wait for a turn, in milliseconds. */
   readonly queueWaitMaxMs: number
+  /** The calls, if several requests may share one; undefined if each request that runs is a call. */
+  readonly calls?: SharedCalls | undefined
+}
+
+/** The calls behind a gate whose requests may share them. */
+export interface SharedCalls {
+  /** Number of calls that may be in progress. */
+  readonly concurrency: number
+  /** Number of requests that have had their turn at the gate, but still wait for a call. */
+  readonly waiting: number
 }
 
 // Suggested wait for a rejected client: roughly the time in which a full queue advances.
@@ -137,9 +147,11 @@ export class ModelGate implements Gate {
   // A longer queue would delay all answers without increasing their number, so requests above the capacity are rejected
   // at once.
   #refuseLongWait(turns: number, deadline: Deadline): void {
-    const { concurrency, queueWaitMaxMs } = this.#limits
-    const waitMs = turns * this.#pace.msPerTurn
-    const isLong = waitMs > queueWaitMaxMs && turns > WAITING_ROUNDS_MIN * concurrency
+    const { queueWaitMaxMs, calls } = this.#limits
+    const { concurrency } = calls ?? this.#limits
+    const ahead = turns + (calls?.waiting ?? 0)
+    const waitMs = ahead * this.#pace.msPerTurn
+    const isLong = waitMs > queueWaitMaxMs && ahead > WAITING_ROUNDS_MIN * concurrency
     const leftMs = deadline.atMs - performance.now()
     // A request whose deadline has already passed is left to its own timer.
     if (isLong || (leftMs > 0 && waitMs > leftMs))

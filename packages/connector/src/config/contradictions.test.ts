@@ -45,3 +45,17 @@ test.each(['inference-header-content-length', 'traceparent', 'tracestate'])(
     ])
   },
 )
+
+const named = (more: string): string =>
+  `models:\n  opt:\n    url: http://h\n    modelName: facebook/opt-125m${more}\n`
+
+test('accepts a model name with a slash only where paths do not contain it', () => {
+  for (const version of ['openai', 'grpc-v2']) {
+    expect(mistakesOf(named(`\n    protocolVersion: ${version}`))).toEqual([])
+  }
+  // Detection skips the dialects whose paths contain the name.
+  expect(mistakesOf(named(''))).toEqual([])
+  expect(mistakesOf(named('\n    protocolVersion: v2'))).toEqual([
+    ':4:5 models.opt.modelName "facebook/opt-125m" has a "/", but paths of V2 contain the name as one segment; set protocolVersion: grpc-v2 or openai',
+  ])
+})

@@ -1,5 +1,5 @@
 // Finds options that are valid on their own but contradict each other.
-import { DIALECTS, protocolOf, protocolVersions, versionedDialects } from '@inferwire/protocol'
+import { DIALECTS, fitsRoutes, protocolOf, protocolVersions, versionedDialects } from '@inferwire/protocol'
 import type { z } from 'zod'
 import { withTls } from './address.ts'
 import type { ConfigMistake } from './config-error.ts'
@@ -81,6 +81,22 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
     add(
       [...path, 'contentTypes'],
       `${titles} has no such requests; remove them, or set protocolVersion: ${usable.join(' or ')}`,
+    )
+  }
+  const { modelName } = model
+  if (
+    modelName !== undefined &&
+    transport === 'http' &&
+    !dialects.some((each) => fitsRoutes(modelName, each))
+  ) {
+    const usable = protocolVersions().filter(
+      (each) =>
+        protocolOf(each).transport === 'grpc' ||
+        protocolOf(each).dialects.every((dialect) => fitsRoutes(modelName, dialect)),
+    )
+    add(
+      [...path, 'modelName'],
+      `"${modelName}" has a "/", but paths of ${dialects.map((dialect) => DIALECTS[dialect].title).join(', ')} contain the name as one segment; set protocolVersion: ${usable.join(' or ')}`,
     )
   }
   const { pathname } = new URL(model.url)

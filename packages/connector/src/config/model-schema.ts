@@ -1,7 +1,9 @@
 // The options of one model.
 import {
+  COALESCE_MS_MAX,
   DIALECTS,
   dialectNames,
+  fitsRoutes,
   isAllowableHeader,
   isOperationName,
   isServerModelName,
@@ -27,6 +29,10 @@ const VERSIONED_TITLES = versionedDialects()
   .join(', ')
 const OPAQUE_TITLES = dialectNames()
   .filter(hasOpaqueBodies)
+  .map((dialect) => DIALECTS[dialect].title)
+  .join(', ')
+const SLASH_TITLES = dialectNames()
+  .filter((dialect) => fitsRoutes('a/b', dialect))
   .map((dialect) => DIALECTS[dialect].title)
   .join(', ')
 const DEFAULT_OPERATIONS = dialectNames()
@@ -89,7 +95,7 @@ const stream = z.strictObject({
   ),
   coalesceMs: advanced(
     integer(
-      { min: 0, max: 10_000, default: 0 },
+      { min: 0, max: COALESCE_MS_MAX, default: 0 },
       'ms',
       'How long the text of a stream is collected into one part; a request can set `coalesce-ms`.',
       'Applies to the operations `chat` and `completions`. The first part is never delayed. With `0`, each event of the model server is a part.',
@@ -153,11 +159,12 @@ export const model = z.strictObject({
   modelName: option(
     text(
       isServerModelName,
-      "the name of a model on its server: letters, digits and -._~!$&'()*+,;=:@",
+      "the name of a model on its server: letters, digits and -._~!$&'()*+,;=:@, and / between them",
     ).optional(),
     {
       description:
         'Name of the model on its server; may contain characters that topics do not allow, such as `+`.',
+      details: `Over HTTP, a name with \`/\`, such as \`facebook/opt-125m\`, is possible only where paths do not contain it (${SLASH_TITLES}).`,
       defaultText: 'the name in `models`',
     },
   ),
@@ -209,7 +216,7 @@ export const model = z.strictObject({
       description:
         'Gives the model an MQTT session of its own, so that its long calls do not delay other models.',
       details:
-        'Meant for calls that take minutes. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request for the model twice, once on each session.',
+        'Meant for calls that take minutes, and for streams: a stream is a call until its last part. The default does not depend on `stream.timeoutMs`, because most streams are short. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request for the model twice, once on each session.',
       defaultText: `\`true\` if \`timeoutMs\` is above ${LANE_TIMEOUT_MS}`,
     }),
   ),

@@ -283,6 +283,7 @@ export const configSchema = z.strictObject({
           { min: 0, max: 3_600_000, default: 25_000 },
           'ms',
           'Time limit for finishing the requests in flight after SIGTERM.',
+          'Streams that are still running one second before the limit end with `stream_interrupted`.',
         ),
       ),
     })

@@ -30,6 +30,8 @@ export class Execution {
   payload: Buffer
   /** Number of parts that were sent before the answer's last message; 0 for a single-message answer. */
   partsSent = 0
+  /** Whether the first part of the answer was sent. */
+  hasStreamBegun = false
   /** The delivery that started the execution. */
   owner: Requester | undefined
   /** The next execution in the same bucket. */

@@ -127,9 +127,14 @@ export class Circuit {
     this.#calls += 1
   }
 
-  /** Records the answer to a call that began while the circuit was closed. */
+  /** Records the end of a call that began while the circuit was closed: its answer, or the first part of its answer. */
   answered(nowMs: number): void {
     this.#calls -= 1
+    this.alive(nowMs)
+  }
+
+  /** Records a sign of life after `answered`: the end of a stream. */
+  alive(nowMs: number): void {
     this.#silentSinceMs = nowMs
     this.#failures = 0
     this.#warmUntilMs = nowMs + WARM_MS

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import type { EndpointRequest, EndpointResponse } from '../step.ts'
 import { createLog, OperationFigures } from '../telemetry/index.ts'
 import { ModelBatcher } from './batching/model-batcher.ts'
+import { ByteCount } from './testing/batch-arrangement.ts'
 import { answer, BatchModel, requestOf, TestDeadline } from './testing/batch-model.ts'
 import { withBatching } from './with-batching.ts'
 
@@ -137,7 +138,8 @@ test('batched answers equal those of single calls, whatever else is in the mix',
   await fc.assert(
     fc.asyncProperty(fc.array(asked, { minLength: 2, maxLength: 24 }), options, async (all, limits) => {
       const log = createLog({ level: 'error', format: 'json' }, { write: () => undefined })
-      const batcher = new ModelBatcher({ model: 'm', log, ...limits })
+      const budget = new ByteCount()
+      const batcher = new ModelBatcher({ model: 'm', log, budget, ...limits })
       const model = new BatchModel(async () => {
         for (let turns = 0; turns < 3; turns += 1) await turn()
       })
@@ -171,7 +173,8 @@ test('batched answers equal those of single calls, whatever else is in the mix',
         }
       }
       expect(model.openMax).toBeLessThanOrEqual(limits.concurrency)
-      expect(batcher.running).toBe(0)
+      expect([batcher.running, batcher.waiting]).toEqual([0, 0])
+      expect(budget.bytes).toBe(0)
       requests += all.length
       calls += model.calls.length
     }),

@@ -1,7 +1,8 @@
 // Tests when requests share a call, and what each of them receives if something goes wrong.
 import { batchRulesOf, Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { EndpointRequest } from '../step.ts'
+import type { Endpoint, EndpointRequest } from '../step.ts'
+import { UpstreamFailure } from './upstream-failure.ts'
 import type { ModelBatcher } from './batching/model-batcher.ts'
 import { arrange, instances, PREDICT, settled, sizes } from './testing/batch-arrangement.ts'
 import { answer, requestOf, TestDeadline } from './testing/batch-model.ts'
@@ -66,6 +67,7 @@ test('numbers are sent exactly as the clients wrote them', async () => {
 
 test.each<[string, Partial<EndpointRequest>, string]>([
   ['a request with another passed header', { headers: ['x-tenant', 'b'] }, instances([1])],
+  ['a body that is passed through', { contentType: 'application/octet-stream' }, instances([1])],
   ['a request with other members', {}, '{"instances":[[1]],"signature_name":"s"}'],
   ['rows of another form', {}, instances([1, 2])],
   ['a suspected request', { mustRunAlone: true }, instances([1])],
@@ -104,6 +106,15 @@ test('a call has at most sizeMax instances and requestBytesMax bytes, and at mos
   expect(model.openMax).toBe(2)
 })
 
+test('bodies that are passed through do not meet each other, even if they look like JSON', async () => {
+  const { model, endpoint } = arrange({ concurrency: 4 })
+  for (const value of [1, 2]) {
+    void endpoint.call(requestOf(instances([value]), { contentType: 'application/octet-stream' }))
+  }
+  await settled()
+  expect(sizes(model)).toEqual([1, 1])
+})
+
 // Keeps as many requests here as are admitted, until `count` calls have been made.
 async function saturate(count: number, bodyOf: (index: number) => string): Promise<ModelBatcher> {
   const { batcher, model, endpoint, release } = arrange({ sizeMax: 32 })
@@ -119,14 +130,27 @@ async function saturate(count: number, bodyOf: (index: number) => string): Promi
 }
 
 describe('the number of requests that the gate may admit', () => {
-  test('is two full batches for each call if requests are merged', async () => {
-    const batcher = await saturate(10, () => instances([1]))
+  test('is small at first, and two full batches for each call if requests are merged', async () => {
+    expect(arrange({ sizeMax: 32 }).batcher.requestsMax).toBe(3)
+    expect(arrange({ sizeMax: 32, concurrency: 4 }).batcher.requestsMax).toBe(6)
+    const batcher = await saturate(4, () => instances([1]))
     expect(batcher.requestsMax).toBe(2 * 32)
   })
 
-  test('falls if requests cannot be merged, so that they wait at the gate', async () => {
-    const batcher = await saturate(20, () => '{"instances":[]}')
-    expect(batcher.requestsMax).toBe(2 * 8)
+  test('follows the number of requests that fit into a call', async () => {
+    const batcher = await saturate(10, () => instances([1], [2], [3], [4], [5], [6], [7], [8]))
+    expect(batcher.requestsMax).toBe(2 * 4)
+  })
+
+  test('falls if requests can no longer be merged, so that they wait at the gate', async () => {
+    const batcher = await saturate(160, (index) => (index < 100 ? instances([1]) : '{"instances":[]}'))
+    expect(batcher.requestsMax).toBe(3)
+  })
+
+  test('is the number of calls if nothing can be merged', () => {
+    const { batcher } = arrange({ concurrency: 4 })
+    batcher.isMerging = false
+    expect(batcher.requestsMax).toBe(4)
   })
 })
 
@@ -170,6 +194,53 @@ test('requests with a higher priority are in an earlier call', async () => {
   ask(4, 9)
   for (let call = 0; call < 5; call += 1) await release()
   expect(model.calls.map(({ body }) => /\d/.exec(body.toString())![0])).toEqual(['0', '3', '4', '1', '2'])
+})
+
+test('the halves of a failed call do not overtake a request with a higher priority', async () => {
+  const { model, endpoint, release } = arrange()
+  const low = bodies(5).map((body) => endpoint.call(requestOf(body, { priority: 0 })))
+  for (const call of low) call.catch(() => undefined)
+  await settled()
+  void endpoint.call(requestOf('{"instances":["high"],"other":1}', { priority: 9 }))
+  for (let call = 0; call < 9; call += 1) await release()
+  expect(sizes(model)).toEqual([8, 1, 4, 4, 2, 1, 1, 2])
+  expect(model.calls[1]!.body.toString()).toContain('high')
+})
+
+// The clients in the order of their calls.
+const clientsOf = ({ calls }: { readonly calls: readonly EndpointRequest[] }): string[] =>
+  calls.map(({ client }) => client!)
+const arrangeClients = () => {
+  const { model, endpoint, release } = arrange()
+  const ask = (client: string, priority = 4): void =>
+    void endpoint
+      .call(requestOf('{"instances":[]}', { client, priority, mustRunAlone: true }))
+      .catch(() => undefined)
+  return { model, release, ask }
+}
+
+describe('requests that cannot be merged', () => {
+  test('of several clients take turns', async () => {
+    const { model, ask, release } = arrangeClients()
+    for (let count = 0; count < 4; count += 1) ask('loud')
+    await settled()
+    ask('quiet')
+    ask('quiet')
+    ask('high', 9)
+    for (let call = 0; call < 7; call += 1) await release()
+    expect(clientsOf(model)).toEqual(['loud', 'high', 'quiet', 'loud', 'quiet', 'loud', 'loud'])
+  })
+
+  test('do not wait for a client that sends a new one whenever another has its turn', async () => {
+    const { model, ask, release } = arrangeClients()
+    for (let count = 0; count < 3; count += 1) ask('loud')
+    await settled()
+    for (let call = 0; call < 4; call += 1) {
+      ask('new')
+      await release()
+    }
+    expect(clientsOf(model)).toEqual(['loud', 'new', 'loud', 'new', 'loud'])
+  })
 })
 
 describe('a member that is cancelled or too late', () => {
@@ -219,6 +290,22 @@ describe('a member that is cancelled or too late', () => {
     expect(model.stopped).toBe(0)
   })
 
+  test('is counted until the end of the call, like the merged body, because both stay in memory', async () => {
+    const { model, budget, endpoint, release } = arrange()
+    const deadline = new TestDeadline()
+    const left = endpoint.call(requestOf(instances(1), { deadline }))
+    const answered = endpoint.call(requestOf(instances(2)))
+    await settled()
+    const merged = model.calls[0]!.body.length
+    expect(budget.bytes).toBe(merged)
+    deadline.stop()
+    await expect(left).rejects.toMatchObject({ code: 'cancelled' })
+    expect(budget.bytes).toBe(merged + instances(1).length)
+    await release()
+    await answered
+    expect(budget.bytes).toBe(0)
+  })
+
   test('stops the call if it is the last member', async () => {
     const { model, batcher, endpoint } = arrange()
     const deadlines = [new TestDeadline(), new TestDeadline()]
@@ -248,6 +335,63 @@ describe('a merged call that fails', () => {
     expect(sizes(model)).toEqual([8, 4, 4, 2, 1, 1, 2])
     expect(figures.batchFailovers).toBe(3)
     expect(lines).toEqual([])
+  })
+
+  test.each([
+    new Problem('upstream_error', 'teapot', { status: 418 }),
+    new Problem('upstream_error', 'too many values', { status: 429 }),
+    new Problem('bad_payload', 'inputs.0.data.1: invalid'),
+  ])('because of one request, with any error of the model (%s), hurts only that request', async (problem) => {
+    const { bind } = arrange()
+    const endpoint = bind({
+      call: (request) =>
+        request.body.includes('poison') ? Promise.reject(problem) : Promise.resolve(answer(request)),
+    })
+    const outcomes = await Promise.all(
+      bodies(5).map((body) => endpoint.call(requestOf(body)).catch((error: unknown) => error)),
+    )
+    expect(outcomes.map((outcome) => outcome === problem)).toEqual(bodies(5).map((_, index) => index === 5))
+  })
+
+  test('because of a client that sends invalid requests is rare: its next requests have their own calls', async () => {
+    const { model, endpoint, release } = arrange({ sizeMax: 64 })
+    const askAll = async (): Promise<void> => {
+      const all = Array.from({ length: 64 }, (_, index) =>
+        outcomeOf(
+          endpoint.call(
+            requestOf(instances(index === 20 ? 'poison' : String(index)), { client: `c${index}` }),
+          ),
+        ),
+      )
+      for (let call = 0; call < 20; call += 1) await release()
+      expect((await Promise.all(all)).filter((outcome) => outcome === 500)).toHaveLength(1)
+    }
+    await askAll()
+    expect(model.calls.length).toBeGreaterThan(10)
+    model.calls.length = 0
+    for (let round = 0; round < 4; round += 1) await askAll()
+    expect(sizes(model).filter((size) => size > 1)).toEqual([63, 63, 63, 63])
+    expect(model.calls).toHaveLength(8)
+    vi.advanceTimersByTime(5_000)
+    model.calls.length = 0
+    await askAll()
+    expect(sizes(model)[0]).toBe(64)
+  })
+
+  test('for every client suspects none of them, because the model itself may be broken', async () => {
+    const { model, endpoint, release } = arrange()
+    const ask = (value: string): Promise<unknown>[] =>
+      bodies(-1).map((_, index) =>
+        outcomeOf(endpoint.call(requestOf(instances(value), { client: `c${index}` }))),
+      )
+    const failed = ask('poison')
+    for (let call = 0; call < 20; call += 1) await release()
+    await Promise.all(failed)
+    model.calls.length = 0
+    const answered = ask('good')
+    for (let call = 0; call < 20; call += 1) await release()
+    await Promise.all(answered)
+    expect(sizes(model)).toEqual([8])
   })
 
   test('for every request needs only a few more calls than unmerged requests would', async () => {
@@ -310,11 +454,44 @@ describe('a merged call that fails', () => {
     expect(lines).toMatchObject([{ event: 'batch_failed', rowsMax: 1 }])
   })
 
+  test('with an answer that cannot be divided limits only requests with the same members', async () => {
+    const { bind } = arrange()
+    const calls: number[] = []
+    const endpoint = bind({
+      call: (request) => {
+        calls.push((JSON.parse(request.body.toString()) as { instances: unknown[] }).instances.length)
+        if (!request.body.includes('total')) return Promise.resolve(answer(request))
+        return Promise.resolve({ ...answer(request), body: Buffer.from('{"predictions":{"sum":3}}') })
+      },
+    })
+    const ask = (body: string): Promise<unknown> => endpoint.call(requestOf(body))
+    await Promise.all([1, 2].map((value) => ask(`{"instances":[${value}],"signature_name":"total"}`)))
+    expect(calls.splice(0)).toEqual([2, 1, 1])
+    await Promise.all([1, 2, 3, 4].map((value) => ask(instances(value))))
+    expect(calls).toEqual([4])
+  })
+
+  test('remembers its limit when the model is described again', async () => {
+    const { bind } = arrange()
+    let calls = 0
+    const inner: Endpoint = {
+      call: (request) => {
+        calls += 1
+        return Promise.resolve({ ...answer(request), body: Buffer.from('{}') })
+      },
+    }
+    for (const expected of [3, 5]) {
+      const endpoint = bind(inner)
+      await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
+      expect(calls).toBe(expected)
+    }
+  })
+
   test.each([
     new Problem('upstream_unreachable', 'gone'),
     new Problem('overloaded', 'full'),
     new Problem('circuit_open', 'open'),
-    new Problem('upstream_error', 'not found', { status: 404 }),
+    new UpstreamFailure('rejected', false, 'upstream_error', 'full', { status: 503 }),
   ])('because of the server returns the error to every request, without further calls', async (problem) => {
     const { bind } = arrange()
     let calls = 0
@@ -339,10 +516,18 @@ describe('a merged call that fails', () => {
 const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })
 
 test('tensors are merged only if the metadata allows it, or does not mention it and the operator has set the size', () => {
-  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, false)).toBe(true)
-  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)], outputs: [tensor(1)] }, true)).toBe(false)
-  expect(mayMerge(INFER, { inputs: [tensor(-1, 4), tensor(1, 4)] }, true)).toBe(false)
-  expect(mayMerge(INFER, {}, true)).toBe(true)
-  expect(mayMerge(INFER, { inputs: [] }, false)).toBe(false)
-  expect(mayMerge(PREDICT, {}, false)).toBe(true)
+  const known = { isExplicit: true, isDescribed: true }
+  const auto = { ...known, isExplicit: false }
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, auto)).toBe(true)
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4)], outputs: [tensor(1)] }, known)).toBe(false)
+  expect(mayMerge(INFER, { inputs: [tensor(-1, 4), tensor(1, 4)] }, known)).toBe(false)
+  expect(mayMerge(INFER, {}, known)).toBe(true)
+  expect(mayMerge(INFER, { inputs: [] }, auto)).toBe(false)
+  expect(mayMerge(PREDICT, {}, auto)).toBe(true)
+})
+
+test('before the server has described the model, only V1 requests are merged', () => {
+  const unknown = { isExplicit: true, isDescribed: false }
+  expect(mayMerge(INFER, {}, unknown)).toBe(false)
+  expect(mayMerge(PREDICT, {}, unknown)).toBe(true)
 })

@@ -3,9 +3,7 @@ import type { BatchRules } from '@inferwire/protocol'
 import type { Endpoint, ModelDescription } from '../step.ts'
 import type { OperationFigures } from '../telemetry/index.ts'
 import type { BatchedOperation } from './batching/batched-operation.ts'
-import { HoldLearner } from './batching/hold-learner.ts'
 import type { ModelBatcher } from './batching/model-batcher.ts'
-import { SizeLimit } from './batching/size-limit.ts'
 
 /** Options of `withBatching`. */
 export interface BatchingOptions {
@@ -18,13 +16,11 @@ export interface BatchingOptions {
 
 /** Calls `inner` for one request, or for several merged requests. */
 export function withBatching(inner: Endpoint, { batcher, rules, figures }: BatchingOptions): Endpoint {
-  const { sizeMax, delayMaxMs, isLearning, model, log } = batcher.options
   const operation: BatchedOperation = {
     inner,
     rules,
     figures,
-    limit: new SizeLimit(sizeMax, log, { model, operation: figures.operation }),
-    learner: isLearning ? new HoldLearner(delayMaxMs) : undefined,
+    ...batcher.learnedOf(figures.operation),
     open: new Map(),
     held: new Set(),
     running: 0,
@@ -35,15 +31,23 @@ export function withBatching(inner: Endpoint, { batcher, rules, figures }: Batch
   }
 }
 
+/** What is known when `mayMerge` decides. */
+export interface MergeSigns {
+  /** Whether the operator has set the size. */
+  readonly isExplicit: boolean
+  /** Whether the description is the server's own, and not only assumed from the configuration. */
+  readonly isDescribed: boolean
+}
+
 /**
  * Whether the requests of a model may be merged. If the model's metadata does not say so, they are merged only if the
- * operator has set the size (`isExplicit`).
+ * operator has set the size, and only after the server has described the model: its first dimension may be fixed.
  */
 export function mayMerge(
   rules: BatchRules,
   { inputs, outputs }: ModelDescription,
-  isExplicit: boolean,
+  { isExplicit, isDescribed }: MergeSigns,
 ): boolean {
   const permit = rules.permits(inputs, outputs)
-  return permit === 'yes' || (permit === 'unknown' && isExplicit)
+  return permit === 'yes' || (permit === 'unknown' && isExplicit && isDescribed)
 }

@@ -1,6 +1,6 @@
 // Tests when a circuit opens, admits probes and closes. The clock is fake; the server is a list of outcomes.
 import { Problem } from '@inferwire/protocol'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
 import { createLog, UpstreamFigures } from '../telemetry/index.ts'
 import { Circuit, type CircuitOptions } from './circuit.ts'
@@ -405,4 +405,58 @@ test('a stream that fails before its first part counts as a failure', async () =
       .catch(() => undefined)
   }
   expect(circuit.state).toBe(2)
+})
+
+// Emits one part at once, and ends after `afterMs`.
+function stream(afterMs: number, error?: Problem): Endpoint {
+  return {
+    call: (request) => {
+      request.emit!({ body: Buffer.from('{}'), contentType: 'application/json' })
+      return new Promise((resolve, reject) => {
+        setTimeout(() => (error === undefined ? resolve(ANSWER) : reject(error)), afterMs)
+      })
+    },
+  }
+}
+const askFor = (inner: Endpoint): Promise<unknown> =>
+  withBreaker(inner, circuit)
+    .call({ emit: () => {} } as unknown as EndpointRequest)
+    .catch((error: unknown) => error)
+
+describe('streams', () => {
+  test('the first part of a probe closes the circuit, before the stream ends', async () => {
+    await openIt()
+    await vi.advanceTimersByTimeAsync(1_000)
+    const probe = askFor(stream(60_000))
+    expect(circuit.state).toBe(0)
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect([await probe, circuit.state]).toEqual([ANSWER, 0])
+  })
+
+  test.each([TIMED_OUT, new Problem('cancelled', 'x'), REFUSED])(
+    'the end of a probe after its first part does not matter (%s)',
+    async (error) => {
+      await openIt()
+      await vi.advanceTimersByTimeAsync(1_000)
+      const probe = askFor(stream(30_000, error))
+      await vi.advanceTimersByTimeAsync(30_000)
+      expect([await probe, circuit.state]).toEqual([error, 0])
+    },
+  )
+
+  test('a probe that fails before its first part leaves the circuit open', async () => {
+    await openIt()
+    await vi.advanceTimersByTimeAsync(1_000)
+    await askFor({ call: () => Promise.reject(REFUSED) })
+    expect(circuit.state).toBe(2)
+  })
+
+  test('idle time after a stream is not silence of the server', async () => {
+    const first = askFor(stream(1_000))
+    await vi.advanceTimersByTimeAsync(1_000)
+    await first
+    await vi.advanceTimersByTimeAsync(30_000)
+    for (let count = 0; count < 5; count++) await fail(1, TIMED_OUT, 100)
+    expect(circuit.state).toBe(0)
+  })
 })

@@ -1,6 +1,7 @@
 // Wraps an endpoint with the circuit breaker of its model server.
-import type { Endpoint, EndpointRequest, EndpointResponse, ReplyPart } from '../step.ts'
+import type { Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
 import type { Circuit } from './circuit.ts'
+import { copyRequest } from './copy-request.ts'
 
 /** Calls `inner` while the circuit is closed, and throws `circuit_open` at once while it is open. */
 export function withBreaker(inner: Endpoint, circuit: Circuit): Endpoint {
@@ -34,22 +35,19 @@ async function callEmitting(
   startedAtMs: number,
 ): Promise<EndpointResponse> {
   const { epoch } = circuit
-  let hasAnswered = false
-  const emit = (part: ReplyPart): void => {
-    if (!hasAnswered) circuit.answered(performance.now())
-    hasAnswered = true
-    request.emit?.(part)
-  }
+  const watch = new FirstPart(request, () => circuit.answered(performance.now()))
   try {
-    const response = await inner.call({ ...request, emit })
-    circuit.answered(performance.now())
+    const response = await inner.call(watch.request)
+    if (watch.hasCome) circuit.alive(performance.now())
+    else circuit.answered(performance.now())
     return response
   } catch (error) {
-    if (!hasAnswered) circuit.failed(error, startedAtMs, epoch)
+    if (!watch.hasCome) circuit.failed(error, startedAtMs, epoch)
     throw error
   }
 }
 
+// The first part of a stream also ends a probe: the other requests do not wait for the end of the stream.
 async function probe(
   inner: Endpoint,
   circuit: Circuit,
@@ -58,12 +56,34 @@ async function probe(
 ): Promise<EndpointResponse> {
   circuit.beginProbe(startedAtMs)
   const { epoch } = circuit
+  const watch = new FirstPart(request, () => circuit.endProbe(undefined, startedAtMs, epoch))
   try {
-    const response = await inner.call(request)
-    circuit.endProbe(undefined, startedAtMs, epoch)
+    const response = await inner.call(watch.request)
+    if (!watch.hasCome) circuit.endProbe(undefined, startedAtMs, epoch)
     return response
   } catch (error) {
-    circuit.endProbe(error, startedAtMs, epoch)
+    if (!watch.hasCome) circuit.endProbe(error, startedAtMs, epoch)
     throw error
+  }
+}
+
+/** Watches for the first part of an answer. */
+class FirstPart {
+  readonly request: EndpointRequest
+  hasCome = false
+
+  constructor(request: EndpointRequest, came: () => void) {
+    const { emit } = request
+    if (emit === undefined) {
+      this.request = request
+      return
+    }
+    this.request = copyRequest(request, {
+      emit: (part) => {
+        if (!this.hasCome) came()
+        this.hasCome = true
+        emit(part)
+      },
+    })
   }
 }

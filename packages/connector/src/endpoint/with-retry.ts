@@ -2,6 +2,7 @@
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Endpoint, EndpointRequest, EndpointResponse } from '../step.ts'
 import type { UpstreamFigures } from '../telemetry/index.ts'
+import { copyRequest } from './copy-request.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import { UpstreamFailure } from './upstream-failure.ts'
 
@@ -66,13 +67,12 @@ function callEmitting(
   options: RetryOptions,
 ): Promise<EndpointResponse> {
   let hasEmitted = false
-  const watched: EndpointRequest = {
-    ...request,
+  const watched = copyRequest(request, {
     emit: (part) => {
       hasEmitted = true
       request.emit?.(part)
     },
-  }
+  })
   return inner
     .call(watched)
     .then(undefined, (error: unknown) => tryAgain(inner, watched, error, options, () => hasEmitted))

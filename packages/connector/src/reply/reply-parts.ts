@@ -32,6 +32,8 @@ export class ReplyParts {
   #sent = 0
   #unacknowledged = 0
   #problem: Problem | undefined
+  /** The problem that the first part would end with; see `interrupt`. */
+  #interruption: Problem | undefined
   #isOver = false
   #allAcknowledged: (() => void) | undefined
 
@@ -68,6 +70,7 @@ export class ReplyParts {
         new Problem('stream_interrupted', 'The request was redelivered after its stream had begun.'),
       )
     }
+    if (this.#interruption !== undefined) return this.#fail(this.#interruption)
     const bytes = part.body.length + PART_OVERHEAD_BYTES
     const { budget } = this.#outlet
     if (!budget.hasRoom(bytes)) {
@@ -84,6 +87,12 @@ export class ReplyParts {
       budget.give(bytes)
       this.#published(result)
     })
+  }
+
+  /** Ends the stream with `problem`, now or at its first part; an answer without parts is not affected. */
+  interrupt(problem: Problem): void {
+    this.#interruption = problem
+    if (this.#sent > 0 && !this.#isOver) this.#fail(problem)
   }
 
   /**

@@ -28,6 +28,8 @@ export interface ReplyContext {
   readonly traceparent: string | undefined
   /** Number of parts of the answer that were published before; 0 if this reply is the whole answer. */
   readonly partsSent: number
+  /** Whether the reply ends a stream with an unknown number of parts: a repeat of its request has received none. */
+  readonly endsUncountedStream?: boolean
 }
 
 const JSON_TYPE = 'application/json'
@@ -69,6 +71,10 @@ export function problemReply(target: ReplyTarget, problem: Problem, context: Rep
   ]
   const body = problem.body ?? encoder.encode(JSON.stringify(problem.toBody()))
   const contentType = problem.body === undefined ? JSON_TYPE : (problem.contentType ?? JSON_TYPE)
+  // After a redelivery, an earlier process may have published parts; only its client knows how many.
+  const isUncounted =
+    context.partsSent === 0 && (context.endsUncountedStream === true || problem.code === 'stream_interrupted')
+  if (isUncounted) user.push(PROPERTY.final, 'true')
   return reply(target, body, contentType, user, context)
 }
 

@@ -1,6 +1,6 @@
-import { PassThrough } from 'node:stream'
+import { PassThrough, Writable, type Duplex } from 'node:stream'
 import { parser, type IPublishPacket } from 'mqtt-packet'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { PublishResult } from '../step.ts'
 import { Outbox, type OutboxLink } from './outbox.ts'
 import { PacketWriter } from './packet-writer.ts'
@@ -292,4 +292,59 @@ test('checks a resent message against the limit of the new connection', async ()
   outbox.connected(link, true)
   expect(await flush()).toEqual([])
   expect(results).toMatchObject([{ kind: 'too-large' }])
+})
+
+// A socket whose peer reads only when `read` is called.
+function slowConnection() {
+  const accept: (() => void)[] = []
+  const socket = new Writable({ write: (_chunk, _encoding, accepted) => void accept.push(accepted) })
+  const writer = new PacketWriter(socket as Duplex)
+  return { link: { ...connection().link, writer }, writer, socket, read: () => accept.shift()?.() }
+}
+const qos0 = (topic: string): OutgoingMessage => ({ ...message(topic), qos: 0 })
+
+describe('QoS 0', () => {
+  test('completes a publish when the socket has accepted it', async () => {
+    const outbox = new Outbox()
+    const { link, writer, read } = slowConnection()
+    outbox.connected(link, false)
+    const done: string[] = []
+    outbox.publish(qos0('a'), ({ kind }) => done.push(`a ${kind}`))
+    writer.flush()
+    outbox.publish(qos0('b'), ({ kind }) => done.push(`b ${kind}`))
+    writer.flush()
+    await new Promise(setImmediate)
+    expect(done).toEqual([])
+    read()
+    await new Promise(setImmediate)
+    expect(done).toEqual(['a acknowledged'])
+    read()
+    await new Promise(setImmediate)
+    expect(done).toEqual(['a acknowledged', 'b acknowledged'])
+  })
+
+  test('completes a publish once if its connection ends, or ended before', async () => {
+    const outbox = new Outbox()
+    const { link, writer, socket } = slowConnection()
+    outbox.connected(link, false)
+    const done: string[] = []
+    outbox.publish(qos0('a'), ({ kind }) => done.push(`a ${kind}`))
+    writer.flush()
+    socket.destroy()
+    await new Promise(setImmediate)
+    outbox.publish(qos0('b'), ({ kind }) => done.push(`b ${kind}`))
+    writer.flush()
+    outbox.disconnected()
+    expect(done.toSorted()).toEqual(['a acknowledged', 'b acknowledged'])
+  })
+
+  test('ends a publish that the socket has not accepted when the outbox is closed', () => {
+    const outbox = new Outbox()
+    const { link } = slowConnection()
+    outbox.connected(link, false)
+    const done: string[] = []
+    outbox.publish(qos0('a'), ({ kind }) => done.push(kind))
+    outbox.close()
+    expect(done).toEqual(['closed'])
+  })
 })

@@ -50,6 +50,8 @@ export class Outbox {
   // Publishes that were in flight when the session was resumed, and have not been resent yet because the number of
   // publishes in flight is limited.
   readonly #toResend = new Set<Entry>()
+  // QoS 0 publishes that the socket has not accepted yet.
+  readonly #unwritten = new Set<Entry>()
   readonly #search = new HangUpSearch()
   #isClosed = false
   readonly #waiting: (Entry | undefined)[] = []
@@ -66,7 +68,10 @@ export class Outbox {
     return this.#search.isSuspicious
   }
 
-  /** Sends the message at once, or when the connection and the broker's Receive Maximum allow it. Calls `done` once. */
+  /**
+   * Sends the message at once, or when the connection and the broker's Receive Maximum allow it. Calls `done` once: with
+   * QoS 0, when the socket has accepted the message.
+   */
   publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
     if (this.#isClosed) return done({ kind: 'closed' })
     const link = this.#link
@@ -101,6 +106,8 @@ export class Outbox {
   disconnected(): void {
     if (this.#link === undefined) return
     this.#link = undefined
+    // QoS 0 messages are not sent again (MQTT 5 §4.3.1).
+    for (const entry of this.#unwritten) this.#written(entry)
     const sent = this.#inFlight.values().filter((entry) => !this.#toResend.has(entry))
     this.#toResend.clear()
     const found = this.#search.disconnected(sent)
@@ -127,10 +134,11 @@ export class Outbox {
   /** Ends all pending messages with `closed`. */
   close(): void {
     const waiting = this.#waiting.slice(this.#waitingHead).filter((entry) => entry !== undefined)
-    const left = [...this.#inFlight.values(), ...waiting]
+    const left = [...this.#inFlight.values(), ...this.#unwritten, ...waiting]
     this.#isClosed = true
     this.#inFlight.clear()
     this.#toResend.clear()
+    this.#unwritten.clear()
     this.#waiting.length = 0
     this.#waitingHead = 0
     this.#link = undefined
@@ -179,13 +187,20 @@ export class Outbox {
     const message = allowed(link, entry.message)
     if (message.qos === 0 || link.maximumQoS === 0) {
       encodePublish(link.writer, { ...message, qos: 0 }, 0, 0, link.protocolVersion)
-      entry.done(ACKNOWLEDGED)
+      // The message counts against the limits of its sender until the socket has accepted it: a broker that reads slowly
+      // would otherwise cause a backlog without a bound.
+      this.#unwritten.add(entry)
+      link.writer.whenWritten(() => this.#written(entry))
       return
     }
     // `#isFull` was false, so an identifier is free.
     entry.packetId = this.#inFlight.add(entry)
     entry.turn = ++this.#turn
     encodePublish(link.writer, message, entry.packetId, 0, link.protocolVersion)
+  }
+
+  #written(entry: Entry): void {
+    if (this.#unwritten.delete(entry)) entry.done(ACKNOWLEDGED)
   }
 
   #isUnsendable(link: OutboxLink, entry: Entry): boolean {

@@ -15,6 +15,7 @@ export class PacketWriter {
   #to = 0
   #pieces: Uint8Array[] = []
   #scheduled = false
+  #whenWritten: (() => void)[] = []
   readonly #flush = (): void => this.flush()
 
   constructor(socket: Duplex) {
@@ -53,6 +54,15 @@ export class PacketWriter {
     out[at + 3] = packetId & 0xff
   }
 
+  /**
+   * Calls `done` once, when the operating system has accepted everything reserved or appended before, or the connection
+   * has ended.
+   */
+  whenWritten(done: () => void): void {
+    this.#whenWritten.push(done)
+    this.#schedule()
+  }
+
   /** Number of bytes that the operating system has not accepted yet. */
   get backlogBytes(): number {
     return this.#socket.writableLength
@@ -63,18 +73,30 @@ export class PacketWriter {
     this.#scheduled = false
     this.#cut()
     const pieces = this.#pieces
-    if (pieces.length === 0 || this.#socket.destroyed || this.#socket.writableEnded) {
-      this.#pieces = []
-      return
-    }
+    const written = this.#takeWritten()
     this.#pieces = []
-    if (pieces.length === 1) {
-      this.#socket.write(pieces[0])
+    if (pieces.length === 0 || this.#socket.destroyed || this.#socket.writableEnded) {
+      written?.()
       return
     }
+    if (pieces.length === 1) {
+      this.#socket.write(pieces[0], written)
+      return
+    }
+    const last = pieces.pop()
     this.#socket.cork()
     for (const piece of pieces) this.#socket.write(piece)
+    this.#socket.write(last, written)
     this.#socket.uncork()
+  }
+
+  #takeWritten(): (() => void) | undefined {
+    const waiting = this.#whenWritten
+    if (waiting.length === 0) return undefined
+    this.#whenWritten = []
+    return () => {
+      for (const done of waiting) done()
+    }
   }
 
   #cut(): void {

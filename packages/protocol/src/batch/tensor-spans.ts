@@ -34,6 +34,8 @@ export const SIZE_PARAMETER = 'binary_data_size'
 // Half-precision floats exist only in binary.
 const HALF_WIDTHS: Readonly<Record<string, number>> = { FP16: 2, BF16: 2 }
 const COUNT_MAX = 2 ** 31
+// As many as 256 KiB can contain, the longest JSON of a request that is merged.
+const ELEMENTS_MAX = 64 * 1024
 
 /**
  * Reads the tensor object at `start`; undefined unless its data matches its shape. For binary data, only the size is
@@ -62,7 +64,7 @@ export function isBinary(data: TensorSpans['data']): data is BinaryData {
 }
 
 /** Number of values in one row. */
-export function valuesPerRow({ rowShape }: TensorSpans): number {
+export function valuesPerRow({ rowShape }: Pick<TensorSpans, 'rowShape'>): number {
   return rowShape.reduce((product, size) => product * size, 1)
 }
 
@@ -101,6 +103,12 @@ function widthOf(datatype: string): number | undefined {
     return TYPED_ARRAYS[datatype as keyof typeof TYPED_ARRAYS].BYTES_PER_ELEMENT
   }
   return HALF_WIDTHS[datatype]
+}
+
+/** Whether finding the rows takes too long, because every element of binary BYTES must be visited. */
+export function hasManyElements({ datatype, data, rows, rowShape }: TensorSpans): boolean {
+  if (!isBinary(data) || widthOf(datatype) !== undefined) return false
+  return rows * valuesPerRow({ rowShape }) > ELEMENTS_MAX
 }
 
 function afterElements(bytes: Uint8Array, from: number, count: number): number {

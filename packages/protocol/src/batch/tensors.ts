@@ -6,6 +6,7 @@ import {
   membersOfText,
   onlyMember,
   readList,
+  readMembers,
   textOf,
   type Member,
   type Span,
@@ -21,6 +22,7 @@ import {
 import { Chunks } from './chunks.ts'
 import {
   cutBinary,
+  hasManyElements,
   isBinary,
   otherParameters,
   readTensor,
@@ -71,10 +73,7 @@ const rules: BatchRules<TensorsMember> = {
     const top = parts === undefined ? undefined : membersOfText(parts.json)
     const list = top === undefined ? undefined : onlyMember(top, 'outputs')
     if (parts === undefined || top === undefined || list === undefined) return undefined
-    // Other lists and objects may contain values of single rows, which must not reach the other clients.
-    const isDivisible = top.every(
-      (member) => member === list || member.key === 'parameters' || isScalar(parts.json, member),
-    )
+    const isDivisible = top.every((member) => member === list || isCommon(parts.json, member))
     const outputs = isDivisible ? readTensors(parts.json, list.start) : undefined
     const counts = members.map(({ rows }) => rows)
     const divided = outputs === undefined ? undefined : divide(parts, outputs, counts)
@@ -106,18 +105,29 @@ function read(request: CarriedBody): TensorsMember | undefined {
   const list = members === undefined ? undefined : onlyMember(members, 'inputs')
   if (parts === undefined || members === undefined || list === undefined) return undefined
   const { json } = parts
+  if (isOfSequence(json, members)) return undefined
   const inputs = readTensors(json, list.start)
   const rows = inputs?.[0]?.rows
   if (inputs === undefined || rows === undefined || inputs.some((input) => input.rows !== rows))
     return undefined
   const ids = members.filter(({ key }) => key === 'id')
   if (ids.length > 1 || (ids[0] !== undefined && stringOf(json, ids[0]) === undefined)) return undefined
+  if (inputs.some(hasManyElements)) return undefined
   const binary = binaryOf(parts, inputs, [rows])?.map((groups) => groups[0]!)
   const key = keyOf(json, members, inputs)
   if (binary === undefined || key === undefined || key.length > KEY_LENGTH_MAX) return undefined
   const id = ids[0] === undefined ? undefined : json.subarray(ids[0].start, ids[0].end)
   const hasJsonLength = request.jsonLength !== undefined
   return { key, rows, json, members, inputs, binary, hasJsonLength, id }
+}
+
+// The server keeps a state for each sequence, so its requests depend on each other. A key with an escape is not read.
+function isOfSequence(json: Uint8Array, members: readonly Member[]): boolean {
+  return members.some((member) => {
+    if (member.key !== 'parameters' || isScalar(json, member)) return false
+    const inner = readMembers(json, member.start)?.members
+    return inner === undefined || inner.some(({ key }) => key === 'sequence_id')
+  })
 }
 
 interface Carried {
@@ -210,6 +220,18 @@ function sizeOf(data: TensorSpans['data']): number {
   return isBinary(data) ? data.size : 0
 }
 
+// The shape and the data are written anew for every member.
+function isWritten(json: Uint8Array, member: Member): boolean {
+  return member.key === 'shape' || member.key === 'data' || isCommon(json, member)
+}
+
+// A list or a nested object may contain values of single rows, which must not reach the other clients.
+function isCommon(json: Uint8Array, member: Member): boolean {
+  if (isScalar(json, member)) return true
+  if (member.key !== 'parameters') return false
+  return readMembers(json, member.start)?.members.every((inner) => isScalar(json, inner)) ?? false
+}
+
 /** One output, divided: the JSON of each member, or its bytes. */
 interface Divided {
   readonly tensor: TensorSpans
@@ -223,7 +245,10 @@ function divide(
   counts: readonly number[],
 ): Divided[] | undefined {
   const rows = counts.reduce((sum, count) => sum + count, 0)
-  if (outputs.some((output) => output.rows !== rows)) return undefined
+  const areDivisible = outputs.every((output) => {
+    return output.rows === rows && output.members.every((member) => isWritten(parts.json, member))
+  })
+  if (!areDivisible) return undefined
   const binary = binaryOf(parts, outputs, counts)
   if (binary === undefined) return undefined
   const divided: Divided[] = []

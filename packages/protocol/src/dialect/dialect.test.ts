@@ -5,6 +5,7 @@ import {
   dialectNames,
   dialectOf,
   DIALECTS,
+  fitsRoutes,
   isServerModelName,
   offeredOperations,
   operationMeaning,
@@ -62,7 +63,10 @@ test.each([
   ['.', false],
   ['..', false],
   ['', false],
-  ['a/b', false],
+  ['facebook/opt-125m', true],
+  ['a/../b', false],
+  ['/a', false],
+  ['a/', false],
   ['a b', false],
   ['a%2Fb', false],
   ['a?b', false],
@@ -70,6 +74,11 @@ test.each([
   ['a'.repeat(256), false],
 ])('decides whether %j is a valid model name on a server: %j', (name, isName) => {
   expect(isServerModelName(name)).toBe(isName)
+})
+
+test('only a dialect without the model in its paths accepts a name with a slash', () => {
+  expect(dialectNames().filter((dialect) => fitsRoutes('facebook/opt-125m', dialect))).toEqual(['openai'])
+  expect(dialectNames().filter((dialect) => fitsRoutes('opt-125m', dialect))).toEqual(dialectNames())
 })
 
 test('the path contains the version if the dialect supports versions', () => {

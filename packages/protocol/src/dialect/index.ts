@@ -118,12 +118,27 @@ function filled(template: string, model: string, version: string | undefined): s
 }
 
 /**
- * Whether text can be a model's name on its server: one path segment without percent-encoding, because some servers
- * do not decode it. Allows more characters than topics do, for example `+`.
+ * Whether text can be a model's name on its server: path segments without percent-encoding, because some servers do not
+ * decode it. Allows more characters than topics do, for example `+`. See also `fitsRoutes`.
  */
 export function isServerModelName(name: string): boolean {
+  return name.length <= 255 && name.split('/').every(isSegment)
+}
+
+/**
+ * Whether a dialect can call a model with this name: a name with a slash, such as `facebook/opt-125m`, only if the
+ * dialect's paths do not contain the model.
+ */
+export function fitsRoutes(name: string, dialect: Dialect): boolean {
+  return (
+    isSegment(name) ||
+    !Object.values<RouteKind>(DIALECTS[dialect].routes).some(({ path }) => path.includes('{model}'))
+  )
+}
+
+function isSegment(text: string): boolean {
   // RFC 3986 §3.3: pchar without percent-encoding. A segment of only dots refers to another path (§5.2.4).
-  return /^[A-Za-z0-9._~!$&'()*+,;=:@-]{1,255}$/.test(name) && !/^\.+$/.test(name)
+  return /^[A-Za-z0-9._~!$&'()*+,;=:@-]+$/.test(text) && !/^\.+$/.test(text)
 }
 
 // RFC 3986 §3.3: sub-delims, ":" and "@" need no encoding in a segment. Not every server decodes them: Triton looks up

@@ -1,34 +1,36 @@
-// Decides how many requests the gate may admit, so that full batches form, but requests that cannot be merged stay at
-// the gate, where clients take turns.
+// Decides how many requests the gate may admit: few until calls show that requests can be merged, so that all others
+// wait at the gate, where clients take turns and the wait is limited.
 
-// Even if nothing is merged, a few requests must be admitted to find out whether they can be merged.
-const PER_CALL_MIN = 4
+// Two requests must wait here to find out whether they can be merged.
+const WAITING_MIN = 2
+// More requests are admitted than the last batch contained, because the next may be larger, or of another kind.
+const GROWTH = 4
 
 /** Adapts the number of admitted requests to the sizes of the batches. */
 export class AdmissionWindow {
   readonly #concurrency: number
   readonly #sizeMax: number
-  #perCall: number
+  #perCall = 1
 
   constructor(concurrency: number, sizeMax: number) {
     this.#concurrency = concurrency
-    this.#sizeMax = this.#perCall = sizeMax
+    this.#sizeMax = sizeMax
+  }
+
+  /** Number of requests that may be admitted. While the batches run, the next ones form. */
+  get requestsMax(): number {
+    const inCalls = this.#concurrency * this.#perCall
+    return inCalls + (this.#perCall === 1 ? WAITING_MIN : inCalls)
   }
 
   /**
-   * Number of requests that may be admitted. While a batch runs, the next one forms, so there is room for two batches
-   * per call.
+   * Records a call. Call it only if the window was full, because otherwise small batches do not show that requests cannot
+   * be merged.
    */
-  get requestsMax(): number {
-    return 2 * this.#concurrency * this.#perCall
-  }
-
-  /** Records a call with this number of requests. Only a full window shows whether its size is right. */
-  called(requests: number, admitted: number): void {
-    if (admitted < this.requestsMax) return
-    if (2 * requests >= this.#perCall) this.#perCall = Math.min(this.#sizeMax, 2 * this.#perCall)
-    else if (8 * requests < this.#perCall) {
-      this.#perCall = Math.max(Math.min(PER_CALL_MIN, this.#sizeMax), Math.floor(this.#perCall / 2))
-    }
+  called(requests: number, rows: number): void {
+    // A full batch shows how many requests of this size fit into a call.
+    const fitting = Math.ceil((requests * this.#sizeMax) / rows)
+    const perCall = requests === 1 ? 1 : Math.min(this.#sizeMax, GROWTH * requests, fitting)
+    this.#perCall = Math.max(perCall, Math.floor(this.#perCall / 2))
   }
 }

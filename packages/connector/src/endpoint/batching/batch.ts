@@ -27,6 +27,8 @@ export class Batch {
   bytes = 0
   /** The highest priority of its requests. */
   priority = 0
+  /** Its turn among the batches of its class; -1 = before all others. */
+  round = 0
   /** Whether it may start as soon as a call is free. */
   isDue = false
   timer: NodeJS.Timeout | undefined
@@ -35,6 +37,11 @@ export class Batch {
     this.operation = operation
     this.key = key
     this.halves = halves
+  }
+
+  /** The key of its requests, even if no further request may join; undefined for a request in a call of its own. */
+  get limitKey(): string | undefined {
+    return this.key ?? this.halves?.key
   }
 
   /** Adds a request. While the batch waits, `gone` is called if the request is cancelled or its deadline passes. */
@@ -68,9 +75,12 @@ export class SharedDeadline implements Deadline {
   problem: Problem | undefined
   waiting: ((problem: Problem) => void) | undefined
   readonly #present: Set<Entry>
+  readonly #left: (entry: Entry) => void
 
-  constructor(entries: readonly Entry[]) {
+  /** @param left called for each member that leaves */
+  constructor(entries: readonly Entry[], left: (entry: Entry) => void) {
     this.#present = new Set(entries)
+    this.#left = left
     this.atMs = this.#latest()
     for (const entry of entries) entry.request.deadline.waiting = (problem) => this.#leave(entry, problem)
   }
@@ -85,6 +95,7 @@ export class SharedDeadline implements Deadline {
 
   #leave(entry: Entry, problem: Problem): void {
     this.#present.delete(entry)
+    this.#left(entry)
     entry.reject(problem)
     if (this.#present.size > 0) {
       this.atMs = this.#latest()

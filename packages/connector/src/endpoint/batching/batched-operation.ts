@@ -1,20 +1,25 @@
 // One operation of a model with batching: how its requests are merged, and its batches that still wait.
 import type { BatchMember, BatchRules } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest } from '../../step.ts'
+import { JSON_TYPE } from '../http/content-type.ts'
 import type { OperationFigures } from '../../telemetry/index.ts'
 import type { Batch } from './batch.ts'
 import type { HoldLearner } from './hold-learner.ts'
-import type { SizeLimit } from './size-limit.ts'
+import type { SizeLimits } from './size-limit.ts'
+
+/** What the calls of an operation have shown. */
+export interface LearnedSizes {
+  readonly limits: SizeLimits
+  /** Undefined if the delay is fixed. */
+  readonly learner: HoldLearner | undefined
+}
 
 /** An operation whose calls pass through a `ModelBatcher`. */
-export interface BatchedOperation {
+export interface BatchedOperation extends LearnedSizes {
   readonly inner: Endpoint
   /** Undefined if every request needs a call of its own. */
   readonly rules: BatchRules | undefined
   readonly figures: OperationFigures
-  readonly limit: SizeLimit
-  /** Undefined if the delay is fixed. */
-  readonly learner: HoldLearner | undefined
   /** The batches that other requests may join, by key. */
   readonly open: Map<string, Batch>
   /** The batches that wait for further requests to join. */
@@ -31,6 +36,8 @@ export function readMember(rules: BatchRules | undefined, request: EndpointReque
   if (rules === undefined || request.mustRunAlone === true || request.emit !== undefined) return undefined
   const { body } = request
   const jsonLength = jsonLengthOf(request)
+  // A body of any other type is passed through, even if it looks like JSON.
+  if (request.contentType !== JSON_TYPE && jsonLength === undefined) return undefined
   return (jsonLength ?? body.length) > JSON_BYTES_MAX ? undefined : rules.read({ body, jsonLength })
 }
 

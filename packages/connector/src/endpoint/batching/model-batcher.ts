@@ -1,11 +1,14 @@
 // Merges the concurrent requests of all clients for one model into fewer calls, and limits the calls in progress.
-import { Problem, type CarriedBody } from '@inferwire/protocol'
 import type { EndpointRequest, EndpointResponse } from '../../step.ts'
 import type { Log } from '../../telemetry/index.ts'
 import { AdmissionWindow } from './admission-window.ts'
 import { Batch, rowsOf, SharedDeadline, type Entry } from './batch.ts'
-import { jsonLengthOf, keyOf, readMember, type BatchedOperation } from './batched-operation.ts'
-import { Halves, Search } from './size-limit.ts'
+import { DueQueue } from './due-queue.ts'
+import { keyOf, readMember, type BatchedOperation, type LearnedSizes } from './batched-operation.ts'
+import { HoldLearner } from './hold-learner.ts'
+import { carriedOf, isDivisible, mergedRequest, partOf } from './merged-call.ts'
+import { Halves, Search, SizeLimits } from './size-limit.ts'
+import { Suspects } from './suspects.ts'
 
 /** Options of `ModelBatcher`. */
 export interface BatcherOptions {
@@ -21,11 +24,15 @@ export interface BatcherOptions {
   readonly isLearning: boolean
   /** Maximum size of a merged body in bytes. */
   readonly requestBytesMax: number
+  readonly budget: BytesHeld
   readonly log: Log
 }
 
-// The statuses of a merged call that one of its requests, or its size, may have caused.
-const DIVISIBLE_STATUSES: ReadonlySet<number> = new Set([400, 413, 422, 500])
+/** Counts the bytes that this process holds. */
+export interface BytesHeld {
+  take(bytes: number): void
+  give(bytes: number): void
+}
 
 /**
  * The gate admits the requests, and so limits how many wait here. A request that has a call of its own is sent
@@ -33,11 +40,18 @@ const DIVISIBLE_STATUSES: ReadonlySet<number> = new Set([400, 413, 422, 500])
  */
 export class ModelBatcher {
   readonly options: BatcherOptions
-  // The batches that wait for a free call: by priority, then in the order in which they became due.
-  readonly #due: Batch[] = []
+  // The batches that wait for a free call.
+  readonly #due = new DueQueue()
   readonly #window: AdmissionWindow
-  /** Number of requests here, waiting or in a call. */
+  readonly #suspects = new Suspects()
+  readonly #learned = new Map<string, LearnedSizes>()
+  /** Whether any operation merges requests; otherwise nothing waits here. */
+  isMerging = false
+  /** Number of requests here, and of those that wait for a call. */
   #admitted = 0
+  #waiting = 0
+  // Noticed on arrival: when a call starts, the requests that have just been answered are already gone.
+  #wasFull = false
   #running = 0
   #isScheduled = false
 
@@ -48,7 +62,12 @@ export class ModelBatcher {
 
   /** Number of requests that the gate may admit. */
   get requestsMax(): number {
-    return this.#window.requestsMax
+    return this.isMerging ? this.#window.requestsMax : this.options.concurrency
+  }
+
+  /** Number of requests that wait for others or for a free call. */
+  get waiting(): number {
+    return this.#waiting
   }
 
   /** Number of calls in progress. */
@@ -56,17 +75,34 @@ export class ModelBatcher {
     return this.#running
   }
 
+  /** Returns what an operation has learned, which persists when the model's facts change. */
+  learnedOf(operation: string): LearnedSizes {
+    let learned = this.#learned.get(operation)
+    if (learned === undefined) {
+      const { sizeMax, delayMaxMs, isLearning, model, log } = this.options
+      learned = {
+        limits: new SizeLimits(sizeMax, log, { model, operation }),
+        learner: isLearning ? new HoldLearner(delayMaxMs) : undefined,
+      }
+      this.#learned.set(operation, learned)
+    }
+    return learned
+  }
+
   /** Calls an operation, alone or together with other requests. @throws Problem, as the operation's endpoint does */
   call(operation: BatchedOperation, request: EndpointRequest): Promise<EndpointResponse> {
     const { problem } = request.deadline
     if (problem !== undefined) return Promise.reject(problem)
     this.#admitted += 1
+    if (this.#admitted >= this.requestsMax) this.#wasFull = true
     return new Promise((resolve, reject) => {
-      const member = readMember(operation.rules, request)
+      const arrivedAtMs = performance.now()
+      const isAlone = this.#suspects.has(request.client, arrivedAtMs)
+      const member = isAlone ? undefined : readMember(operation.rules, request)
       this.#join(operation, {
         request,
         member,
-        arrivedAtMs: performance.now(),
+        arrivedAtMs,
         resolve: (response) => {
           this.#admitted -= 1
           resolve(response)
@@ -80,9 +116,10 @@ export class ModelBatcher {
   }
 
   #join(operation: BatchedOperation, entry: Entry): void {
-    const rowsMax = operation.limit.rowsMax(entry.arrivedAtMs)
     const { member, request } = entry
-    const key = member === undefined || member.rows >= rowsMax ? undefined : keyOf(request, member)
+    const fullKey = member === undefined ? undefined : keyOf(request, member)
+    const rowsMax = fullKey === undefined ? 1 : operation.limits.rowsMax(fullKey, entry.arrivedAtMs)
+    const key = member === undefined || member.rows >= rowsMax ? undefined : fullKey
     const open = key === undefined ? undefined : operation.open.get(key)
     if (open !== undefined && this.#hasRoom(open, entry, rowsMax)) {
       this.#add(open, entry)
@@ -122,21 +159,21 @@ export class ModelBatcher {
 
   #add(batch: Batch, entry: Entry): void {
     const { priority } = batch
+    this.#waiting += 1
     batch.add(entry, (problem) => {
+      this.#waiting -= 1
       batch.remove(entry)
       entry.request.batchMs ??= performance.now() - entry.arrivedAtMs
       entry.reject(problem)
       if (batch.entries.length === 0) this.#drop(batch)
     })
-    if (!batch.isDue || batch.priority === priority) return
-    this.#dequeue(batch)
-    this.#enqueue(batch)
+    if (batch.isDue) this.#due.joined(batch, entry, priority)
   }
 
   #drop(batch: Batch): void {
     this.#shut(batch)
     this.#unhold(batch)
-    this.#dequeue(batch)
+    this.#due.remove(batch)
   }
 
   // Closes a batch to further requests.
@@ -161,18 +198,7 @@ export class ModelBatcher {
     batch.isDue = true
     if (batch.operation.held.has(batch)) batch.operation.learner?.held(batch.entries.length > 1)
     this.#unhold(batch)
-    this.#enqueue(batch)
-  }
-
-  #enqueue(batch: Batch): void {
-    let at = this.#due.length
-    while (at > 0 && this.#due[at - 1]!.priority < batch.priority) at -= 1
-    this.#due.splice(at, 0, batch)
-  }
-
-  #dequeue(batch: Batch): void {
-    const index = this.#due.indexOf(batch)
-    if (index !== -1) this.#due.splice(index, 1)
+    this.#due.push(batch)
   }
 
   // Starts calls after the other events of this turn of the event loop: requests that were received together share a
@@ -200,7 +226,9 @@ export class ModelBatcher {
     const nowMs = performance.now()
     for (const { request, arrivedAtMs } of entries) request.batchMs ??= nowMs - arrivedAtMs
     operation.figures.batchSize.observe(batch.rows)
-    this.#window.called(entries.length, this.#admitted)
+    if (this.#wasFull) this.#window.called(entries.length, batch.rows)
+    this.#wasFull = false
+    this.#waiting -= entries.length
     operation.running += 1
     this.#running += 1
     const ended = (): void => this.#ended(operation)
@@ -226,7 +254,8 @@ export class ModelBatcher {
       entry.resolve(response)
       this.#succeeded(batch, rowsOf(entry), startedAtMs)
     } catch (error) {
-      batch.halves?.search.singleFailed()
+      batch.halves?.search.singleFailed(request.client)
+      this.#suspect(batch)
       entry.reject(error)
     }
   }
@@ -234,10 +263,18 @@ export class ModelBatcher {
   async #callMerged(batch: Batch, startedAtMs: number): Promise<void> {
     const { operation, rows } = batch
     const entries = [...batch.entries]
-    const deadline = new SharedDeadline(entries)
+    const { budget } = this.options
+    // The merged body, and the bodies of members that have left, which the gate no longer counts.
+    let held = 0
+    const hold = (bytes: number): void => {
+      held += bytes
+      budget.take(bytes)
+    }
+    const deadline = new SharedDeadline(entries, ({ request }) => hold(request.body.length))
     const members = entries.map(({ member }) => member!)
     try {
       const request = mergedRequest(operation.rules!.merge(members), entries[0]!.request, deadline)
+      hold(request.body.length)
       const response = await operation.inner.call(request)
       const parts = operation.rules!.split(members, carriedOf(response))
       const present = deadline.end()
@@ -254,20 +291,29 @@ export class ModelBatcher {
       const present = deadline.end()
       if (isDivisible(error)) this.#divide(batch, present)
       else for (const { reject } of present) reject(error)
+    } finally {
+      budget.give(held)
     }
   }
 
-  #succeeded({ operation, halves }: Batch, rows: number, startedAtMs: number): void {
+  #succeeded(batch: Batch, rows: number, startedAtMs: number): void {
+    const { operation, halves } = batch
     const nowMs = performance.now()
     operation.learner?.called(rows, nowMs - startedAtMs)
     halves?.succeeded(nowMs)
+    this.#suspect(batch)
+  }
+
+  // A client whose request spoiled a merged call may do so again, and each time costs several calls.
+  #suspect({ halves }: Batch): void {
+    for (const client of halves?.search.takeCulprits() ?? []) this.#suspects.add(client, performance.now())
   }
 
   // The answer cannot be divided, so merging does not work for this model.
   #divideAll(batch: Batch, entries: readonly Entry[], reason: string): void {
-    const { operation, rows } = batch
+    const { operation, rows, limitKey } = batch
     operation.figures.batchFailovers += 1
-    operation.limit.failed(rows, 1, performance.now(), reason)
+    operation.limits.failed(limitKey!, rows, 1, performance.now(), reason)
     this.#repeat(
       operation,
       entries.map((entry) => [entry]),
@@ -276,7 +322,7 @@ export class ModelBatcher {
 
   // One of the requests may be invalid. Dividing the batch in half finds it with fewer calls than one call for each
   // request.
-  #divide({ operation, rows, halves }: Batch, entries: readonly Entry[]): void {
+  #divide({ operation, rows, halves, limitKey }: Batch, entries: readonly Entry[]): void {
     operation.figures.batchFailovers += 1
     const search = halves?.search ?? new Search()
     if (search.isHopeless) {
@@ -288,10 +334,10 @@ export class ModelBatcher {
     }
     const middle = Math.ceil(entries.length / 2)
     const pieces = [entries.slice(0, middle), entries.slice(middle)].filter(({ length }) => length > 0)
-    this.#repeat(operation, pieces, new Halves(rows, operation.limit, search))
+    this.#repeat(operation, pieces, new Halves(rows, operation.limits, limitKey!, search))
   }
 
-  // The requests have waited longer than all others, so they are sent next.
+  // The requests have waited longer than all others of their class, so they are sent next.
   #repeat(operation: BatchedOperation, pieces: readonly (readonly Entry[])[], halves?: Halves): void {
     const batches = pieces.map((entries) => {
       const batch = new Batch(operation, undefined, halves)
@@ -299,46 +345,6 @@ export class ModelBatcher {
       batch.isDue = true
       return batch
     })
-    this.#due.unshift(...batches)
+    this.#due.repeat(batches)
   }
-}
-
-function mergedRequest(
-  merged: CarriedBody,
-  first: EndpointRequest,
-  deadline: SharedDeadline,
-): EndpointRequest {
-  const { contentType, headers } = first
-  return {
-    body: asBuffer(merged.body),
-    contentType,
-    inferenceHeaderContentLength: lengthText(merged.jsonLength),
-    headers,
-    deadline,
-    emit: undefined,
-  }
-}
-
-function carriedOf(response: EndpointResponse): CarriedBody {
-  return { body: response.body, jsonLength: jsonLengthOf(response) }
-}
-
-function partOf({ status, contentType }: EndpointResponse, part: CarriedBody): EndpointResponse {
-  const inferenceHeaderContentLength = lengthText(part.jsonLength)
-  return { status, body: asBuffer(part.body), contentType, inferenceHeaderContentLength }
-}
-
-function lengthText(jsonLength: number | undefined): string | undefined {
-  return jsonLength === undefined ? undefined : String(jsonLength)
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-// Other errors are caused by the model server, not by a request, and would be the same for every request.
-function isDivisible(error: unknown): boolean {
-  if (!(error instanceof Problem)) return false
-  if (error.code === 'upstream_error') return DIVISIBLE_STATUSES.has(error.status)
-  return error.code === 'response_too_large' || error.code === 'upstream_invalid_response'
 }

@@ -4,37 +4,46 @@ import type { Log } from '../../telemetry/index.ts'
 // Long enough that failed attempts cost little, short enough that a replaced model is soon merged again.
 const REMEMBERED_MS = 60_000
 
-/** The largest number of instances that the merged calls of one operation may have. */
-export class SizeLimit {
+// The keys come from clients. A client that fills the map only makes the connector try large calls again.
+const KEYS_MAX = 64
+
+/**
+ * The largest numbers of instances that the merged calls of one operation may have: one for each key, because requests
+ * with other members may be answered differently.
+ */
+export class SizeLimits {
   readonly #sizeMax: number
   readonly #log: Log
   readonly #names: { readonly model: string; readonly operation: string }
-  #rowsMax: number
-  #untilMs = -Infinity
+  /** The limits below `sizeMax`, the oldest first. */
+  readonly #limits = new Map<string, { readonly rowsMax: number; readonly untilMs: number }>()
   #isLogged = false
 
   constructor(sizeMax: number, log: Log, names: { readonly model: string; readonly operation: string }) {
-    this.#sizeMax = this.#rowsMax = sizeMax
+    this.#sizeMax = sizeMax
     this.#log = log
     this.#names = names
   }
 
   /** The limit in instances; 1 = no merging. */
-  rowsMax(nowMs: number): number {
-    return nowMs < this.#untilMs ? this.#rowsMax : this.#sizeMax
+  rowsMax(key: string, nowMs: number): number {
+    const limit = this.#limits.get(key)
+    return limit !== undefined && nowMs < limit.untilMs ? limit.rowsMax : this.#sizeMax
   }
 
   /** Records that a merged call of `rows` instances was answered wrongly, or failed although its parts succeeded. */
-  failed(rows: number, rowsMax: number, nowMs: number, reason: string): void {
-    if (rowsMax >= this.rowsMax(nowMs)) return
-    this.#rowsMax = Math.max(1, rowsMax)
-    this.#untilMs = nowMs + REMEMBERED_MS
+  failed(key: string, rows: number, accepted: number, nowMs: number, reason: string): void {
+    if (accepted >= this.rowsMax(key, nowMs)) return
+    const rowsMax = Math.max(1, accepted)
+    this.#limits.delete(key)
+    this.#limits.set(key, { rowsMax, untilMs: nowMs + REMEMBERED_MS })
+    if (this.#limits.size > KEYS_MAX) this.#limits.delete(this.#limits.keys().next().value!)
     if (this.#isLogged) return
     this.#isLogged = true
     const { model, operation } = this.#names
     this.#log.warn(
-      { event: 'batch_failed', model, operation, rows, rowsMax: this.#rowsMax, reason },
-      `Model "${model}" did not answer a merged call of ${rows} instances as it answers single requests: ${reason}. Calls are limited to ${this.#rowsMax} instances for ${REMEMBERED_MS / 1000} s. Lower models.*.batching.sizeMax, or turn batching off.`,
+      { event: 'batch_failed', model, operation, rows, rowsMax, reason },
+      `Model "${model}" did not answer a merged call of ${rows} instances as it answers single requests: ${reason}. Calls with such requests are limited to ${rowsMax} instances for ${REMEMBERED_MS / 1000} s. Lower models.*.batching.sizeMax, or turn batching off.`,
     )
   }
 }
@@ -43,6 +52,7 @@ export class SizeLimit {
 export class Search {
   #hasSuccess = false
   #hasFailedSingle = false
+  readonly #culprits: string[] = []
 
   /** Whether all requests probably fail, because a request failed alone and no call has succeeded. */
   get isHopeless(): boolean {
@@ -53,21 +63,30 @@ export class Search {
     this.#hasSuccess = true
   }
 
-  singleFailed(): void {
+  singleFailed(client: string | undefined): void {
     this.#hasFailedSingle = true
+    if (client !== undefined) this.#culprits.push(client)
+  }
+
+  /** Returns once each client whose request failed alone; none while the model may fail for every request. */
+  takeCulprits(): string[] {
+    return this.#hasSuccess ? this.#culprits.splice(0) : []
   }
 }
 
 /** The two halves of a merged call that failed. If both succeed, the size was the cause, not one of the requests. */
 export class Halves {
   readonly search: Search
+  /** The key of the merged call. */
+  readonly key: string
   readonly #rows: number
-  readonly #limit: SizeLimit
+  readonly #limits: SizeLimits
   #succeeded = 0
 
-  constructor(rows: number, limit: SizeLimit, search: Search) {
+  constructor(rows: number, limits: SizeLimits, key: string, search: Search) {
     this.#rows = rows
-    this.#limit = limit
+    this.#limits = limits
+    this.key = key
     this.search = search
   }
 
@@ -77,6 +96,6 @@ export class Halves {
     this.#succeeded += 1
     if (this.#succeeded < 2) return
     const reason = 'the call failed, but both of its halves succeeded'
-    this.#limit.failed(this.#rows, Math.floor(this.#rows / 2), nowMs, reason)
+    this.#limits.failed(this.key, this.#rows, Math.floor(this.#rows / 2), nowMs, reason)
   }
 }

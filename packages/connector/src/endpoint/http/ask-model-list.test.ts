@@ -16,6 +16,21 @@ let bodies: string[]
 let server: Server
 let upstream: HttpUpstream
 
+const open = (model: string): HttpUpstream =>
+  openHttpUpstream({
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/p`,
+    host: undefined,
+    tls: {},
+    credential: { headers: () => [] },
+    model,
+    dialects: ['v2', 'v1', 'openai'],
+    versions: [],
+    callsMax: 20,
+    responseBytesMax: 10_000,
+    stream: STREAM_LIMITS,
+    errorText: 'first-line',
+  })
+
 beforeEach(async () => {
   answers = {}
   seen = []
@@ -32,19 +47,7 @@ beforeEach(async () => {
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  upstream = openHttpUpstream({
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/p`,
-    host: undefined,
-    tls: {},
-    credential: { headers: () => [] },
-    model: 'llm',
-    dialects: ['v2', 'v1', 'openai'],
-    versions: [],
-    callsMax: 20,
-    responseBytesMax: 10_000,
-    stream: STREAM_LIMITS,
-    errorText: 'first-line',
-  })
+  upstream = open('llm')
 })
 afterEach(async () => {
   await upstream.destroy()
@@ -118,7 +121,11 @@ test('if an operation may be answered later, its dialect is reported as unanswer
   server.prependListener('request', ({ url }, response) => {
     if (url === '/p/v1/embeddings') response.destroy()
   })
-  expect(await facts()).toEqual({ protocolVersions: ['openai'], unanswered: ['openai'] })
+  expect(await facts()).toEqual({
+    protocolVersions: ['openai'],
+    unanswered: ['openai'],
+    optionalOperations: ['chat'],
+  })
 })
 
 test('a call before the first facts finds the prefix itself', async () => {
@@ -166,4 +173,61 @@ test('a deadline ends the search for the prefix', async () => {
   asked.deadline.waiting!(stopped)
   Object.assign(asked.deadline, { problem: stopped })
   expect(await outcome).toBe(stopped)
+})
+
+test.each([401, 403, 408, 429, 500, 503])(
+  'an operation whose query is answered %i is queried again; the others are known',
+  async (status) => {
+    answers = {
+      'GET /p/v1/models': list('llm'),
+      'GET /p/v1/chat/completions': status,
+      'GET /p/v1/embeddings': 405,
+    }
+    expect(await facts()).toEqual({
+      protocolVersions: ['openai'],
+      unanswered: ['openai'],
+      optionalOperations: ['embeddings'],
+    })
+  },
+)
+
+test('a model with a slash in its name is queried only in the dialect whose bodies name it', async () => {
+  await upstream.destroy()
+  upstream = open('facebook/opt-125m')
+  answers = {
+    'GET /p/v1/models': list('facebook/opt-125m'),
+    'GET /p/v1/chat/completions': 405,
+    'POST /p/v1/chat/completions': [200, { choices: [] }],
+  }
+  expect(await facts()).toMatchObject({ protocolVersions: ['openai'], optionalOperations: ['chat'] })
+  await call('chat')
+  expect(bodies).toEqual(['{"model":"facebook/opt-125m"}'])
+  expect(await bodyOf('ready')).toEqual({ name: 'facebook/opt-125m', ready: true })
+  expect(seen.filter((asked) => asked.includes('opt-125m'))).toEqual([])
+})
+
+test.each([403, 404])('a list that is answered %i is not needed for a call', async (status) => {
+  const post = 'POST /p/v1/chat/completions'
+  answers = { 'GET /p/v1/models': status, 'GET /p/openai/v1/models': status, [post]: [200, { choices: [] }] }
+  const chat = upstream.endpoint('chat', 'openai')!
+  for (let count = 0; count < 2; count++) expect(await chat.call(request())).toMatchObject({ status: 200 })
+  // The list is queried again after a 404, because the dialect may have moved to another prefix.
+  answers = { 'GET /p/openai/v1/models': list('llm') }
+  await expect(chat.call(request())).rejects.toMatchObject({ status: 404 })
+  answers['POST /p/openai/v1/chat/completions'] = [200, { choices: [] }]
+  expect(await chat.call(request())).toMatchObject({ status: 200 })
+  expect(seen.filter((asked) => asked.startsWith('POST')).length).toBe(4)
+  expect(seen.filter((asked) => asked.startsWith('GET')).length).toBeLessThanOrEqual(4)
+})
+
+test('a list that may be answered later fails the call', async () => {
+  answers = { 'GET /p/v1/models': 503, 'GET /p/openai/v1/models': 503 }
+  await expect(call('chat')).rejects.toBeInstanceOf(UpstreamFailure)
+})
+
+test('metadata has no members that describe the server', async () => {
+  const model = { id: 'llm', object: 'model', created: 1, owned_by: 'vllm', max_model_len: 4096 }
+  const entry = { ...model, root: '/mnt/models', permission: [{ id: 'x' }] }
+  answers = { 'GET /p/v1/models': [200, { object: 'list', data: [entry] }] }
+  expect(await bodyOf('metadata')).toEqual(model)
 })

@@ -12,6 +12,9 @@ import type { HttpTarget } from './http-endpoint.ts'
 
 // RFC 9110 §15.5.6: the path exists, but does not support the method GET.
 const METHOD_NOT_ALLOWED = 405
+const NOT_IMPLEMENTED = 501
+// Answers that another query may not receive: no permission (yet), timeout, too early, too many requests.
+const PASSING: ReadonlySet<number> = new Set([401, 403, 408, 425, 429])
 
 /** The optional operations of a server. */
 export interface OptionalOperations {
@@ -20,7 +23,10 @@ export interface OptionalOperations {
   readonly unanswered: readonly Dialect[]
 }
 
-/** Finds the optional operations whose path exists: a GET request on it is answered 405. Never throws. */
+/**
+ * Finds the optional operations whose path exists: a GET request on it is answered 405. An answer that may pass, such as
+ * 503, proves nothing. Never throws.
+ */
 export async function askOptionalOperations(
   target: HttpTarget,
   model: AskedModel,
@@ -28,32 +34,48 @@ export async function askOptionalOperations(
   signal: AbortSignal,
 ): Promise<OptionalOperations> {
   const answers = await Promise.all(
-    dialects.map(async (dialect) => ({
-      dialect,
-      existing: await askDialect(target, model, dialect, signal),
-    })),
+    dialects.map(async (dialect) => ({ dialect, states: await askDialect(target, model, dialect, signal) })),
   )
   return {
-    offered: answers.flatMap(({ dialect, existing }) => offeredOperations(dialect, existing ?? [])),
-    unanswered: answers.flatMap(({ dialect, existing }) => (existing === undefined ? [dialect] : [])),
+    offered: answers.flatMap(({ dialect, states }) => offeredOf(dialect, states)),
+    unanswered: answers.flatMap(({ dialect, states }) =>
+      states.some(({ state }) => state === 'unknown') ? [dialect] : [],
+    ),
   }
 }
 
-// Returns undefined if a query failed.
-async function askDialect(
+interface OperationState {
+  readonly name: OperationName
+  readonly state: 'present' | 'absent' | 'unknown'
+}
+
+function askDialect(
   target: HttpTarget,
   model: AskedModel,
   dialect: Dialect,
   signal: AbortSignal,
-): Promise<OperationName[] | undefined> {
+): Promise<OperationState[]> {
   const prefix = model.prefixes.get(dialect) ?? ''
-  const answers = optionalOperations(dialect).map(async (name) => {
+  const states = optionalOperations(dialect).map(async (name): Promise<OperationState> => {
     const { path } = operationRoute(name, dialect, model.name)!
-    const answer = await askForAnswer(target, { method: 'GET', path: prefix + path }, signal)
-    return answer.status === METHOD_NOT_ALLOWED ? [name] : []
+    try {
+      const { status } = await askForAnswer(target, { method: 'GET', path: prefix + path }, signal)
+      return { name, state: stateOf(status) }
+    } catch {
+      return { name, state: 'unknown' }
+    }
   })
-  return Promise.all(answers).then(
-    (names) => names.flat(),
-    () => undefined,
-  )
+  return Promise.all(states)
+}
+
+// An operation that excludes another one is not offered while the other may exist.
+function offeredOf(dialect: Dialect, states: readonly OperationState[]): OperationName[] {
+  const possible = states.flatMap(({ name, state }) => (state === 'absent' ? [] : [name]))
+  const present = new Set(states.flatMap(({ name, state }) => (state === 'present' ? [name] : [])))
+  return offeredOperations(dialect, possible).filter((name) => present.has(name))
+}
+
+function stateOf(status: number): OperationState['state'] {
+  if (status === METHOD_NOT_ALLOWED) return 'present'
+  return PASSING.has(status) || (status >= 500 && status !== NOT_IMPLEMENTED) ? 'unknown' : 'absent'
 }

@@ -1,5 +1,5 @@
 // The client of a model server over HTTP: a connection pool, an endpoint per operation, and the metadata query.
-import { operationRoute, OPERATIONS, type Dialect, type OperationName } from '@inferwire/protocol'
+import { fitsRoutes, operationRoute, OPERATIONS, type Dialect, type OperationName } from '@inferwire/protocol'
 import { originOf } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
@@ -67,5 +67,6 @@ export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
     stream: options.stream,
     errorText: options.errorText,
   }
-  return new HttpUpstream(target, options.model, options.dialects, options.versions)
+  const dialects = options.dialects.filter((dialect) => fitsRoutes(options.model, dialect))
+  return new HttpUpstream(target, options.model, dialects, options.versions)
 }

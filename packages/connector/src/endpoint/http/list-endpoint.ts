@@ -2,11 +2,15 @@
 import type { Dialect } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
+import type { Metadata } from './ask.ts'
 import type { AskedModel } from './ask-facts.ts'
 import { askModelList } from './ask-model-list.ts'
 import { JSON_TYPE } from './content-type.ts'
 import { withSignal } from './deadline-signal.ts'
 import type { HttpTarget } from './http-endpoint.ts'
+
+// Other members may describe the server: vLLM's `root` is a path in its file system.
+const SHOWN = ['id', 'object', 'created', 'owned_by', 'max_model_len']
 
 /**
  * Returns the model's entry in the list, or, for `ready`, `{"name":"…","ready":true}` with the model's name on its
@@ -35,7 +39,7 @@ export class ListEndpoint implements Endpoint {
         detail: `${this.#target.origin}${this.#target.pathPrefix}: no list of models contains "${name}"`,
       })
     }
-    const answer = this.#isReadiness ? { name, ready: true } : list.entry
+    const answer = this.#isReadiness ? { name, ready: true } : shownOf(list.entry)
     return {
       status: 200,
       body: Buffer.from(JSON.stringify(answer)),
@@ -43,4 +47,8 @@ export class ListEndpoint implements Endpoint {
       inferenceHeaderContentLength: undefined,
     }
   }
+}
+
+function shownOf(entry: Metadata): Metadata {
+  return Object.fromEntries(SHOWN.flatMap((name) => (name in entry ? [[name, entry[name]]] : [])))
 }

@@ -1,6 +1,8 @@
 // Calls an operation of a dialect whose bodies name the model, and which servers offer under different path prefixes.
-import { DIALECTS, type Dialect, type DialectKind, type Route } from '@inferwire/protocol'
+import { DIALECTS, Problem, type Dialect, type DialectKind, type Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
+import { copyRequest } from '../copy-request.ts'
+import { UpstreamFailure } from '../upstream-failure.ts'
 import type { AskedModel } from './ask-facts.ts'
 import { askModelList } from './ask-model-list.ts'
 import { withSignal } from './deadline-signal.ts'
@@ -8,6 +10,8 @@ import { findUsage } from './find-usage.ts'
 import type { HttpTarget } from './http-endpoint.ts'
 import { nameModel } from './name-model.ts'
 import { openEndpoint } from './open-endpoint.ts'
+
+const NOT_FOUND = 404
 
 /**
  * Replaces the model's name in the body by its name on the server, and reads the token counts of a whole answer. Finds
@@ -18,6 +22,8 @@ export class PrefixedEndpoint implements Endpoint {
   readonly #model: AskedModel
   readonly #dialect: Dialect
   readonly #route: Route
+  /** The prefix that is used without a list of models, until a 404 shows that the path does not exist. */
+  #guess: string | undefined
   #prefix: string | undefined
   #endpoint: Endpoint | undefined
 
@@ -29,12 +35,15 @@ export class PrefixedEndpoint implements Endpoint {
   }
 
   async call(request: EndpointRequest): Promise<EndpointResponse> {
-    const prefix = this.#model.prefixes.get(this.#dialect) ?? (await this.#find(request))
+    const prefix = this.#model.prefixes.get(this.#dialect) ?? this.#guess ?? (await this.#find(request))
     if (this.#endpoint === undefined || prefix !== this.#prefix) {
       this.#prefix = prefix
       this.#endpoint = this.#at(prefix)
     }
-    const response = await this.#endpoint.call(this.#named(request))
+    const response = await this.#endpoint.call(this.#named(request)).catch((error: unknown) => {
+      if (error instanceof Problem && error.status === NOT_FOUND) this.#guess = undefined
+      throw error
+    })
     if (response.endsStream === true) return response
     const usage = findUsage(response.body)
     return usage === undefined ? response : { ...response, usage }
@@ -45,7 +54,7 @@ export class PrefixedEndpoint implements Endpoint {
     const { body, modelPlace } = request
     if (modelMember === undefined || modelPlace === undefined) return request
     const named = nameModel(body, modelMember, modelPlace, this.#model.name)
-    return named === body ? request : { ...request, body: named }
+    return named === body ? request : copyRequest(request, { body: named })
   }
 
   #at(prefix: string): Endpoint {
@@ -56,13 +65,16 @@ export class PrefixedEndpoint implements Endpoint {
     return openEndpoint(this.#target, this.#dialect, { ...route, stream: streamed })
   }
 
-  // A server without a list has no known prefix; the prefix is then not stored.
+  // A server whose list does not exist, or is refused, has no known prefix.
   async #find({ deadline }: EndpointRequest): Promise<string> {
     const { name, prefixes } = this.#model
     const list = await withSignal(deadline, (signal) =>
       askModelList(this.#target, this.#dialect, name, signal),
-    )
-    if (list === undefined) return ''
+    ).catch((error: unknown) => {
+      if (deadline.problem !== undefined || error instanceof UpstreamFailure) throw error
+      return undefined
+    })
+    if (list === undefined) return (this.#guess = '')
     prefixes.set(this.#dialect, list.prefix)
     return list.prefix
   }

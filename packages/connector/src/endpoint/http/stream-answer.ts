@@ -1,5 +1,5 @@
 // The answer of one streaming call: turns its events into parts, and decides how the stream ended.
-import { Problem } from '@inferwire/protocol'
+import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { EndpointRequest, EndpointResponse, TokenUsage } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
 import { StreamClock, type StreamLimits } from '../stream-clock.ts'
@@ -10,10 +10,12 @@ import { ChunkJoiner } from './join-chunks.ts'
 import { modelError } from './model-error.ts'
 import {
   ChoiceEnds,
+  choicesWanted,
   errorStatusOf,
   errorStatusOfBytes,
   isJsonEvent,
   parseChunk,
+  parsePythonChunk,
   readUsage,
 } from './stream-events.ts'
 
@@ -34,6 +36,8 @@ export interface StreamOptions {
 
 // The body of the last message of a complete stream.
 const END_OF_STREAM = '[DONE]'
+// The connection broke, or the server sent nothing more.
+const BROKEN: ReadonlySet<ProblemCode> = new Set(['upstream_unreachable', 'stream_interrupted'])
 // How long the server may take to end the body after the last event.
 const END_WAIT_MS = 1_000
 
@@ -88,9 +92,12 @@ export class StreamAnswer implements BodySink {
     }
   }
 
-  /** Whether the last event has arrived, so that an error of the connection no longer matters. */
-  get hasLastEvent(): boolean {
-    return this.#hasLastEvent
+  /** Whether the stream was complete before this error, so that the error no longer matters. */
+  isCompleteDespite(error: unknown): boolean {
+    if (this.#hasLastEvent) return true
+    // Without a last event, the client's own deadline or cancel message still decides.
+    const { code } = Problem.from(error)
+    return BROKEN.has(code) && this.#options.lastEvent !== undefined && !this.#isIncomplete
   }
 
   /** Converts the error of the call: after the first part, a broken connection is `stream_interrupted`. */
@@ -112,7 +119,9 @@ export class StreamAnswer implements BodySink {
   // If the dialect has no last event, a complete stream ends with its body, as on Triton. If it has one, some servers
   // omit it after a finish reason for each choice.
   get #isIncomplete(): boolean {
-    return this.#options.lastEvent !== undefined && !this.#hasLastEvent && !this.#ends.isComplete
+    const { lastEvent, request } = this.#options
+    if (lastEvent === undefined || this.#hasLastEvent) return false
+    return !this.#ends.areComplete(choicesWanted(request.body))
   }
 
   #event(data: Buffer, name: string): void {
@@ -120,14 +129,15 @@ export class StreamAnswer implements BodySink {
     const { lastEvent } = this.#options
     if (lastEvent === undefined) return this.#plainEvent(data, name)
     if (data.length === lastEvent.length && data.toString('latin1') === lastEvent) return this.#lastEvent()
-    const chunk = parseChunk(data)
+    const exact = parseChunk(data)
+    const chunk = exact ?? parsePythonChunk(data)
     if (chunk === undefined) throw this.#notJson()
     const status = errorStatusOf(name, chunk)
     if (status !== undefined) throw this.#modelError(data, status)
     this.#ends.read(chunk)
     this.#usage = readUsage(chunk['usage']) ?? this.#usage
     this.#part()
-    this.#joiner.add(data, chunk)
+    this.#joiner.add(data, exact)
   }
 
   #plainEvent(data: Buffer, name: string): void {

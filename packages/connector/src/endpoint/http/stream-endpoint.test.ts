@@ -172,6 +172,37 @@ test('a stream without [DONE] is complete if each of its choices has a finish re
   expect((await call()).problem).toMatchObject({ code: 'stream_interrupted' })
 })
 
+test('a connection that breaks after the reason why each choice ended does not matter', async () => {
+  answer = breaking(event(chunk('a')), event(chunk('', 'stop')))
+  expect((await call()).response).toMatchObject(END)
+  answer = (response) => {
+    response.writeHead(200, SSE)
+    response.write(event(chunk('', 'stop')))
+  }
+  expect((await call({ limits: { idleTimeoutMs: 30 } })).response).toMatchObject(END)
+  const cancelled = new Problem('cancelled', 'x')
+  const outcome = await call({ onPart: (deadline) => setImmediate(() => deadline.stop(cancelled)) })
+  expect(outcome.problem).toMatchObject({ code: 'cancelled' })
+})
+
+test('a stream with fewer choices than the request asks for is not complete', async () => {
+  const two = { body: '{"n":2,"stream":true,"messages":[]}' }
+  answer = sending(event(chunk('a')), event(chunk('', 'stop')))
+  expect((await call(two)).problem).toMatchObject({ code: 'stream_interrupted' })
+  const other = JSON.stringify({ choices: [{ index: 1, delta: {}, finish_reason: 'stop' }] })
+  answer = sending(event(chunk('', 'stop')), event(other))
+  expect((await call(two)).response).toMatchObject(END)
+})
+
+test('a chunk with a number that JSON does not have is a part, byte for byte', async () => {
+  const choice = '{"index":0,"delta":{"content":"NaN"},"logprobs":{"content":[{"logprob":-Infinity}]}'
+  const parts = [`{"choices":[${choice}}]}`, `{"choices":[${choice},"finish_reason":"stop"}],"x":NaN}`]
+  answer = sending(...parts.map(event))
+  const outcome = await call({ coalesceMs: 1_000 })
+  expect(outcome.parts).toEqual(parts)
+  expect(outcome.response).toMatchObject(END)
+})
+
 test.each<[string, Answer]>([
   ['an orderly end without [DONE] or a finish reason', sending(event(chunk('a')), event(chunk('b')))],
   ['a cut connection', breaking(event(chunk('a')), event(chunk('b')))],

@@ -59,7 +59,7 @@ export class StreamEndpoint implements Endpoint {
     try {
       return await endpoint.exchange(request, finish, open)
     } catch (error) {
-      if (stream?.hasLastEvent === true) return stream.end()
+      if (stream?.isCompleteDespite(error) === true) return stream.end()
       throw stream === undefined ? error : stream.failed(error)
     } finally {
       stream?.close()

@@ -1,4 +1,5 @@
 // Interprets the events of a stream: errors, the reason for which generation ended, and token counts.
+import { findMembers } from '@inferwire/protocol'
 import type { TokenUsage } from '../../step.ts'
 import { isErrorIn200 } from './error-in-200.ts'
 import type { Chunk } from './join-chunks.ts'
@@ -9,11 +10,34 @@ const SERVER_ERROR = 500
 
 /** Parses an event as a JSON object; undefined if it is not one. */
 export function parseChunk(data: Buffer): Chunk | undefined {
+  return parseObject(data.toString())
+}
+
+/**
+ * Like `parseChunk`, with null for the numbers that Python's encoder writes although JSON does not have them, such as a
+ * log probability of -Infinity. Texts in the result may differ from those of the event.
+ */
+export function parsePythonChunk(data: Buffer): Chunk | undefined {
+  return parseObject(data.toString().replaceAll(/\bNaN\b|-?\bInfinity\b/g, 'null'))
+}
+
+function parseObject(text: string): Chunk | undefined {
   try {
-    const value: unknown = JSON.parse(data.toString())
+    const value: unknown = JSON.parse(text)
     return isRecord(value) ? value : undefined
   } catch {
     return undefined
+  }
+}
+
+/** Returns how many choices a request asks for (`n`); 1 if it does not say. */
+export function choicesWanted(request: Buffer): number {
+  try {
+    const place = findMembers(request, ['n']).members.findLast(({ name }) => name === 'n')
+    const count = place === undefined ? 1 : Number(request.toString('latin1', place.start, place.end))
+    return Number.isSafeInteger(count) && count > 0 ? count : 1
+  } catch {
+    return 1
   }
 }
 
@@ -50,12 +74,12 @@ function statusOf({ code, status }: Chunk): number {
 
 /** Tracks whether every choice of a stream has ended with a `finish_reason`. */
 export class ChoiceEnds {
-  readonly #open = new Set<unknown>()
-  #hasEnded = false
+  readonly #open = new Set<number>()
+  readonly #ended = new Set<number>()
 
-  /** Whether at least one choice has ended, and none is incomplete. */
-  get isComplete(): boolean {
-    return this.#hasEnded && this.#open.size === 0
+  /** Whether at least `wanted` choices have ended, and none is incomplete. */
+  areComplete(wanted: number): boolean {
+    return this.#ended.size >= wanted && this.#open.size === 0
   }
 
   read({ choices }: Chunk): void {
@@ -64,11 +88,10 @@ export class ChoiceEnds {
       if (!isRecord(choice)) continue
       const index = typeof choice['index'] === 'number' ? choice['index'] : 0
       if ((choice['finish_reason'] ?? null) === null) {
-        // A server chooses the indexes, so their number is limited.
-        if (this.#open.size < CHOICES_MAX) this.#open.add(index)
+        add(this.#open, index)
       } else {
         this.#open.delete(index)
-        this.#hasEnded = true
+        add(this.#ended, index)
       }
     }
   }
@@ -76,6 +99,11 @@ export class ChoiceEnds {
 
 // Only an attack would request more choices.
 const CHOICES_MAX = 65_536
+
+// A server chooses the indexes, so their number is limited.
+function add(indexes: Set<number>, index: number): void {
+  if (indexes.size < CHOICES_MAX) indexes.add(index)
+}
 
 /** Reads the token counts of an answer or a chunk; undefined if it has none. */
 export function readUsage(value: unknown): TokenUsage | undefined {

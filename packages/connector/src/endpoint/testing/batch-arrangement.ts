@@ -2,7 +2,7 @@
 import { batchRulesOf, dialectNames, type BatchRules } from '@inferwire/protocol'
 import type { Endpoint } from '../../step.ts'
 import { createLog, OperationFigures } from '../../telemetry/index.ts'
-import { ModelBatcher, type BatcherOptions } from '../batching/model-batcher.ts'
+import { ModelBatcher, type BatcherOptions, type BytesHeld } from '../batching/model-batcher.ts'
 import { withBatching } from '../with-batching.ts'
 import { BatchModel } from './batch-model.ts'
 
@@ -11,10 +11,24 @@ export const PREDICT = dialectNames()
   .map((dialect) => batchRulesOf('predict', dialect))
   .find((rules) => rules !== undefined)!
 
+/** The bytes that are held. */
+export class ByteCount implements BytesHeld {
+  bytes = 0
+
+  take(bytes: number): void {
+    this.bytes += bytes
+  }
+
+  give(bytes: number): void {
+    this.bytes -= bytes
+  }
+}
+
 /** Creates an endpoint whose calls wait for `release`. */
 export function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules | undefined = PREDICT) {
   const lines: Record<string, unknown>[] = []
   const sink = { write: (line: string) => lines.push(JSON.parse(line) as Record<string, unknown>) }
+  const budget = new ByteCount()
   const batcher = new ModelBatcher({
     model: 'm',
     concurrency: 1,
@@ -22,9 +36,11 @@ export function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules
     delayMaxMs: 0,
     isLearning: false,
     requestBytesMax: 1_000_000,
+    budget,
     log: createLog({ level: 'info', format: 'json' }, sink),
     ...options,
   })
+  batcher.isMerging = true
   const figures = new OperationFigures('m', 'predict')
   const releases: (() => void)[] = []
   const model = new BatchModel(() => new Promise((resolve) => releases.push(resolve)))
@@ -33,7 +49,7 @@ export function arrange(options: Partial<BatcherOptions> = {}, rules: BatchRules
     for (const resolve of releases.splice(0)) resolve()
     await settled()
   }
-  return { batcher, model, figures, lines, bind, endpoint: bind(model), release }
+  return { batcher, budget, model, figures, lines, bind, endpoint: bind(model), release }
 }
 
 /** Resolves after a few turns of the event loop. */
