@@ -75,14 +75,15 @@ export class SimulatedConnector {
       },
     })
     this.#kept = world.kept.taken(world.process)
+    const { budget, telemetry } = this.#rooms
     this.#batcher = new ModelBatcher({
       model: 'batched',
       concurrency: bug?.sharedCalls ?? scenario.concurrency,
       requestBytesMax: REQUEST_BYTES_MAX,
+      budget,
       log,
       ...scenario.batching,
     })
-    const { budget, telemetry } = this.#rooms
     const limits = gateLimitsOf(scenario)
     const gate = new ModelGate('m', limits, budget)
     const batchedGate = new ModelGate('batched', batchedLimits(limits, this.#batcher), budget)
