@@ -209,7 +209,7 @@ export const DELIVERY: readonly Requirement[] = [
     'S-BYTES-1',
     PROMISE,
     'Sizes are checked before data is stored: the payload of a message above the limit is not read.',
-    `${CODEC} > reads topic and properties of a message above the limit, without its payload`,
+    `${CODEC} > reads the topic and properties of a message above the size limit, but not its payload`,
     'conformance/bad-input.test.ts > a body that exceeds the memory limits is dropped, and the request is answered with an error',
     'packages/connector/src/admission/model-gate.test.ts > models share one byte budget',
   ),
