@@ -62,7 +62,7 @@ function checkShape(model: string, session: Session, input: Tensor): void {
     throw Failure.raised('ValueError', `maximum supported dimension is ${RANK_MAX}, found ${shape.length}`)
   }
   const expected = declared?.shape ?? []
-  // ONNX files may omit the shape; then only the engine can check it.
+  // An ONNX file may omit the shape, in which case only the engine can check it.
   if (expected.length === 0) return
   const what = `input "${input.name}" of model "${model}" is ${input.datatype} [${expected.join(',')}]`
   if (shape.length !== expected.length) {

@@ -101,7 +101,7 @@ async function checkMagic({ name, file }: ModelSource): Promise<void> {
   throw new ModelServerError(
     'invalid_model',
     `"${file}" of model "${name}" is not a GGUF file: its first bytes are not "GGUF". ` +
-      'Check that the download is complete, and not a web page.',
+      'Check that the download is complete, and that the file is not a web page.',
   )
 }
 

@@ -42,9 +42,9 @@ export interface Generation {
 export interface LanguageModel {
   readonly name: string
   readonly description: string
-  /** Maximum number of tokens of a prompt together with the generated text. */
+  /** Maximum number of tokens of a prompt and the generated text together. */
   readonly contextTokens: number
-  /** Dimensions of `embed`; undefined = the model has no embeddings. */
+  /** Dimensions of `embed`; undefined = the model does not support embeddings. */
   readonly embeddingDimensions?: number
   /**
    * Starts the assistant's next message. It stops when the signal is aborted.
