@@ -1,6 +1,6 @@
-// The table of all problems that a request can have. It determines status, retry and log level.
+// The table of all problems that can occur with a request. It determines status, retry and log level.
 
-/** Entry of the table for one problem code. */
+/** The table entry of a problem code. */
 export interface ProblemKind {
   /** HTTP-like status of the reply. `upstream_error` has the model server's status instead. */
   readonly status: number
@@ -185,7 +185,7 @@ export interface ProblemOptions {
   readonly retryAfterMs?: number
   /** For the operator's log only: addresses, header values, reasons. Never sent to the requester. */
   readonly detail?: string
-  /** The model server's error body, or the part to send, instead of the problem's own body. */
+  /** The model server's error body, or the part of it that is sent, in place of the problem's own body. */
   readonly body?: Uint8Array
   /** Content type of `body`. */
   readonly contentType?: string

@@ -15,7 +15,7 @@ export function fromFloat16(bits: ArrayLike<number>): Float32Array {
   })
 }
 
-/** Returns the FP16 bit patterns that are nearest to the values; of two equally near patterns, the even one. */
+/** Returns the FP16 bit patterns that are nearest to the values; if two patterns are equally near, the even one. */
 export function toFloat16(values: ArrayLike<number>): Uint16Array {
   return Uint16Array.from(values, (value) => {
     scratch.setFloat64(0, value)
@@ -23,7 +23,7 @@ export function toFloat16(values: ArrayLike<number>): Uint16Array {
     const sign = (high >>> 16) & 0x8000
     const size = Math.abs(value)
     if (Number.isNaN(value)) return 0x7e00
-    // Halfway between the largest FP16 value and the next power of two; from here on, values round to infinity.
+    // Halfway between the largest FP16 value and the next power of two; this value and larger ones round to infinity.
     if (size >= 65_520) return sign | 0x7c00
     if (size < 2 ** -14) return sign | roundHalfToEven(size * 2 ** 24)
     const exponent = ((high >>> 20) & 0x7ff) - 1023

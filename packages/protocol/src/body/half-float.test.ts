@@ -1,4 +1,4 @@
-// Tests FP16 and BF16 for every value of 16 bits, and rounding between them.
+// Tests FP16 and BF16 with every 16-bit pattern, and the rounding of values between two patterns.
 import { expect, test } from 'vitest'
 import { fromBfloat, fromHalf, toBfloat, toHalf } from './half-float.ts'
 

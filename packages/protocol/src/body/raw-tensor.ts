@@ -75,7 +75,7 @@ export function checkRaw(
   )
 }
 
-/** Turns JSON values into the values of a datatype; see `toTensorData`. FP16 and BF16 become their 16 bits. */
+/** Turns JSON values into the values of a datatype; see `toTensorData`. FP16 and BF16 values become 16-bit patterns. */
 export function toValues(name: string, datatype: MessageDatatype, values: readonly Json[]): TensorData {
   if (!isHalf(datatype)) return toTensorData(name, datatype, values)
   const { to, from } = HALVES[datatype]
@@ -87,7 +87,7 @@ export function toValues(name: string, datatype: MessageDatatype, values: readon
   })
 }
 
-/** Returns the bytes of values: a view of them, except for BYTES. */
+/** Returns the bytes of the values. The result is a view of the values, except for BYTES. */
 export function rawOf(data: TensorData): Uint8Array {
   return writeBinary({ name: '', datatype: 'BYTES', shape: [], data })
 }
@@ -111,7 +111,7 @@ export const encodeText: (text: string) => Uint8Array = utf8Encoder()
 /**
  * Writes a tensor's bytes as a flat JSON list. 64-bit integers are exact; NaN and infinities are `null`, as in KServe.
  * @throws BodyError `invalid_value` if the bytes do not match the shape, or an element of BYTES is not UTF-8;
- * `unsupported` for a datatype that V2 does not define
+ * `unsupported` if V2 does not define the datatype
  */
 export function rawToJson(name: string, datatype: string, shape: readonly number[], raw: Uint8Array): string {
   if (!isMessageDatatype(datatype)) {

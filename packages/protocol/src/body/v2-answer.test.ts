@@ -6,7 +6,7 @@ import { readV2Answer, toFloat32, type OutputTensor } from './v2-answer.ts'
 const encoder = new TextEncoder()
 const json = (text: string) => readV2Answer(encoder.encode(text))
 
-// Builds a binary body at an offset in its buffer, as a body in a received packet has one.
+// Builds a binary body that begins at an offset in its buffer, like the body of a received packet.
 function binary(outputs: readonly object[], tensors: readonly number[], offset = 0) {
   const head = encoder.encode(JSON.stringify({ model_name: 'm', outputs }))
   const buffer = new Uint8Array(offset + head.length + tensors.length)

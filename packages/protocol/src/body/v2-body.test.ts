@@ -1,4 +1,4 @@
-// The requests are read back by the reader of the model server, which shares no code with the writer.
+// The requests are read back by the model server's reader, which shares no code with the writer.
 import { expect, test } from 'vitest'
 import type { Datatype } from './tensor.ts'
 import type { InputTensor } from './typed-tensor.ts'

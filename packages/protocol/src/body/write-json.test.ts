@@ -16,7 +16,7 @@ test('writes the same text as JSON.stringify if JSON.stringify loses nothing', (
   expect(writeJson(Object.assign(Object.create(null) as object, { a: 1 }))).toBe('{"a":1}')
 })
 
-test('writes a Float32Array and every other typed array, including Buffer, as a list', () => {
+test('writes every typed array, including a Float32Array and a Buffer, as a list', () => {
   expect(writeJson({ instances: [new Float32Array([1.5, -2]), new Uint8Array([1, 2]).subarray(1)] })).toBe(
     '{"instances":[[1.5,-2],[2]]}',
   )
