@@ -31,7 +31,7 @@ test("the model server's status and retry time override the values in the proble
   expect(new Problem('upstream_error', 'x', { status: 400 }).retryable).toBe(false)
 })
 
-test('a thrown Problem is kept; any other thrown value becomes an internal Problem, whose message does not reveal details', () => {
+test('a thrown Problem is kept; any other thrown value becomes an internal Problem that does not reveal details', () => {
   const own = new Problem('bad_topic', 'x')
   expect(Problem.from(own)).toBe(own)
   for (const thrown of [new TypeError('secret'), 'secret', undefined, null, { toString: () => 'secret' }]) {

@@ -24,7 +24,7 @@ test.each(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', undefined, 5])('%s is unre
   expect(tlsFailure({ code })).toBeUndefined()
 })
 
-test('finds the reason in a write error's message, between the routine and the file name', () => {
+test('finds the reason in the message of a write error, between the routine and the file name', () => {
   const message =
     'write EPROTO 80CB:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/record.c:350:\n'
   expect(tlsFailure({ code: 'EPROTO', message })).toMatchObject({

@@ -37,6 +37,6 @@ test('passes text on as soon as it cannot be part of a stop sequence', () => {
   expect(stop.push('ND of it')).toEqual({ text: '', isStopped: true })
 })
 
-test('if the text contains two stop sequences, it ends before the first one', () => {
+test('a text with two stop sequences ends before the first one', () => {
   expect(passed(['c', 'ab'], ['xa', 'bc'])).toEqual({ text: 'x', isStopped: true })
 })

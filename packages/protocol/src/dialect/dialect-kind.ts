@@ -24,8 +24,8 @@ export interface RouteKind extends Route {
   /** Whether only some servers of the dialect have the operation, so that each server must be queried. */
   readonly isOptional?: true
   /**
-   * Another operation. If a server offers that operation, this operation's path has another meaning on the server,
-   * which therefore does not offer this operation.
+   * A second operation. On a server that has it, the path of this operation has another meaning, so the server does not
+   * offer this operation.
    */
   readonly notWith?: OperationName
 }
