@@ -99,7 +99,7 @@ describe('rejects', () => {
   test.each([
     ['[]', /not a JSON object/],
     ['{', /Expecting property name/],
-    ['{}', /no list "outputs"/],
+    ['{}', /no "outputs" list/],
     ['{"outputs":[1]}', /an output has no name/],
     ['{"outputs":[{"name":"y","datatype":"FP8","shape":[1],"data":[1]}]}', /"y" has an unknown datatype/],
     ['{"outputs":[{"name":"y","datatype":"toString","shape":[1],"data":[1]}]}', /unknown datatype/],
