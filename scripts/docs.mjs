@@ -130,7 +130,7 @@ function commandsPage() {
 
 ${NOTE('packages/cli/src/commands/')}
 
-${wrapped('In a checkout, begin each command with `npx`. With `--help`, each command prints the same text.')}
+${wrapped('In a checkout, begin each command with `npx`. With `--help`, each command prints the same text as below.')}
 
 ${leaves.map(commandSection).join('\n\n')}
 
@@ -172,7 +172,7 @@ function commandSection({ command, path, options }) {
     ['```text', `${name} ${usage}`, '```'].join('\n'),
     examples === '' ? '' : ['```sh', examples, '```'].join('\n'),
     ...(own.length === 0 ? [] : [optionTable(own)]),
-    ...(own.length === options.length ? [] : ['Also the [broker options](#broker-options).']),
+    ...(own.length === options.length ? [] : ['Also accepts the [broker options](#broker-options).']),
   ]
     .filter((part) => part !== '')
     .join('\n\n')

@@ -21,8 +21,8 @@ type Patch = Pick<KubernetesObject, 'apiVersion' | 'kind' | 'metadata'> & Readon
 const HOST = 'mqtt.example.org'
 
 /**
- * The broker in resources/, with access rules for a read-only user for MQTT Explorer, whom the password file does not
- * contain yet.
+ * The broker in resources/, with access rules for a read-only user, as whom MQTT Explorer can log in once the password
+ * file contains that user.
  */
 export const RESOURCES_BROKER: BrokerOptions = { observers: ['admin'] }
 

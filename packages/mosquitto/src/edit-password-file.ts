@@ -1,4 +1,4 @@
-// Edits the text of a password file. All other lines, including comments, remain unchanged.
+// Edits the text of a password file. Lines to which an edit does not apply, including comments, remain unchanged.
 import { parsePasswordFile, type PasswordLine, type UserLine } from './password-file.ts'
 import { passwordMistake } from './password-hash.ts'
 import { userNameMistake } from './user-name.ts'

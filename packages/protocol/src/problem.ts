@@ -98,7 +98,7 @@ export const PROBLEMS = {
     429,
     true,
     'warn',
-    'The model, the client or the model server has reached its limit of running and queued requests.',
+    'The model, the client or the model server has reached its limit on running and queued requests.',
     'Try again after `retry_after_ms`. The operator can raise the limits or add replicas.',
   ),
   deadline_exceeded: kind(
@@ -120,7 +120,7 @@ export const PROBLEMS = {
     502,
     true,
     'warn',
-    'The model server could not be reached, or the connection broke before the answer was complete.',
+    'The model server could not be reached, or the connection was lost before the answer was complete.',
     'Try again later. The operator can check the address and the pod.',
   ),
   circuit_open: kind(
@@ -162,7 +162,7 @@ export const PROBLEMS = {
     502,
     true,
     'warn',
-    'A stream broke before its end, or the request was redelivered after the stream had begun.',
+    'A stream was interrupted before its end, or the request was redelivered after the stream had begun.',
     'Send the request again.',
   ),
   internal: kind(

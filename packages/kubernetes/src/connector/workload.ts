@@ -76,8 +76,8 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       ...(replicas > 1
         ? [{ name: 'INFERWIRE_BROKER_CLIENT_ID', value: 'inferwire-shared-$(INFERWIRE_NAME)' }]
         : []),
-      // This folder keeps the journal of requests that may have crashed the process when the container restarts, but
-      // not when the pod is replaced.
+      // The journal of requests that may have crashed the process is in this folder, which survives a restart of the
+      // container, but not the replacement of the pod.
       { name: 'XDG_STATE_HOME', value: PATHS.state },
       { name: 'NODE_OPTIONS', value: heapOptions(memoryMi) },
     ],

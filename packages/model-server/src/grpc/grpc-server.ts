@@ -42,7 +42,7 @@ export interface GrpcServerOptions {
 /** Starts the server, without TLS. @throws ModelServerError if it cannot listen on the address */
 export async function startGrpcServer(models: Models, options: GrpcServerOptions): Promise<GrpcServer> {
   const { host, port, requestBytesMax, metadata } = options
-  // Without this, grpc-js would also write errors that its functions return to standard error.
+  // Otherwise, grpc-js would write every error to standard error, in addition to returning it.
   setLogVerbosity(logVerbosity.NONE)
   const server = new Server({
     'grpc.max_receive_message_length': requestBytesMax,

@@ -22,9 +22,9 @@ export interface TextEngine {
 /** A loaded GGUF file. Generations must not overlap: they share the engine's memory of the text so far. */
 export interface TextSession {
   readonly contextTokens: number
-  /** Counts the tokens of a chat, formatted with the model's own template, or of a text. */
+  /** Counts the tokens of a text, or of a chat that is formatted with the model's own template. */
   countTokens(prompt: Prompt): number
-  /** Generates text, and passes each piece on at once. @throws the signal's reason if it is aborted */
+  /** Generates text, and passes each piece on at once. @throws the signal's reason if the signal is aborted */
   generate(prompt: Prompt, options: TextOptions): Promise<'stop' | 'length'>
   release(): Promise<void>
 }

@@ -5,8 +5,8 @@ import { tokenize } from './tokenize.ts'
 export const END = '\n'
 
 /**
- * The weight in a probability of the tokens that followed the last two tokens. The remaining weight is for those that
- * followed the last token alone.
+ * The weight of the tokens that follow the last two tokens in the text. The tokens that follow the last token alone
+ * have the remaining weight.
  */
 const TWO_TOKENS_SHARE = 0.9
 

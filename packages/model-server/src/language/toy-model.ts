@@ -84,7 +84,7 @@ function toPrompt({ role, content }: ChatMessage): string {
 interface Start {
   /** The first tokens of the text. */
   readonly opening: readonly string[]
-  /** The last tokens of the prompt that the text continues, at most 2. */
+  /** At most two tokens from the end of the prompt, which the text continues. */
   readonly prompt: readonly string[]
   /** The text ends only at the end of a paragraph, and only after at least this many tokens. */
   readonly tokensMin: number

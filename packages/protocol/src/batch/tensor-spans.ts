@@ -16,7 +16,7 @@ export interface TensorSpans {
   readonly members: readonly Member[]
   readonly name: string
   readonly datatype: string
-  /** The size of axis 0, and the other sizes, which are the shape of one row. */
+  /** The size of axis 0; `rowShape` contains the sizes of the other axes. */
   readonly rows: number
   readonly rowShape: readonly number[]
   readonly data: List | BinaryData

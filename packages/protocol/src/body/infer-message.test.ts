@@ -184,7 +184,7 @@ describe('writeMessage', () => {
     )
   })
 
-  test('writes the requested outputs in their order, binary ones after the JSON', () => {
+  test('writes the outputs in the requested order, with binary outputs after the JSON', () => {
     expect(
       written([
         { name: 'b', isBinary: true },

@@ -144,7 +144,7 @@ export function toTensorData(
     return exact < range.min || exact > range.max ? refuse(value) : exact
   }
   const float = (value: Json): number => {
-    // Also rejects null. KServe's V2 reads null as NaN, which its scikit-learn models reject, but the models of this
+    // Also rejects null. KServe's V2 reads null as NaN, which its scikit-learn models reject, but Inferwire's model
     // server would classify NaN. Clients that mean NaN can send the token NaN, or binary data.
     if (typeof value !== 'number' && typeof value !== 'bigint') return refuse(value)
     const number = Number(value)

@@ -129,7 +129,7 @@ describe('rejects', () => {
   })
 
   test.each([
-    ['FP32', [1], [0, 0, 0], /3 bytes are not whole FP32 values/],
+    ['FP32', [1], [0, 0, 0], /3 bytes are not a whole number of FP32 values/],
     ['FP32', [2], [0, 0, 0, 0], /has 1 values, but its shape is \(2,\)/],
     ['FP32', [2 ** 40, 2 ** 40], [0, 0, 0, 0], /has 1 values/],
     ['BYTES', [1], [5, 0, 0, 0, 1], /an element is truncated/],

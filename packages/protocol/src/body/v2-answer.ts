@@ -133,7 +133,7 @@ function numbersOf(name: string, datatype: Exclude<TensorDatatype, 'BYTES'>, byt
   if (bytes.length % width !== 0) {
     throw new BodyError(
       'invalid_value',
-      `output "${name}": ${bytes.length} bytes are not whole ${datatype} values`,
+      `output "${name}": ${bytes.length} bytes are not a whole number of ${datatype} values`,
     )
   }
   // A typed array needs an aligned offset, but a body can begin anywhere in its buffer.

@@ -93,7 +93,9 @@ function toBytes({ data }: CheckedTensor): Uint8Array {
 
 function toJsonValues({ name, datatype, data }: CheckedTensor): unknown {
   if (datatype === 'FP16' || datatype === 'BF16') {
-    throw new TypeError(`Tensor "${name}" is ${datatype}, which V2 has only in binary; the request is JSON.`)
+    throw new TypeError(
+      `Tensor "${name}" is ${datatype}, which V2 supports only in binary; the request is JSON.`,
+    )
   }
   if (datatype === 'BOOL') return Array.from(data as Uint8Array, Boolean)
   if (!isList(data)) return data

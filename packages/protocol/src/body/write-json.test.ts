@@ -33,7 +33,11 @@ const loop: unknown[] = []
 loop.push({ loop })
 
 test.each<[name: string, value: unknown, message: RegExp]>([
-  ['NaN', { instances: [[1, Number.NaN]] }, /^body\.instances\[0\]\[1\] is NaN, which JSON does not have\.$/],
+  [
+    'NaN',
+    { instances: [[1, Number.NaN]] },
+    /^body\.instances\[0\]\[1\] is NaN, which JSON cannot represent\.$/,
+  ],
   ['Infinity', { 'a b': -Infinity }, /^body\["a b"\] is -Infinity/],
   ['NaN in a typed array', { x: new Float32Array([0, Number.NaN]) }, /^body\.x\[1\] is NaN/],
   ['undefined in a list', [undefined], /^body\[0\] is undefined/],

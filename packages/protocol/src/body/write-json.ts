@@ -26,7 +26,7 @@ class Writer {
   #written(value: unknown): string {
     if (typeof value === 'string') return JSON.stringify(value)
     if (typeof value === 'number') {
-      return Number.isFinite(value) ? String(value) : this.#refuse(`${value}, which JSON does not have`)
+      return Number.isFinite(value) ? String(value) : this.#refuse(`${value}, which JSON cannot represent`)
     }
     if (typeof value === 'bigint' || typeof value === 'boolean' || value === null) return String(value)
     if (typeof value === 'object') return this.#container(value)
