@@ -51,7 +51,8 @@ export async function loadModel(engine: Engine, source: ModelSource): Promise<Mo
 function checkShape(model: string, session: Session, input: Tensor): void {
   const declared = session.inputs.find(({ name }) => name === input.name)
   const { shape } = input
-  // An empty tensor contains nothing to predict, but its other dimensions could make the engine allocate gigabytes.
+  // An empty tensor is rejected: it contains nothing to predict, but its other dimensions could make the engine
+  // allocate gigabytes.
   if (countOf(shape) === 0) {
     throw Failure.raised(
       'ValueError',

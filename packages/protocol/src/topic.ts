@@ -133,7 +133,7 @@ export class TopicSpace {
 
   /**
    * Whether a client may use this Response Topic: a publishable name strictly inside `{root}/reply/{client}/`.
-   * Excludes request topics, `$SYS` and other clients' subtrees.
+   * This excludes request topics, `$SYS` and the subtrees of other clients.
    */
   isOwnReplyTopic(client: string, topic: string): boolean {
     const prefixEnd = this.#replyPrefix.length + client.length
@@ -174,7 +174,8 @@ export class TopicSpace {
   }
 
   /**
-   * Returns the topic to which a client publishes to cancel a request, identified by its id or its Correlation Data.
+   * Returns the topic to which a client publishes to cancel a request. The request is identified by its id or its
+   * Correlation Data.
    */
   cancel(client: string, model: string, operation?: string, id?: string): string {
     return this.#cancelPrefix + path(client, model, operation, id)

@@ -34,7 +34,7 @@ export interface GrpcServerOptions {
   readonly host: string
   /** 0 selects a free port. */
   readonly port: number
-  /** Largest request in bytes; larger ones receive RESOURCE_EXHAUSTED. */
+  /** Maximum size of a request in bytes; larger requests receive RESOURCE_EXHAUSTED. */
   readonly requestBytesMax: number
   readonly metadata: ServerMetadata
 }

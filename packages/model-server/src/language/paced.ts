@@ -1,4 +1,4 @@
-// Slows a language model down to a realistic speed, so that a stream of its tokens can be watched.
+// Slows a language model down to a realistic speed, so that users can watch its tokens arrive.
 import { setTimeout } from 'node:timers/promises'
 import type { Generation, LanguageModel, Piece } from './language-model.ts'
 

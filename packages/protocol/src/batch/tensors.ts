@@ -299,7 +299,7 @@ function writeAnswer(
   })
 }
 
-// Writes a tensor with another number of rows. `lists` contains the items of `data`, or undefined for binary data.
+// Writes a tensor with a new number of rows. `lists` contains the items of `data`, or undefined for binary data.
 function writeTensor(
   json: Chunks,
   text: Uint8Array,

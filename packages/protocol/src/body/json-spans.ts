@@ -16,7 +16,7 @@ export interface Member extends Span {
 export interface List extends Span {
   /** Number of items. */
   readonly count: number
-  /** Number of scalars on all levels; meaningless if the list contains an object or an empty list. */
+  /** Number of scalars on all levels. The number is wrong if the list contains an object or an empty list. */
   readonly leaves: number
   /** Number of lists around the first scalar or object, at least 1. */
   readonly depth: number

@@ -81,7 +81,7 @@ test('only a dialect without the model in its paths accepts a name with a slash'
   expect(dialectNames().filter((dialect) => fitsRoutes('opt-125m', dialect))).toEqual(dialectNames())
 })
 
-test('the path contains the version if the dialect supports versions', () => {
+test('a path contains the model version if the dialect supports versions', () => {
   expect(versionedDialects()).toEqual(['v2'])
   expect(operationRoute('ready', 'v2', 'iris', '3')?.path).toBe('/v2/models/iris/versions/3/ready')
   expect(operationRoute('ready', 'v2', 'iris')?.path).toBe('/v2/models/iris/ready')
