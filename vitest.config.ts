@@ -6,12 +6,12 @@ import { ownNetworkPool } from './conformance/cluster/own-network-pool.ts'
 const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } }
 
 const unit = {
-  // Long enough for a machine that compiles a control plane at the same time.
+  // Long enough for a machine that is compiling a control plane at the same time.
   testTimeout: 30_000,
   // Starting a thread takes less CPU time than starting a process.
   pool: 'threads' as const,
-  // A waiting test uses no core, so one worker more than there are cores keeps all cores busy. Vitest's default is one
-  // worker less than there are cores.
+  // A test that waits does not use its core, so all cores are kept busy by one worker more than there are cores. By
+  // default, Vitest starts one worker fewer than there are cores.
   maxWorkers: availableParallelism() + 1,
   sequence: { groupOrder: 0 },
 }
@@ -57,7 +57,7 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: ['conformance/cluster*.test.ts'],
-          // The cluster's addresses, ports and mounts are in namespaces that no other process shares.
+          // The cluster's addresses, ports and mounts are in Linux namespaces that no other process shares.
           pool: ownNetworkPool,
           // One cluster at a time.
           maxWorkers: 1,

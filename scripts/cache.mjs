@@ -5,13 +5,13 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** The same rule is in conformance/fixtures/cache-folder.ts. */
+/** conformance/fixtures/cache-folder.ts determines the folder by the same rule. */
 export const CACHE =
   process.env.INFERWIRE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'inferwire')
 
 /**
- * Returns the folder `name` of the cache, which `make(temporaryFolder)` fills if it does not exist. Another process
- * waits for at most `waitSeconds`. A folder is either complete or absent.
+ * Returns the cache folder `name`. If it does not exist, `make(temporaryFolder)` creates its content, while other
+ * processes wait for at most `waitSeconds`. A cache folder is either complete or absent.
  */
 export async function cachedFolder(name, make, waitSeconds = 600) {
   const folder = join(CACHE, name)
@@ -53,11 +53,13 @@ async function takeLock(lock, waitSeconds) {
     if (!isRunning(holderOf(lock))) rmSync(lock, { force: true })
     else await delay(1000)
   }
-  throw new Error(`"${lock}" was held for ${waitSeconds} seconds. Remove it if no other install is running.`)
+  throw new Error(
+    `Another process has held "${lock}" for ${waitSeconds} seconds. Remove this file if no other install is running.`,
+  )
 }
 
-// Returns the process identifier in the lock file. If the lock has just been released, returns 1: the identifier of
-// a process that always runs.
+// Returns the process identifier in the lock file. If the lock has just been released, returns 1, the identifier of a
+// process that is always running.
 function holderOf(lock) {
   try {
     return Number(readFileSync(lock, 'utf8')) || 1

@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT, tool } from './step.mjs'
 
-// The cache compares contents, because a checkout or a merge changes file times. It is not at the default location,
-// which Prettier empties whenever it runs without a cache.
+// The cache compares file contents, because a checkout or a merge changes file times. The cache is not at its default
+// location, because Prettier deletes the cache there whenever it runs without one.
 const PRETTIER_CACHE = [
   '--cache',
   '--cache-strategy=content',

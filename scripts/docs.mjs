@@ -17,7 +17,7 @@ function line(cells) {
   return `| ${cells.map((cell) => String(cell ?? '').replaceAll('|', '\\|')).join(' | ')} |`
 }
 
-// Wraps a paragraph in the same way as prettier wraps the pages that are not generated.
+// Wraps a paragraph in the way that Prettier wraps the pages that are not generated.
 function wrapped(paragraph) {
   const lines = ['']
   for (const word of paragraph.split(' ')) {
@@ -118,7 +118,7 @@ ${table(
 `
 }
 
-// The heading of the options that all commands with a broker share.
+// The heading above the options that all commands that connect to a broker share.
 const BROKER_GROUP = 'Broker:'
 
 function commandsPage() {
@@ -130,7 +130,7 @@ function commandsPage() {
 
 ${NOTE('packages/cli/src/commands/')}
 
-${wrapped('In a checkout, begin each command with `npx`. With `--help`, each command prints the same text.')}
+${wrapped('In a checkout, begin each command with `npx`. With `--help`, each command prints the same text as below.')}
 
 ${leaves.map(commandSection).join('\n\n')}
 
@@ -172,7 +172,7 @@ function commandSection({ command, path, options }) {
     ['```text', `${name} ${usage}`, '```'].join('\n'),
     examples === '' ? '' : ['```sh', examples, '```'].join('\n'),
     ...(own.length === 0 ? [] : [optionTable(own)]),
-    ...(own.length === options.length ? [] : ['Also the [broker options](#broker-options).']),
+    ...(own.length === options.length ? [] : ['Also accepts the [broker options](#broker-options).']),
   ]
     .filter((part) => part !== '')
     .join('\n\n')
@@ -193,7 +193,7 @@ function optionText({ description, argChoices, defaultValue, defaultValueDescrip
   return notes.length === 0 ? description : `${description} (${notes.join('; ')})`
 }
 
-// Outside of code, Markdown would read these characters as markup.
+// Escapes characters that Markdown would read as markup outside of code.
 function escaped(text) {
   return text.replaceAll(/[<>*_{}]/g, (character) => `\\${character}`)
 }

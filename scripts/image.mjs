@@ -1,12 +1,12 @@
-// Assembles the folder of the container image: the packed packages and the third-party packages that they need, in the
-// versions of the lock file. Usage: node scripts/image.mjs PACKS IMAGE, after npm ci and npm pack.
+// Assembles the folder for the container image: the packed packages, and the third-party packages that they need, in
+// the versions that the lock file specifies. Usage: node scripts/image.mjs PACKS IMAGE, after npm ci and npm pack.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 const [packs, image] = process.argv.slice(2)
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages
-// Matches sources, types and source maps, which only developers need.
+// Matches sources, type declarations and source maps, which only developers need.
 const FOR_DEVELOPERS = /\.(?:[cm]?tsx?|map|tsbuildinfo)$/
 
 const needed = new Set()
@@ -23,7 +23,7 @@ writeFileSync(
 )
 console.log(`${needed.size} packages`)
 
-// Optional dependencies are omitted: only `inferwire dev` uses them, for its broker and its model server.
+// Optional dependencies are omitted, because only the broker and the model server of `inferwire dev` use them.
 function need(path) {
   if (needed.has(path)) return
   needed.add(path)
@@ -31,17 +31,19 @@ function need(path) {
   for (const name of Object.keys(dependencies)) need(resolve(path, name))
 }
 
-// Resolves a package as Node.js does: in the nearest node_modules of a parent folder. A workspace is a link there.
+// Resolves a package as Node.js does: searches node_modules in `from`, then in each parent folder. A workspace is found
+// as a link.
 function resolve(from, name) {
   for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('/')))) {
     const path = join(folder, 'node_modules', name)
     if (lock[path] !== undefined) return lock[path].link ? lock[path].resolved : path
-    if (folder === '') throw new Error(`The lock file has no ${name} for ${from}. Run: npm install`)
+    if (folder === '')
+      throw new Error(`The lock file does not contain ${name}, which ${from} needs. Run: npm install`)
   }
 }
 
 function copyPackage(path) {
-  // A package in a workspace's own node_modules is copied with that workspace.
+  // A package in a workspace's own node_modules is copied to node_modules in that workspace's folder of the image.
   const target = path.replace(/^packages\/[^/]+/, (workspace) => `node_modules/${nameOf(workspace)}`)
   cpSync(path, join(image, target), {
     recursive: true,
@@ -56,7 +58,7 @@ function unpack(path) {
     throw new Error(`${join(packs, pack)} is missing. Run: npm pack --workspaces`)
   const folder = join(image, 'node_modules', name)
   mkdirSync(folder, { recursive: true })
-  // Ignores the owners recorded on the packing machine, and makes files readable by every user.
+  // Ignores the file owners recorded on the packing machine.
   const options = ['--strip-components=1', '--no-same-owner', '--exclude=*.d.ts', '--exclude=*.tsbuildinfo']
   execFileSync('tar', ['xzf', join(packs, pack), '-C', folder, ...options])
 }

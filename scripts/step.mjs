@@ -20,8 +20,8 @@ export function fail(text) {
 }
 
 /**
- * Runs a command without standard input. `show`: prints its output as it arrives; otherwise the output is returned.
- * `timeoutMs`: kills the command after this time. Resolves to `{ code, output }`, never rejects.
+ * Runs a command without standard input. With `show`, prints the output as it arrives; otherwise returns the output.
+ * Kills the command after `timeoutMs`. Resolves to `{ code, output }`, and never rejects.
  */
 export function run(command, args, { show = false, env = {}, cwd = ROOT, timeoutMs = 900_000 } = {}) {
   return new Promise((resolve) => {

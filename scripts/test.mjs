@@ -10,14 +10,15 @@ import { fail, ROOT, say, step, tool } from './step.mjs'
 
 let passed = 0
 let failed = 0
-// The counts are always the last line, even if an installation or this script fails before any test is counted.
+// The counts are always printed on the last line, even if an installation or this script fails before any test is
+// counted.
 process.on('exit', (code) => {
   console.log(`${passed} passed, ${code !== 0 && failed === 0 ? 1 : failed} failed`)
 })
 
 await install()
 const machine = prepareMachine()
-// Compiles at the lowest priority while the checks and the unit tests run, which do not need an idle machine.
+// Compiles at the lowest priority while the checks and the unit tests run, because these do not need an idle machine.
 const controlPlane = buildControlPlane(machine).catch((error) => error)
 await fetchKubernetesClients(await machine).catch((error) => fail(error.message))
 
@@ -48,7 +49,7 @@ async function runTests(name, projects) {
       '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${report}`,
-      // A filter on the command line may match files of only one project.
+      // The filters on the command line may match no file in one of the two runs.
       ...(filters.length > 0 ? ['--passWithNoTests', ...filters] : []),
     ],
     // Files left behind by a killed test are removed with the folder.
@@ -81,7 +82,7 @@ function count(isPassed, tests) {
     ({ status, assertionResults }) =>
       status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
   )
-  for (const { name } of broken) failure(`${relative(ROOT, name)} failed outside its tests`)
+  for (const { name } of broken) failure(`${relative(ROOT, name)} failed outside of its tests`)
   // An uncaught error also fails the run although no test failed.
   if (!isPassed && tests.numFailedTests === 0 && broken.length === 0) failure('vitest found an error')
 }

@@ -2,5 +2,5 @@
 import { register } from 'node:module'
 
 register('./typescript-hooks.mjs', import.meta.url)
-// Shows the source files' line numbers in stack traces.
+// Stack traces show the line numbers of the source files.
 process.setSourceMapsEnabled(true)

@@ -110,7 +110,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'internal',
     'a fault in the connector, reported without its details.',
-    'packages/protocol/src/problem.test.ts > a thrown Problem stays the same; any other thrown value becomes an internal Problem',
+    'packages/protocol/src/problem.test.ts > a thrown Problem is kept; any other thrown value becomes an internal Problem',
   ),
   code(
     'no_connector',

@@ -14,7 +14,7 @@ export const SECURITY: readonly Requirement[] = [
     SECURITY_PAGE,
     "A client's data never selects a host, or a path outside the model's own.",
     `${BAD_INPUT} > an invalid topic > a percent sign`,
-    `${TOPIC} > a model name consists of letters, digits and dots`,
+    `${TOPIC} > accepts only model names that have no special meaning in a path`,
     `${ENDPOINT} > each operation has its own method and path`,
   ),
   met(

@@ -63,7 +63,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'InferenceServices are exposed as `{name}` in the default namespace and as `{name}.{namespace}` elsewhere.',
     'Models come from the configuration; InferenceServices are not discovered yet.',
-    `${TOPIC} > a model name consists of letters, digits and dots`,
+    `${TOPIC} > accepts only model names that have no special meaning in a path`,
   ),
   met(
     'C-TOPIC-7',
@@ -105,7 +105,7 @@ const TOPICS: readonly Requirement[] = [
     'wire contract, Topics',
     'Cards and statuses carry the version of the contract, and unknown members are ignored.',
     `${CONTRACT} > cards describe the models, and statuses describe the connectors`,
-    'packages/protocol/src/read-card.test.ts > a card is read completely; unknown members are kept',
+    'packages/protocol/src/read-card.test.ts > reads a card completely, and keeps unknown members',
     'packages/protocol/src/read-card.test.ts > a card of a newer contract is read as far as this version supports it',
   ),
   met(
@@ -272,7 +272,7 @@ const BODIES: readonly Requirement[] = [
     'wire contract, Bodies',
     'An error\'s body is KServe\'s `{"error"}` with code, status and retryable.',
     `${BAD_INPUT} > an invalid topic`,
-    'packages/protocol/src/problem.test.ts > the requester sees neither detail nor cause',
+    'packages/protocol/src/problem.test.ts > the error body contains neither the detail nor the cause',
   ),
   met(
     'C-BODY-3',

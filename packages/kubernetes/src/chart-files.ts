@@ -5,8 +5,8 @@ import { EXAMPLE_PASSWORD_FILE } from './options.ts'
 import { valuesSchema, type JsonSchema } from './values-schema.ts'
 
 /**
- * Returns the text of every generated file by its path below charts/inferwire. `configSchema` is the schema of the
- * connector's configuration.
+ * Returns the text of every generated file, keyed by its path below charts/inferwire. `configSchema` is the schema of
+ * the connector's configuration.
  */
 export function chartFiles(configSchema: JsonSchema): Map<string, string> {
   return new Map([

@@ -29,7 +29,7 @@ export function exampleInferenceService(): KubernetesObject {
 }
 
 /**
- * Allows the connector to call the model from inside the mesh, and to call it through Kubeflow's gateway with its
+ * Allows the connector to call the model from inside the mesh, or through Kubeflow's gateway with the connector's
  * token.
  */
 export function connectorAuthorizationPolicy(connector: Installed): KubernetesObject {

@@ -14,7 +14,7 @@ import {
 
 /** The parts to install. An omitted part is installed with its defaults. */
 export interface ManifestOptions {
-  /** false: installs no broker; `connector.config` contains the address of an existing one. */
+  /** false: installs no broker; `connector.config` contains the address of an existing broker. */
   readonly broker?: BrokerOptions | false
   /** false: installs only the broker. */
   readonly connector?: ConnectorOptions | false

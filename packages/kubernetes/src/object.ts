@@ -17,7 +17,7 @@ export interface ObjectMeta {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** Location of an installed program, and the selection of its pods. */
+/** The name and namespace of an installed program, and the label by which its pods are selected. */
 export interface Place {
   readonly name: string
   readonly namespace: string
@@ -25,12 +25,12 @@ export interface Place {
   readonly instance?: string
 }
 
-/** A place, and the version of the program that is installed there. */
+/** An installed program's place and version. */
 export interface Installed extends Place {
   readonly version: string
 }
 
-// Values of the label `app.kubernetes.io/component` by program.
+// The value of the label `app.kubernetes.io/component` for each program.
 const COMPONENTS = { inferwire: 'connector', mosquitto: 'broker' } as const
 
 /** An installed program; also the value of the label `app.kubernetes.io/name`. */

@@ -219,7 +219,7 @@ function checkPlace(of: string, { name, namespace }: Place): void {
   check(`${of}.namespace`, namespace, PATTERNS.namespace, 'the name of a namespace')
 }
 
-// An image without a tag is "latest", which may be a different program at each pull.
+// An image without a tag has the tag "latest", which may refer to a different program at each pull.
 function checkImage(option: string, image: string): void {
   const expected = 'an image with a tag that is not "latest", or with a digest'
   if (image.endsWith(':latest')) throw new OptionError(option, `is "${image}"; expected ${expected}`)

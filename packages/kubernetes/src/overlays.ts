@@ -20,10 +20,13 @@ type Patch = Pick<KubernetesObject, 'apiVersion' | 'kind' | 'metadata'> & Readon
 
 const HOST = 'mqtt.example.org'
 
-/** The broker of resources/, with a read-only user for MQTT Explorer, which the password file does not contain yet. */
+/**
+ * The broker in resources/, with access rules for a read-only user, as whom MQTT Explorer can log in once the password
+ * file contains that user.
+ */
 export const RESOURCES_BROKER: BrokerOptions = { observers: ['admin'] }
 
-// Overlays by their folder below resources/overlays.
+// The overlays, keyed by their folder below resources/overlays.
 const OVERLAYS: Readonly<Record<string, Overlay>> = {
   'mosquitto-secret': {
     options: { passwords: 'secret' },
@@ -32,7 +35,7 @@ const OVERLAYS: Readonly<Record<string, Overlay>> = {
       const { spec } = find('Deployment', 'mosquitto') as unknown as DeploymentLike
       const volume = spec.template.spec.volumes.find(({ name }) => name === 'password')
       return [
-        // Null removes the base's source, which a strategic merge would keep.
+        // A strategic merge would keep the base's ConfigMap as a second source; null removes it.
         deploymentPatch({ spec: { volumes: [{ ...volume, configMap: null }] } }),
       ]
     },
@@ -87,7 +90,7 @@ function named(name: string): KubernetesObject['metadata'] {
   return { name, namespace: 'mosquitto' }
 }
 
-/** Returns the text of each file by its path below resources/. */
+/** Returns the text of each file, keyed by its path below resources/. */
 export function overlayFiles(
   fileName: (object: KubernetesObject) => string,
   write: Writer,

@@ -1,4 +1,4 @@
-// Generates the files of resources/: one object each, with a comment for its readers.
+// Generates the files of resources/. Each file contains one object, and a comment that explains its use.
 import { exampleInferenceService, connectorAuthorizationPolicy, EXAMPLE_MODEL_URL } from './kserve.ts'
 import { manifestParts } from './manifests.ts'
 import type { KubernetesObject } from './object.ts'
@@ -33,7 +33,7 @@ const PREFIXES: Readonly<Record<string, string>> = {
   StatefulSet: 'sts',
 }
 
-// Notes for the user, by file.
+// Notes for the user, keyed by file.
 const NOTES: Readonly<Record<string, string>> = {
   'mosquitto/cm-mosquitto-config.yaml':
     'Broker configuration and access rules. The user "admin" can read all topics, for MQTT Explorer: the rule has an\n' +
@@ -53,7 +53,7 @@ const NOTES: Readonly<Record<string, string>> = {
     'For several replicas: inferwire manifests --only connector --replicas N',
 }
 
-/** Returns the text of every file by its path below resources/. */
+/** Returns the text of every file, keyed by its path below resources/. */
 export function resourceFiles(): Map<string, string> {
   const { broker, connector } = manifestParts({
     broker: RESOURCES_BROKER,
@@ -111,7 +111,7 @@ function traefikFiles(): [string, string][] {
       'traefik/k3s-helmchartconfig.yaml',
       withNote(
         k3sHelmChartConfig(),
-        'For the Traefik of k3s (its chart is 27.0.0 or later): kubectl apply -f resources/traefik/k3s-helmchartconfig.yaml',
+        'For the Traefik that k3s installs (chart 27.0.0 or later): kubectl apply -f resources/traefik/k3s-helmchartconfig.yaml',
       ),
     ],
     ...patchFiles('mqtt', ''),

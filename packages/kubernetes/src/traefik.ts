@@ -33,7 +33,7 @@ export function entryPorts(options: BrokerOptions = {}): EntryPorts {
 export function traefikHelmValues(ports: EntryPorts = entryPorts()): Record<string, unknown> {
   return {
     ports: {
-      // Without this, a route that names no entry points would be attached to mqtt too.
+      // Otherwise, a route that names no entry points would also be attached to the entry point mqtt.
       web: { asDefault: true },
       websecure: { asDefault: true },
       ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, entryPort(port)])),
@@ -55,7 +55,7 @@ export function k3sHelmChartConfig(): KubernetesObject {
   }
 }
 
-/** Returns the patch for a Deployment that was installed without Helm: the argument and the container's port. */
+/** Returns the patch for a Deployment that was installed without Helm. It adds an argument and a container port. */
 export function traefikDeploymentPatch(entry: EntryName): PatchStep[] {
   const container = '/spec/template/spec/containers/0'
   const port = DEFAULT_PORTS[entry]

@@ -201,7 +201,7 @@ function mosquittoSchema(): JsonSchema {
   }
 }
 
-// The pod settings of `helm create`.
+// The pod settings that `helm create` generates for every chart.
 function podValues(): Readonly<Record<string, JsonSchema>> {
   return {
     podAnnotations: texts('Annotations of the pods.'),
@@ -226,7 +226,7 @@ function image(description: string): JsonSchema {
       },
       pullPolicy: oneOf(['IfNotPresent', 'Always', 'Never'], 'When the image is pulled.'),
     }),
-    // The old form is a string: templates/validate.yaml rejects it, and names the new options.
+    // Old charts expected a string here: templates/validate.yaml rejects it, and names the new options.
     type: ['object', 'string'],
     required: ['repository'],
     description,
@@ -236,13 +236,14 @@ function image(description: string): JsonSchema {
 function pullSecrets(): JsonSchema {
   const item = map({ name: text(PATTERNS.subdomain.source, 'Name of a Secret.') })
   return list(
-    // The old form is a string, as above.
+    // Old charts expected strings here; templates/validate.yaml rejects them.
     { ...item, type: ['object', 'string'], required: ['name'] },
     "Secrets with credentials for the image's registry.",
   )
 }
 
-// Memory settings of broker and connector are derived from the limit, so it is required, in a supported unit.
+// The memory settings of the broker and the connector are derived from this limit, so it is required, in a supported
+// unit.
 function resources(description: string): JsonSchema {
   const memory = text(PATTERNS.memory.source, 'Memory in whole Mi or Gi.')
   const quantities = {

@@ -19,8 +19,8 @@ export class Connections {
   }
 
   /**
-   * Closes the connections without a running request. `server.closeIdleConnections` leaves those open that have never
-   * sent a request; `fetch` opens such a connection after a request was aborted, and keeps it for seconds.
+   * Closes the connections without a running request. `server.closeIdleConnections` leaves a connection open if it has
+   * never been used for a request; `fetch` opens such a connection after an aborted request, and keeps it for seconds.
    */
   closeUnused(): void {
     for (const [socket, running] of this.#running) if (running === 0) socket.destroy()

@@ -16,12 +16,12 @@ export interface Engine {
 export interface Session {
   readonly inputs: readonly SessionTensor[]
   readonly outputs: readonly SessionTensor[]
-  /** Computes the named outputs, in that order, from exactly one tensor per input. */
+  /** Computes the named outputs from exactly one tensor per input. Returns the outputs in the order of `outputs`. */
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<Tensor[]>
   release(): Promise<void>
 }
 
-/** An input or output as the ONNX file declares it. `-1` is a variable dimension; a missing shape is empty. */
+/** An input or output as the ONNX file declares it. `-1` is a variable dimension; a missing shape is an empty list. */
 export interface SessionTensor extends TensorMetadata {
   readonly datatype: Datatype
 }
@@ -54,7 +54,8 @@ export async function findEngine(): Promise<Engine> {
   if (native !== undefined) return engineOf('onnxruntime-node', native)
   try {
     const web = await import('onnxruntime-web')
-    // Each additional thread would be a worker that outlives a call; a small model finishes before a worker starts.
+    // Additional threads would be workers that outlive the call, and a small model finishes before a worker has
+    // started.
     web.env.wasm.numThreads = 1
     web.env.logLevel = 'fatal'
     return engineOf('onnxruntime-web', web)
@@ -147,7 +148,9 @@ function sessionOf(
   }
 }
 
-/** One engine returns a variable dimension as a name, the other as -1 in an unsigned number. */
+/**
+ * Depending on the engine, a variable dimension is a name, or -1 converted to an unsigned number. Returns -1 for both.
+ */
 function dimensionOf(dimension: number | string): number {
   return typeof dimension === 'number' && dimension >= 0 && dimension < 2 ** 31 ? dimension : -1
 }

@@ -53,7 +53,7 @@ export class Failure extends Error {
     return new Failure(status, text, { error: shorten(text) })
   }
 
-  /** Returns a response in another shape. `body` receives the text, which is not longer than the limit. */
+  /** Returns a response whose body `body` creates from the text, which is shortened to the length limit. */
   static withBody(
     status: number,
     text: string,
@@ -82,8 +82,8 @@ export class Failure extends Error {
   }
 
   /**
-   * Returns FastAPI's response to an invalid body: 422. KServe's server also includes the input; this server
-   * does not.
+   * Returns FastAPI's response to an invalid body: 422. Unlike KServe's server, this server does not repeat the invalid
+   * input in the response.
    */
   static unprocessable(type: string, loc: readonly (string | number)[], msg: string): Failure {
     return new Failure(422, msg, { detail: [{ type, loc: ['body', ...loc.map(shorten)], msg }] })

@@ -104,7 +104,7 @@ async function stream(response: ServerResponse, { events, headers }: StreamReply
   response.end()
 }
 
-/** Waits until the client has read, or has disconnected. */
+/** Waits until the client has read what was sent, or has disconnected. */
 async function writable(response: ServerResponse): Promise<void> {
   const over = new AbortController()
   const { signal } = over

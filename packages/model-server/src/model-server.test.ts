@@ -170,12 +170,12 @@ test('close finishes the running request, rejects new requests, and may be calle
     headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked', connection: 'keep-alive' },
   })
   running.write('{"instances":')
-  // A second request proves that the server has had time to see the first request.
+  // The response to a second request proves that the server has had time to receive the first.
   await get(own, '/')
   const closed = own.close()
   running.end('[[6.8,2.8,4.8,1.4]]}')
   const [response] = (await once(running, 'response')) as [IncomingMessage]
-  // Without this header, the connection would stay open until the time limit.
+  // Without this header, the connection would stay open until it timed out.
   expect(response.headers.connection).toBe('close')
   let text = ''
   for await (const chunk of response) text += String(chunk)

@@ -30,9 +30,9 @@ export interface ModelServerOptions {
   readonly languageModels?: readonly LanguageModel[]
   /** Maximum speed of each text generation of `languageModels`, in tokens per second. @default 30 */
   readonly tokensPerSecond?: number
-  /** Receives a line for each text generation that was cancelled or failed. @default no log */
+  /** Receives one line for each text generation that is cancelled or fails. @default no log */
   readonly log?: (line: string) => void
-  /** Largest request body in bytes; larger ones receive 413. @default 16777216 */
+  /** Maximum size of a request body in bytes; larger bodies receive 413. @default 16777216 */
   readonly requestBytesMax?: number
 }
 

@@ -1,4 +1,4 @@
-// Tests the queue of a model's calls, with an engine whose calls end when the test completes them.
+// Tests the queue of a model's calls, with an engine whose calls do not end until the test completes them.
 import type { Tensor } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { Engine } from './engine.ts'

@@ -51,7 +51,8 @@ export async function loadModel(engine: Engine, source: ModelSource): Promise<Mo
 function checkShape(model: string, session: Session, input: Tensor): void {
   const declared = session.inputs.find(({ name }) => name === input.name)
   const { shape } = input
-  // An empty tensor contains nothing to predict, but its other dimensions could make the engine allocate gigabytes.
+  // An empty tensor is rejected: it contains nothing to predict, but its other dimensions could make the engine
+  // allocate gigabytes.
   if (countOf(shape) === 0) {
     throw Failure.raised(
       'ValueError',
@@ -62,7 +63,7 @@ function checkShape(model: string, session: Session, input: Tensor): void {
     throw Failure.raised('ValueError', `maximum supported dimension is ${RANK_MAX}, found ${shape.length}`)
   }
   const expected = declared?.shape ?? []
-  // ONNX files may omit the shape; then only the engine can check it.
+  // An ONNX file may omit the shape, in which case only the engine can check it.
   if (expected.length === 0) return
   const what = `input "${input.name}" of model "${model}" is ${input.datatype} [${expected.join(',')}]`
   if (shape.length !== expected.length) {

@@ -1,4 +1,4 @@
-// Reads a V1 body that is the tensor itself: the bytes of FP32 values.
+// Reads a V1 body that contains only the bytes of a tensor's FP32 values.
 import type { Tensor } from '@inferwire/protocol'
 import type { Model } from './model.ts'
 
@@ -6,7 +6,8 @@ const FP32_BYTES = 4
 
 /**
  * Returns the rows of a body in little-endian order, for a model with a single FP32 input whose rows have a fixed size;
- * undefined = the model or the number of bytes does not fit. For example, 256 bytes are one row of 64 values.
+ * undefined if the model has other inputs, or if the bytes are not a whole number of rows. For example, 256 bytes are
+ * one row of 64 values.
  */
 export function fromRawBody({ inputs }: Model, body: Uint8Array): Tensor | undefined {
   const [input, another] = inputs

@@ -31,7 +31,7 @@ export async function loadServedModels(options: ModelsToServe): Promise<ServedMo
   checkNames([...models, ...languageModels.map(({ name }) => ({ name, file: 'in the program' }))])
   const engine = await findEngine()
   const [tensorModels, ggufModels] = await loadFiles(engine, models)
-  // A GGUF model is not slowed down, because it already runs at a realistic speed.
+  // A GGUF model is not slowed down, because its own speed is already realistic.
   const named = [...languageModels.map((model) => paced(model, tokensPerSecond)), ...ggufModels]
   return {
     tensorModels: new Map(tensorModels.map((model) => [model.name, model])),

@@ -1,7 +1,7 @@
 // Runs the calls of one model one after the other.
 import { Failure } from './failure.ts'
 
-/** Maximum number of queued calls of a model; further ones receive 503. */
+/** Maximum number of queued calls of a model; further calls receive 503. */
 export const RUNS_WAITING_MAX = 1024
 
 /** Runs calls one after the other, in order of arrival. */

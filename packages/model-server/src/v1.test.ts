@@ -40,7 +40,7 @@ test('treats inputs as an alias of instances, and prefers inputs if both are pre
   })
 })
 
-test('accepts instances that name their inputs', async () => {
+test('accepts instances that are objects with a value for each input', async () => {
   expect((await post(server, IRIS, { instances: [{ X: ROW }] })).json()).toEqual({ predictions: [1] })
   const pairs = {
     instances: [
@@ -124,7 +124,7 @@ test.each([
 })
 
 test.each(['application/json; charset=utf-8', 'application/x-www-form-urlencoded', 'image/jpeg'])(
-  'passes a body with Content-Type %s as bytes to the model, which rejects the request',
+  'passes a body with Content-Type %s to the model as bytes, which the model rejects',
   async (contentType) => {
     const answer = await post(server, IRIS, { instances: [ROW] }, { 'content-type': contentType })
     expect(answer.status).toBe(500)
@@ -142,7 +142,7 @@ test('treats application/octet-stream as JSON, as KServe does', async () => {
   expect(answer.json()).toEqual({ predictions: [1] })
 })
 
-test('reads an application/octet-stream that is not JSON as the FP32 values of the only input', async () => {
+test('reads an application/octet-stream body that is not JSON as the FP32 values of the only input', async () => {
   const octets = { 'content-type': 'application/octet-stream' }
   const { instances } = bundledModels().find(({ name }) => name === 'digits')!.example
   const values = Float32Array.from([instances[0]!, instances[0]!].flat())

@@ -16,7 +16,7 @@ import { fromRawBody } from './raw-body.ts'
 
 /**
  * The routes of V1.
- * @param listed further members of the list of models: OpenAI's API has the same path without the prefix `/openai`
+ * @param listed further members of the model list, for OpenAI's API, whose path without the prefix `/openai` is the same
  */
 export function v1Routes(models: Models, listed: object = {}): Route[] {
   const list = JSON.stringify({ models: [...models.keys()], ...listed })
@@ -35,7 +35,7 @@ export function v1Routes(models: Models, listed: object = {}): Route[] {
         throw Failure.error(501, `Model with name ${name} has no explainer.`)
       },
     },
-    // This route is the last one, as in KServe. GET …/iris:predict therefore requests the readiness of a model
+    // This route is the last one, as in KServe. Therefore, GET …/iris:predict is a readiness request for a model named
     // "iris:predict", and receives 404.
     {
       method: 'GET',
@@ -84,7 +84,8 @@ async function readBody(model: Model, call: Call): Promise<Json | RawBody> {
     return parseJson(bytes)
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error
-    // KServe rejects such a body. This server accepts it as the tensor, which is the smallest body for a device.
+    // KServe rejects such a body. This server reads it as the tensor's values: the smallest body that a device can
+    // send.
     const tensor = contentType === 'application/octet-stream' ? fromRawBody(model, bytes) : undefined
     if (tensor !== undefined) return new RawBody(tensor)
     throw Failure.invalidInput(`Unrecognized request format: ${error.message}`)
@@ -102,7 +103,9 @@ function instancesOf(body: Json): Json[] {
   throw Failure.raised('KeyError', "'instances'")
 }
 
-/** Converts rows to tensors: a row is the value of the only input, or an object with one value per input. */
+/**
+ * Converts rows to tensors. A row is an object with one value per input, or the bare value if there is only one input.
+ */
 function fromInstances(model: Model, instances: Json[]): Tensor[] {
   return model.inputs.map(({ name, datatype }) => {
     const rows = instances.map((instance) => {

@@ -37,7 +37,7 @@ test('accepts binary input and returns JSON', async () => {
   expect(answer.json().outputs[0].data).toEqual([1])
 })
 
-test('returns binary outputs if requested, along with JSON outputs', async () => {
+test('returns the requested binary outputs along with JSON outputs', async () => {
   const head = Buffer.from(
     JSON.stringify({
       id: 'b',

@@ -2,7 +2,7 @@
 import { toFlatJson, writeBinary, type Tensor, type V2Request } from '@inferwire/protocol'
 import type { Reply } from './call.ts'
 
-/** Returns the response to a request. Absent members are `null`, as in KServe; data is flat. */
+/** Returns the response to a request. As in KServe, absent members are `null`, and the data is a flat list. */
 export function writeV2Response(
   modelName: string,
   id: string,

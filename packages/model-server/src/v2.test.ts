@@ -42,7 +42,7 @@ test.each([
   expect(answer.json()).toEqual(body)
 })
 
-test("returns every output flat, with the request's id and null for absent members", async () => {
+test("returns every output as a flat list, along with the request's id, and null for absent members", async () => {
   const answer = await post(server, IRIS, { id: 'r1', inputs: [input] })
   expect(answer.status).toBe(200)
   expect(answer.json()).toEqual({

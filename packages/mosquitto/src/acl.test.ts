@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { aclText, contractRules, isAllowed } from './acl.ts'
 
-test('aclText contains the rules of the connector, the observers and every user, in this order', () => {
+test('aclText contains the rules for the connector, then for the observers, then for every user', () => {
   expect(aclText({ root: 'plant/infer', connectorUser: 'bridge', observers: ['ops'] })).toBe(
     `# The connector.
 user bridge
@@ -57,7 +57,7 @@ describe('a user', () => {
   })
 
   test.each(['a/b', '+', '#', '', ' a'])(
-    'with the invalid name %j, cannot access any topic that contains a user name',
+    'whose name is invalid (%j) cannot access any topic that contains a user name',
     (user) => {
       for (const topic of [`infer/request/${user}/iris`, 'infer/request/a/b/iris', 'infer/request//iris']) {
         expect(isAllowed(everyUser, user, 'write', topic)).toBe(false)

@@ -12,7 +12,10 @@ export interface AclRule {
 export interface ContractRules {
   /** Rules for the connector, in addition to those for every user. */
   readonly connector: readonly AclRule[]
-  /** Rules for every user: request, cancel and reply topics with the user's own name, models and status. */
+  /**
+   * Rules for every user: topics for models and status, and the request, cancel and reply topics that contain the
+   * user's own name.
+   */
   readonly everyUser: readonly AclRule[]
 }
 

@@ -31,7 +31,7 @@ describe('hashing plain text', () => {
     })
   })
 
-  test('changes nothing if it is repeated', async () => {
+  test('changes nothing the second time', async () => {
     const text = `ann:${HASH}\n# c\n`
     expect(await hashPlainText(text, hash)).toEqual({ text, hashed: [] })
   })

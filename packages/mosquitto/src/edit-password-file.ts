@@ -1,4 +1,4 @@
-// Edits the text of a password file. Lines to which an edit does not apply, including comments, are unchanged.
+// Edits the text of a password file. Lines to which an edit does not apply, including comments, remain unchanged.
 import { parsePasswordFile, type PasswordLine, type UserLine } from './password-file.ts'
 import { passwordMistake } from './password-hash.ts'
 import { userNameMistake } from './user-name.ts'
@@ -36,7 +36,10 @@ export function deleteUser(text: string, user: string): string | undefined {
   return kept.length === lines.length ? undefined : joined(kept.map((line) => line.text))
 }
 
-/** Returns the lines that `hashPlainText` cannot process: no colon, or an invalid user, hash or password. */
+/**
+ * Returns the lines that `hashPlainText` cannot process because they have no colon, or an invalid user, hash or
+ * password.
+ */
 export function unhashableLines(text: string): UnhashableLine[] {
   return parsePasswordFile(text).lines.flatMap((line) => {
     const message = whyUnhashable(line)

@@ -14,10 +14,12 @@ export interface FileManifestOptions {
 const DATA_BYTES_MAX = 1024 * 1024
 const DNS_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const KEY = /^[-._a-zA-Z0-9]{1,253}$/
-// YAML 1.1, which kubectl reads, does not parse these words as strings.
+// YAML 1.1, the version that kubectl uses, does not parse these words as strings.
 const YAML_WORDS = new Set(['y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'])
 
-/** Returns the manifest, which contains exactly this text. @throws Error for a name or size that Kubernetes rejects */
+/**
+ * Returns a manifest that contains the file's text unchanged. @throws Error for a name or size that Kubernetes rejects
+ */
 export function fileManifest(text: string, options: FileManifestOptions): string {
   const { kind, name, namespace = 'mosquitto', key = 'password.txt' } = options
   checkNames(name, namespace, key)
@@ -67,7 +69,7 @@ function blockScalar(text: string): string {
   const feeds = text.length - body.length
   const chomping = feeds === 0 ? '-' : feeds === 1 ? '' : '+'
   const indented = body.split('\n').map((line) => (line === '' ? '' : `    ${line}`))
-  // The text's last line feed is also the line break that ends the manifest.
+  // The last line feed of the text also ends the manifest's last line.
   return `|${chomping}\n${indented.join('\n')}${'\n'.repeat(Math.max(0, feeds - 1))}`
 }
 

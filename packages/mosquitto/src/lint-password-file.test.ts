@@ -49,7 +49,7 @@ test.each([
   ['a hash from mosquitto_passwd 2.1', 'ann:$argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA\n', true, false],
   ['a salt from mosquitto_passwd 2.1', `ann:$7$1000$${base64(64)}$${base64(64)}\n`, true, false],
   ['plain text', 'ann:secret\n', true, true],
-])('finds which versions of Mosquitto reject %s', (_name, text, by20, by21) => {
+])('reports which versions of Mosquitto reject %s', (_name, text, by20, by21) => {
   const findings = lintPasswordFile(text)
   expect([isRefused(findings, '2.0'), isRefused(findings, '2.1')]).toEqual([by20, by21])
 })

@@ -5,9 +5,9 @@ import { isPlainUserName, userNameMistake } from './user-name.ts'
 
 /** One finding. */
 export interface LintFinding {
-  /** Counted from 1; undefined for a finding about the whole file. */
+  /** The line number, counted from 1; undefined for a finding about the whole file. */
   readonly line: number | undefined
-  /** `error`: a user cannot log in or has an unexpected name, or a broker does not start. */
+  /** `error`: a user cannot log in, a user's name is not the intended one, or a broker does not start. */
   readonly level: 'error' | 'warning'
   readonly code: LintCode
   /** The mistake, without file and line. */
@@ -44,8 +44,7 @@ export type LintCode =
 const ONLY_2_1: ReadonlySet<LintCode> = new Set(['long_salt', 'argon2id'])
 
 /**
- * Returns whether a broker of this release line would, because of these findings, reject part of the file or refuse a
- * login.
+ * Returns whether these findings mean that a broker of this release line rejects part of the file, or refuses a login.
  */
 export function isRefused(findings: readonly LintFinding[], version: '2.0' | '2.1'): boolean {
   return findings.some(({ level, code }) => level === 'error' && !(version === '2.1' && ONLY_2_1.has(code)))
@@ -213,7 +212,7 @@ function lintHash({ number, user, secret, hash }: UserLine): LintFinding[] {
 function hashDefect(number: number, user: string, secret: string, defect: HashDefect): LintFinding {
   const ofUser = (what: string): string => `user ${shown(user)} ${what}`
   if (secret === '') return error(number, 'no_password', ofUser('has no password'), SET_AGAIN)
-  // base64 contains no colon, so two lines were joined.
+  // base64 contains no colon, so a colon here means that two lines were joined.
   if (defect !== 'plain_text' && /:\$[67]\$/.test(secret)) {
     return error(
       number,
@@ -234,7 +233,7 @@ function hashDefect(number: number, user: string, secret: string, defect: HashDe
   return error(number, defect, ofUser(messages[defect]), remedy)
 }
 
-// Observed with mosquitto_passwd 2.0.11: the new file that it writes ends at such a line, without a message.
+// Observed with mosquitto_passwd 2.0.11: it writes a new file that ends at such a line, without any message.
 function skippedLine({ kind, number, text }: PasswordLine, lastUserLine: number): LintFinding[] {
   const isBlank = kind === 'blank'
   if (number > lastUserLine || (!isBlank && (kind !== 'comment' || text.includes(':')))) return []

@@ -25,14 +25,14 @@ export type UserLine = Extract<PasswordLine, { kind: 'user' }>
 /** A parsed password file. */
 export interface PasswordFile {
   readonly lines: readonly PasswordLine[]
-  /** Users who can log in. As in Mosquitto, the last of several lines for one user is used. */
+  /** The users who can log in. As in Mosquitto, the last line of a user counts if there are several. */
   readonly users: ReadonlyMap<string, PasswordHash>
 }
 
 /** Parses any text; invalid lines are part of the result. */
 export function parsePasswordFile(text: string): PasswordFile {
   const texts = text.split('\n')
-  // The text after the last line feed is not a line if it is empty.
+  // An empty text after the last line feed is not a line.
   if (texts.at(-1) === '') texts.pop()
   const lines = texts.map((line, index) => parseLine(line, index + 1))
   const users = new Map<string, PasswordHash>()

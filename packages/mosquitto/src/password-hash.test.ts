@@ -23,7 +23,7 @@ const PASSWORDS = [
 
 describe('a new hash', () => {
   test.each(['sha512', 'sha512-pbkdf2'] as const)(
-    'verifies only its own password with %s',
+    'made with %s verifies only its own password',
     async (algorithm) => {
       for (const password of PASSWORDS) {
         const hash = parsePasswordHash(await hashPassword(password, { algorithm, iterations: 10 }))

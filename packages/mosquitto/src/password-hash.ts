@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 /** The selectable hash algorithms. */
 export type HashAlgorithm = 'sha512' | 'sha512-pbkdf2'
 
-/** A parsed hash. `digest` has 64 bytes, `salt` 12 or 64. */
+/** A parsed hash. `digest` is 64 bytes long, `salt` 12 or 64 bytes. */
 export type PasswordHash =
   | { readonly algorithm: 'sha512'; readonly salt: Uint8Array; readonly digest: Uint8Array }
   | {
@@ -28,13 +28,15 @@ export interface HashOptions {
 }
 
 /**
- * With this number, hashing takes roughly 10 ms. The broker is blocked for this time at every CONNECT, so that a
- * thousand clients that reconnect together need ten seconds. Mosquitto's default is 101.
+ * With this number, hashing takes roughly 10 ms, and blocks the broker at every CONNECT: if a thousand clients
+ * reconnect at once, this takes ten seconds. Mosquitto's default is 101.
  */
 export const ITERATIONS_DEFAULT = 20_000
 /** The number of iterations above which a warning is issued, because of the delay at every CONNECT. */
 export const ITERATIONS_ADVISED_MAX = 50_000
-/** The limit for hashing and verification; with more, one CONNECT would take seconds of CPU time. */
+/**
+ * The maximum number of iterations for hashing and verification; with more, one CONNECT would take seconds of CPU time.
+ */
 export const ITERATIONS_MAX = 10_000_000
 /** Maximum length of a password in UTF-8 bytes: the limit of MQTT (§1.5.6). */
 export const PASSWORD_BYTES_MAX = 65_535
@@ -51,7 +53,7 @@ const derive = promisify(pbkdf2)
 
 /**
  * Returns a new hash with a random salt, as text.
- * @throws RangeError for iterations out of range, Error for a password that Mosquitto does not accept
+ * @throws RangeError if the number of iterations is out of range, Error for a password that Mosquitto does not accept
  */
 export async function hashPassword(password: string, options: HashOptions = {}): Promise<string> {
   const { algorithm = 'sha512-pbkdf2', iterations = ITERATIONS_DEFAULT } = options

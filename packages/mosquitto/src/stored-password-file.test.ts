@@ -59,7 +59,7 @@ test('replaces the target of a symbolic link, and keeps the link', () => {
   expect(readPasswordFile(file).isSymbolicLink).toBe(true)
 })
 
-test('a process that has the old file open continues to read the old content', () => {
+test('a process that has opened the old file continues to read the old content', () => {
   writeFileSync(file, 'old')
   const before = statSync(file).ino
   writePasswordFile(file, 'new')

@@ -7,7 +7,8 @@ const LONE_SURROGATE = /\p{Surrogate}/u
 
 /**
  * Returns the reason why the name cannot be used; undefined if it can. A name must be a single topic level, because
- * `%u` would otherwise span two levels or be a wildcard, and a line of a password file must be able to store it.
+ * `%u` would otherwise span two levels or be a wildcard, and a line of a password file must be able to contain the
+ * name.
  */
 export function userNameMistake(name: string): string | undefined {
   if (name === '') return 'is empty'

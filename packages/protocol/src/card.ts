@@ -2,7 +2,7 @@
 import type { Dialect } from './dialect/index.ts'
 import type { OperationName } from './operation.ts'
 
-/** Version of the wire contract; changes within a version only add to it. */
+/** Version of the wire contract. Changes within a version are only additions. */
 export const CONTRACT_VERSION = 1
 
 /** One input or output, as in Open Inference Protocol model metadata. `-1` marks a variable dimension. */

@@ -5,7 +5,7 @@ import { isAllowableHeader, passedHeaders, PASSED_HEADERS_MAX } from './header.t
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 const ALLOWED = new Set(['x-line', 'x-shift'])
 
-// Names that determine identity, routing or framing.
+// Names of headers that determine identity, routing or framing.
 const DANGEROUS = `
   authorization cookie host content-length content-type transfer-encoding connection
   x-forwarded-for x-real-ip kubeflow-userid kserve-x proxy-authorization sec-fetch-site
@@ -65,7 +65,7 @@ test('no configuration allows headers for identity, routing or framing', () => {
   expect(isAllowableHeader('x-line')).toBe(true)
 })
 
-test('uses the first of repeated names, and a limited number of headers', () => {
+test('uses only the first of several headers with the same name, and a limited number of headers', () => {
   expect(passedHeaders(['x-line', '1', 'x-line', '2'], ALLOWED)).toEqual(['x-line', '1'])
   const names = Array.from({ length: PASSED_HEADERS_MAX + 5 }, (_, index) => `x-${index}`)
   const all = names.flatMap((each) => [each, 'v'])

@@ -41,7 +41,10 @@ const VALUE = /^[\x20-\x7e]{0,1024}$/
 /** Maximum number of headers taken from one request. */
 export const PASSED_HEADERS_MAX = 16
 
-/** Always forwarded when well-formed: W3C trace context and the V2 binary tensor extension's length. */
+/**
+ * Headers that are always forwarded if they are well-formed: W3C trace context, and the JSON length of the V2 binary
+ * tensor extension.
+ */
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
 /** Whether the configuration may allow this header name. Names must be in lower case. */
@@ -51,7 +54,7 @@ export function isAllowableHeader(name: string): boolean {
 
 /**
  * Returns the headers that a request's user properties add to the upstream call, as a flat name/value list. Names are
- * compared exactly. Headers that are not listed, malformed or repeated are omitted.
+ * compared exactly. Headers that are not allowed, are malformed, or repeat a name are omitted.
  */
 export function passedHeaders(properties: readonly string[], allowed: ReadonlySet<string>): string[] {
   const headers: string[] = []

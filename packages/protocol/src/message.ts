@@ -22,15 +22,15 @@ export const PROPERTY = {
   status: 'status',
   /** Reply, on errors: the problem code. */
   code: 'code',
-  /** Multi-part reply: the number of the part, from 0. */
+  /** Multi-part reply: the number of the part, counted from 0. */
   seq: 'seq',
   /** Multi-part reply: `true` on the last part. */
   final: 'final',
   /** Reply: durations of the phases, as in HTTP Server-Timing. */
   serverTiming: 'server-timing',
-  /** Request: deadline in milliseconds; Message Expiry Interval has whole seconds only. */
+  /** Request: deadline in milliseconds; Message Expiry Interval only allows whole seconds. */
   timeoutMs: 'timeout-ms',
-  /** Request: class from 0 to 9; requests of a higher class run first. */
+  /** Request: priority class from 0 to 9; requests of a higher class run first. */
   priority: 'priority',
   /** Request: how long the deltas of a stream may be collected into one part, in milliseconds. */
   coalesceMs: 'coalesce-ms',

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { nearestName } from './nearest.ts'
 
-test('suggests a name that differs by one typo, but not an unrelated name', () => {
+test('suggests a name that differs only by one typo, but does not suggest an unrelated name', () => {
   const names = ['iris', 'digits', 'mobilenet']
   expect(nearestName('irs', names)).toBe('iris')
   expect(nearestName('Iris', names)).toBe('iris')

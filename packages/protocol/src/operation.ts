@@ -1,6 +1,6 @@
 // The operations that a request topic can name. The dialects define their HTTP requests.
 
-/** Properties of an operation, common to all dialects that have it. */
+/** The properties that an operation has in every dialect. */
 export interface OperationKind {
   /** Whether the request has a body for the model server. */
   readonly hasBody: boolean

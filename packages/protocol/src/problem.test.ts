@@ -11,7 +11,7 @@ test('every code has an error status, a condition and a remedy', () => {
   }
 })
 
-test('the requester sees neither detail nor cause', () => {
+test('the error body contains neither the detail nor the cause', () => {
   const problem = new Problem('upstream_unreachable', 'The model server refuses connections.', {
     detail: 'POST http://10.0.0.7:8080',
     cause: new Error('secret'),
@@ -31,7 +31,7 @@ test("the model server's status and retry time override the values in the proble
   expect(new Problem('upstream_error', 'x', { status: 400 }).retryable).toBe(false)
 })
 
-test('a thrown Problem stays the same; any other thrown value becomes an internal Problem, without its details', () => {
+test('a thrown Problem is kept; any other thrown value becomes an internal Problem that does not reveal details', () => {
   const own = new Problem('bad_topic', 'x')
   expect(Problem.from(own)).toBe(own)
   for (const thrown of [new TypeError('secret'), 'secret', undefined, null, { toString: () => 'secret' }]) {

@@ -1,6 +1,6 @@
-// The table of all problems that a request can have. It determines status, retry and log level.
+// The table of all problems that can occur with a request. It determines status, retry and log level.
 
-/** Entry of the table for one problem code. */
+/** The table entry of a problem code. */
 export interface ProblemKind {
   /** HTTP-like status of the reply. `upstream_error` has the model server's status instead. */
   readonly status: number
@@ -98,7 +98,7 @@ export const PROBLEMS = {
     429,
     true,
     'warn',
-    'The model, the client or the model server has reached its limit of running and queued requests.',
+    'The model, the client or the model server has reached its limit on running and queued requests.',
     'Try again after `retry_after_ms`. The operator can raise the limits or add replicas.',
   ),
   deadline_exceeded: kind(
@@ -120,7 +120,7 @@ export const PROBLEMS = {
     502,
     true,
     'warn',
-    'The model server could not be reached, or the connection broke before the answer was complete.',
+    'The model server could not be reached, or the connection was lost before the answer was complete.',
     'Try again later. The operator can check the address and the pod.',
   ),
   circuit_open: kind(
@@ -162,7 +162,7 @@ export const PROBLEMS = {
     502,
     true,
     'warn',
-    'A stream broke before its end, or the request was redelivered after the stream had begun.',
+    'A stream was interrupted before its end, or the request was redelivered after the stream had begun.',
     'Send the request again.',
   ),
   internal: kind(
@@ -185,7 +185,7 @@ export interface ProblemOptions {
   readonly retryAfterMs?: number
   /** For the operator's log only: addresses, header values, reasons. Never sent to the requester. */
   readonly detail?: string
-  /** The model server's error body, or the part to send, instead of the problem's own body. */
+  /** The model server's error body, or the part of it that is sent, in place of the problem's own body. */
   readonly body?: Uint8Array
   /** Content type of `body`. */
   readonly contentType?: string

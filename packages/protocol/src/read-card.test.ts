@@ -19,7 +19,7 @@ const card = {
 }
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 
-test('a card is read completely; unknown members are kept', () => {
+test('reads a card completely, and keeps unknown members', () => {
   const { card: read } = readCard('iris', bytes({ ...card, later: { is: 'kept' } }))
   expect(read).toEqual({ ...card, later: { is: 'kept' } })
 })
@@ -92,7 +92,7 @@ test.each([
   ['an object that is nested 100,000 levels deep', `${'{"a":'.repeat(100_000)}{}${'}'.repeat(100_000)}`],
   ['an integer of 41 digits', '1'.repeat(41)],
   ['a list with a number that a double cannot represent', '[1,{"a":[]},-1e999]'],
-])('%s in a member of a newer contract does not affect other members', (_what, value) => {
+])('%s in a member from a newer contract does not affect other members', (_what, value) => {
   const text = JSON.stringify(card).replace('{', `{"score":${value},"later":{"a":1,"b":${value}},`)
   const { card: read, mistake } = readCard('iris', new TextEncoder().encode(text))
   expect(mistake).toBeUndefined()
@@ -100,7 +100,7 @@ test.each([
 })
 
 test.each(['1e400', '[1e400', '['.repeat(101), '{"contract":1e400}', '{"a":1e}'])(
-  'text that is invalid or beyond the limits is not a card: %s',
+  'invalid text, or text beyond the limits, is not a card: %s',
   (text) => {
     expect(readCard('iris', new TextEncoder().encode(text)).mistake).toBeDefined()
   },

@@ -44,7 +44,8 @@ export type CardReading =
 export function readCard(name: string, payload: Uint8Array): CardReading {
   let value: Json
   try {
-    // Members of a newer contract may exceed the limits of this version: only such members are omitted.
+    // Members from a newer contract may exceed the limits of this version. Such members are omitted, and the rest of
+    // the card is read.
     value = parseJson(payload, { leaveOut: true })
   } catch (error) {
     return { mistake: `it is not JSON (${error instanceof Error ? error.message : String(error)})` }
@@ -63,7 +64,7 @@ export function readCard(name: string, payload: Uint8Array): CardReading {
   return { card: { ...value, contract, name, operations, ...optionalMembers(value) } }
 }
 
-// A member of another type becomes undefined: the rest of the card is still useful.
+// A member of the wrong type becomes undefined, because the rest of the card is still useful.
 function optionalMembers(card: JsonObject): Omit<ReceivedCard, 'contract' | 'name' | 'operations'> {
   const { limits, example } = card
   return {
@@ -117,7 +118,8 @@ function textsOf(value: Json | undefined): string[] | undefined {
   return listOf(value, textOf)
 }
 
-// A list with an invalid entry is omitted as a whole: its meaning would differ without that entry.
+// A list with an invalid entry is omitted as a whole, because without that entry the list would have a different
+// meaning.
 function listOf<T>(value: Json | undefined, entryOf: (entry: Json) => T | undefined): T[] | undefined {
   if (!Array.isArray(value)) return undefined
   const entries = value.flatMap((entry) => entryOf(entry) ?? [])

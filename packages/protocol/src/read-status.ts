@@ -4,10 +4,10 @@ import { utf8Decoder } from './body/utf8.ts'
 import type { ConnectorStatus } from './card.ts'
 import { isModelName } from './topic.ts'
 
-// Limit on the models in a status, far above any real number; a longer list would only waste memory.
+// Maximum number of models in a status, far above any real number. A longer list would only waste memory.
 const MODELS_MAX = 10_000
-// Limit on the timestamp of a status; later than any timestamp that a connector uses for itself, so that later
-// timestamps remain for its successors.
+// Maximum timestamp of a status. It is later than any timestamp that a connector uses itself, so that its successors
+// can use still later ones.
 const TIMESTAMP_MAX = Date.UTC(2101, 0)
 const STATES: readonly string[] = ['online', 'draining', 'offline'] satisfies ConnectorStatus['state'][]
 

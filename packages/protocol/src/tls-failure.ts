@@ -19,7 +19,7 @@ export type TlsFailureKind =
 /** A failed TLS handshake. */
 export interface TlsFailure {
   readonly kind: TlsFailureKind
-  /** A predicate for a sentence whose subject is the other side, such as "The broker". */
+  /** The rest of a sentence whose subject is the other side, such as "The broker". */
   readonly what: string
   /** The error message from Node.js or OpenSSL. */
   readonly reason: string
@@ -64,7 +64,8 @@ export function tlsFailure(error: ErrorLike): TlsFailure | undefined {
   return kind === undefined ? undefined : { kind, what: WHAT[kind], reason: reasonOf(error) }
 }
 
-// A write error has OpenSSL's reason only in its message: "write EPROTO ...:SSL routines:...:wrong version number".
+// A write error contains OpenSSL's reason only in its message text: "write EPROTO ...:SSL routines:...:wrong version
+// number".
 function nameOf(error: ErrorLike): string {
   const { code } = error
   if (typeof code !== 'string') return ''

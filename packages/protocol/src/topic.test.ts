@@ -13,7 +13,7 @@ import {
 
 const topics = new TopicSpace('plant/infer')
 
-// Topic levels that clients may send, including all that have caused failures.
+// Topic levels that clients may send, including every level that has ever caused a failure.
 const hostileLevel = fc.oneof(
   fc.constantFrom('', '.', '..', '+', '#', '$SYS', '$share', '%2e%2e', 'a\\b', 'a\0b', '\u0085', '\ud800'),
   fc.constantFrom('request', 'reply', 'infer', 'cam7', 'cam7x', '__proto__', 'constructor'),
@@ -186,7 +186,7 @@ describe('a reply topic', () => {
   })
 })
 
-test('a model name consists of letters, digits and dots, and has no special meaning in a path', () => {
+test('accepts only model names that have no special meaning in a path', () => {
   for (const name of ['iris', 'Iris_2', 'iris.team-a', 'iris@3', 'iris.team-a@2024.1', 'a'.repeat(253)]) {
     expect(isModelName(name)).toBe(true)
   }

@@ -18,12 +18,12 @@ export const TOPIC_LENGTH_MAX = 4096
 // Mosquitto disconnects a client that publishes to more than 200 levels, and requesters can choose the reply topic.
 const TOPIC_LEVELS_MAX = 128
 
-// C0, DEL and C1: MQTT 5 §1.5.4 lets a receiver treat them as malformed, and Mosquitto does.
+// C0, DEL and C1: MQTT 5 §1.5.4 allows a receiver to treat text with these characters as malformed, as Mosquitto does.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 // RFC 1123 labels joined by dots cover `{name}` and `{name}.{namespace}`; aliases may have capitals and `_`.
 const MODEL =
   /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?(?:@[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?)?$/
-// A lone surrogate has no UTF-8 form (MQTT 5 §1.5.4).
+// UTF-8 cannot encode a lone surrogate (MQTT 5 §1.5.4).
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 
 /** Whether text can be a client's identity: one topic level without `/`, `+`, `#` or control characters. */
@@ -38,7 +38,9 @@ export function isModelName(name: string): boolean {
   return MODEL.test(name) && !name.includes('..')
 }
 
-/** Whether a PUBLISH can be sent to this topic name (MQTT 5 §4.7): no wildcards, no control characters, bounded. */
+/**
+ * Whether a PUBLISH can be sent to this topic name (MQTT 5 §4.7): no wildcards, no control characters, limited length.
+ */
 export function isPublishable(topic: string): boolean {
   return (
     topic.length > 0 &&
@@ -131,7 +133,7 @@ export class TopicSpace {
 
   /**
    * Whether a client may use this Response Topic: a publishable name strictly inside `{root}/reply/{client}/`.
-   * Excludes request topics, `$SYS` and other clients' subtrees.
+   * This excludes request topics, `$SYS` and the subtrees of other clients.
    */
   isOwnReplyTopic(client: string, topic: string): boolean {
     const prefixEnd = this.#replyPrefix.length + client.length
@@ -145,8 +147,8 @@ export class TopicSpace {
   }
 
   /**
-   * Returns the filter for all clients' requests to a model. `model` is its name in topics, with the version if it has
-   * one.
+   * Returns the filter for all clients' requests to a model. `model` is the model's name in topics, including the
+   * version if it has one.
    */
   modelFilter(model: string): string {
     return `${this.#requestPrefix}+/${model}/#`
@@ -172,7 +174,8 @@ export class TopicSpace {
   }
 
   /**
-   * Returns the topic to which a client publishes to cancel a request, identified by its id or its Correlation Data.
+   * Returns the topic to which a client publishes to cancel a request. The request is identified by its id or its
+   * Correlation Data.
    */
   cancel(client: string, model: string, operation?: string, id?: string): string {
     return this.#cancelPrefix + path(client, model, operation, id)

@@ -34,7 +34,10 @@ export function connectorIdentity(connector: Connector): KubernetesObject[] {
   ]
 }
 
-/** Returns the NetworkPolicy. Ingress: metrics, from the cluster. Egress: all but link-local addresses. */
+/**
+ * Returns the NetworkPolicy, which allows pods in the cluster to fetch the metrics, and the connector to reach all
+ * addresses except link-local ones.
+ */
 export function connectorNetworkPolicy(connector: Connector, port: number): KubernetesObject {
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -45,7 +48,7 @@ export function connectorNetworkPolicy(connector: Connector, port: number): Kube
       policyTypes: ['Ingress', 'Egress'],
       ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port }] }],
       egress: [
-        // DNS is allowed to any address, because a node-local DNS cache has a link-local address.
+        // DNS queries to any address are allowed, because a node-local DNS cache has a link-local address.
         {
           ports: [
             { protocol: 'UDP', port: 53 },
@@ -72,7 +75,8 @@ export function connectorService(connector: Connector, port: number): Kubernetes
     metadata: metaOf(APP, connector),
     spec: {
       clusterIP: 'None',
-      // A connector that has lost its broker is not ready, but that is when its metrics are needed most.
+      // Prometheus must also find a connector that is not ready, because the metrics are needed most when the broker is
+      // lost.
       publishNotReadyAddresses: true,
       selector: selectorLabels(APP, connector),
       ports: [{ name: 'metrics', port, targetPort: 'admin', protocol: 'TCP' }],
@@ -80,7 +84,7 @@ export function connectorService(connector: Connector, port: number): Kubernetes
   }
 }
 
-/** Returns the PodDisruptionBudget, which permits draining nodes, one connector at a time. */
+/** Returns the PodDisruptionBudget, which allows only one connector at a time to be evicted. */
 export function connectorDisruptionBudget(connector: Connector): KubernetesObject {
   return {
     apiVersion: 'policy/v1',
@@ -88,7 +92,7 @@ export function connectorDisruptionBudget(connector: Connector): KubernetesObjec
     metadata: metaOf(APP, connector),
     spec: {
       maxUnavailable: 1,
-      // A connector that waits for its broker must not block the drain of a node.
+      // A connector that waits for its broker must not prevent a node from being drained.
       unhealthyPodEvictionPolicy: 'AlwaysAllow',
       selector: { matchLabels: selectorLabels(APP, connector) },
     },

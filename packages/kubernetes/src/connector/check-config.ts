@@ -38,7 +38,7 @@ function mistake(message: string, remedy?: string): OptionError {
   return new OptionError('connector.config', message, remedy)
 }
 
-// A container cannot start if a mount is inside another one, because mounts are read-only.
+// A container cannot start if one mount is inside another, because the mounts are read-only.
 function checkMounts({ secretMounts }: Connector): void {
   const taken: string[] = Object.values(PATHS)
   for (const { mountPath } of secretMounts) {
@@ -75,7 +75,7 @@ function filesIn(value: unknown, path: readonly string[]): [string, string][] {
   )
 }
 
-// Returns whether the path is that of an example request, whose keys are not options.
+// Returns whether the path leads into an example request, where keys are not option names.
 function isExample([section, , key]: readonly string[]): boolean {
   return section === 'models' && key === 'example'
 }

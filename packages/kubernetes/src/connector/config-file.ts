@@ -9,7 +9,7 @@ export const PATHS = {
   state: '/var/lib/inferwire',
 } as const
 
-// The connector's defaults for options that the configuration does not set.
+// The connector's own defaults, which apply if the configuration does not set these options.
 const ADMIN_PORT = 8383
 const DRAIN_TIMEOUT_MS = 25_000
 
@@ -26,7 +26,8 @@ export function connectorConfig(connector: Connector, brokerHost: string): Confi
     broker: {
       url: `mqtt://${brokerHost}:1883`,
       ...(brokerSecret === '' ? {} : { username: 'inferwire', passwordFile: `${PATHS.broker}/password` }),
-      // Long enough for a lost node: the pod may restart only after an operator has repaired or removed the node.
+      // Long enough to survive the loss of a node: the pod may not restart until an operator has repaired or removed
+      // the node.
       sessionExpirySeconds: 3600,
       // A single connector keeps its own subscription across restarts; several connectors share a subscription.
       ...(replicas > 1 ? { share: 'inferwire' } : {}),
@@ -52,13 +53,15 @@ export function valueAt(config: ConfigValues, ...path: readonly string[]): unkno
   return path.reduce<unknown>((value, key) => (isMap(value) ? value[key] : undefined), config)
 }
 
-/** Returns the time in seconds until the kubelet kills the connector: the drain, and 5 s to disconnect. */
+/**
+ * Returns the seconds that the kubelet waits before it kills the connector: the drain timeout, plus 5 s to disconnect.
+ */
 export function gracePeriodSeconds(config: ConfigValues): number {
   const timeoutMs = valueAt(config, 'drain', 'timeoutMs')
   return Math.ceil((typeof timeoutMs === 'number' ? timeoutMs : DRAIN_TIMEOUT_MS) / 1000) + 5
 }
 
-/** Returns the port of the probes and the metrics. */
+/** Returns the port that serves the probes and the metrics. */
 export function adminPort(config: ConfigValues): number {
   const port = valueAt(config, 'admin', 'port')
   return typeof port === 'number' ? port : ADMIN_PORT

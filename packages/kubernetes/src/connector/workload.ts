@@ -29,7 +29,7 @@ export function connectorStatefulSet(connector: Connector, config: ConfigValues)
     spec: {
       serviceName: connector.name,
       replicas: connector.replicas,
-      // Replicas do not depend on one another.
+      // Replicas do not depend on one another, so they need not start in order.
       podManagementPolicy: 'Parallel',
       selector: { matchLabels: selectorLabels(APP, connector) },
       template: {
@@ -76,8 +76,8 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       ...(replicas > 1
         ? [{ name: 'INFERWIRE_BROKER_CLIENT_ID', value: 'inferwire-shared-$(INFERWIRE_NAME)' }]
         : []),
-      // The journal of requests that may have crashed the process survives a restart of the container, but not
-      // the replacement of the pod.
+      // The journal of requests that may have crashed the process is in this folder, which survives a restart of the
+      // container, but not the replacement of the pod.
       { name: 'XDG_STATE_HOME', value: PATHS.state },
       { name: 'NODE_OPTIONS', value: heapOptions(memoryMi) },
     ],
@@ -108,7 +108,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
 
 function heapOptions(memoryMi: number): string {
   const oldMi = Math.min(Math.floor(memoryMi * HEAP_SHARE), memoryMi - OUTSIDE_OF_HEAP_MI)
-  // In addition to the old space, the young generation takes up to three semi-spaces.
+  // The young generation comes on top of the old space, and takes up to three semi-spaces.
   const semiSpaceMi = memoryMi >= 512 ? 16 : memoryMi >= 256 ? 8 : memoryMi >= 128 ? 4 : 2
   return `--max-old-space-size=${oldMi} --max-semi-space-size=${semiSpaceMi}`
 }

@@ -16,7 +16,7 @@ export const PATHS = {
 /** The ports on which the broker listens. */
 export const PORTS = { mqtt: 1883, ws: 9001, mqtts: 8883 } as const
 
-/** Returns whether the broker terminates TLS; if Traefik is used, Traefik does. */
+/** Returns whether the broker itself terminates TLS; if Traefik is used, Traefik terminates it. */
 export function hasTlsListener({ tls, expose }: Pick<Broker, 'tls' | 'expose'>): boolean {
   return tls !== undefined && expose !== 'traefik'
 }
@@ -42,12 +42,12 @@ export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' 
     '',
     '# The default in 2.1 is 2,000,000 bytes, which is too small for many tensors.',
     'max_packet_size 67108864',
-    '# Limit of unacknowledged messages for clients without a Receive Maximum (MQTT 3.1.1); the default is 20.',
+    '# Maximum number of unacknowledged messages if a client sets no Receive Maximum (MQTT 3.1.1); the default is 20.',
     'max_inflight_messages 1000',
     '# Limits for the queue of a disconnected client. Further messages are discarded without notifying the publisher.',
     `max_queued_messages ${queuedMessages}`,
     `max_queued_bytes ${queuedBytes}`,
-    '# Limit for all queues together. Works with 2.1, or with 2.0 and glibc, which the official 2.0 image does not use.',
+    '# Limit for all queues together. Mosquitto 2.0 applies it only with glibc, which the official 2.0 image does not use.',
     `memory_limit ${memoryLimit}`,
     '# Sends small packets without delay.',
     'set_tcp_nodelay true',
@@ -61,7 +61,7 @@ export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' 
   ].join('\n')
 }
 
-// Returns limits in bytes and messages, derived from the container's memory limit.
+// Derives the broker's limits, in bytes and in messages, from the container's memory limit.
 function memoryBounds(memoryMi: number): {
   readonly memoryLimit: number
   readonly queuedBytes: number
@@ -86,14 +86,15 @@ function persistence(version: Broker['version']): string[] {
       '# The broker saves everything when it stops and every 10 s. After a crash it starts from the last save: messages that',
       '# it has acknowledged since then but not delivered are lost, unless their clients repeat unanswered requests.',
       '# A save blocks the broker while it writes all queues: 0.2 s for 100 MB. An interval of 1 s would take a fifth of its',
-      '# time; autosave_on_changes (after each message) reduces its throughput to a tenth or less. 2.1 does not need saves.',
+      '# time; autosave_on_changes (after each message) reduces its throughput to a tenth or less.',
+      '# Mosquitto 2.1 does not need these saves.',
       'persistence true',
       `persistence_location ${PATHS.data}/`,
       'autosave_interval 10',
     ]
   }
   return [
-    '# Writes each change before the next one: a crash loses only messages in flight, not those of the last seconds.',
+    '# Writes each change at once, so that a crash loses only messages in flight, not those of the last few seconds.',
     `persistence_location ${PATHS.data}/`,
     'global_plugin /usr/lib/mosquitto_persist_sqlite.so',
     'plugin_opt_flush_period 0',

@@ -33,16 +33,18 @@ export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: metaOf(APP, broker, '-config'), data: files },
     ...passwordObjects(broker),
     brokerVolume(broker),
-    // 2.0 reads the password file only at startup and on SIGHUP, which Kubernetes does not send.
+    // A changed file must restart the pod: Mosquitto 2.0 reads the password file only at startup and on SIGHUP, which
+    // Kubernetes does not send.
     brokerDeployment(broker, hashOf(broker.passwords === 'existing' ? files : { ...files, passwordFile })),
     brokerService(broker),
     ...brokerRoutes(broker),
     brokerNetworkPolicy(broker, use.connector),
-    // No PodDisruptionBudget, because with a single pod it would have no effect or block draining the node forever.
+    // No PodDisruptionBudget: for a single pod, it would either have no effect or prevent the node from ever being
+    // drained.
   ]
 }
 
-/** Returns a ConfigMap or Secret with the password file; none if an existing Secret is used. */
+/** Returns the ConfigMap or Secret that contains the password file; no object if an existing Secret is used. */
 function passwordObjects(broker: Broker): KubernetesObject[] {
   const metadata = metaOf(APP, broker, '-password')
   const files = { 'password.txt': broker.passwordFile }

@@ -51,9 +51,9 @@ function traefik(broker: Broker, kind: string, suffix: string, spec: object): Ku
   return { apiVersion: `${group}/v1alpha1`, kind, metadata: metaOf(APP, broker, suffix), spec }
 }
 
-// nativeLB selects the Service's address, which refuses connections at once while there is no broker. The address of a
-// recently removed pod does not answer: a client that reconnects then waits for its own connection timeout.
-// Traefik before 2.10 has no such field.
+// With nativeLB, Traefik connects to the Service's address, which refuses connections at once while there is no broker.
+// The address of a recently removed pod does not respond, so a reconnecting client would wait until its own connection
+// timeout. Traefik before 2.10 does not have this field.
 function target(broker: Broker, port: number): Record<string, unknown> {
   return { name: broker.name, port, ...(broker.traefikApi === 'v3' ? { nativeLB: true } : {}) }
 }
@@ -118,7 +118,8 @@ function tcpRoute(broker: Broker): KubernetesObject {
   }
 }
 
-// Returns a second Service, so that the Service for pods in the cluster does not depend on the method of exposure.
+// Returns a second Service, for clients outside the cluster. The Service for pods in the cluster is therefore always
+// the same.
 function publicService(broker: Broker): KubernetesObject {
   const name = hasTlsListener(broker) ? 'mqtts' : 'mqtt'
   const isNodePort = broker.expose === 'nodeport'

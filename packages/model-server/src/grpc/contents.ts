@@ -5,7 +5,7 @@ import type { WireContents, WireInteger } from './inference-proto.ts'
 
 type Field = keyof WireContents
 
-/** The field with the values of each datatype. */
+/** For each datatype, the field that contains the values. */
 const FIELDS: Readonly<Record<Datatype, Field>> = {
   BOOL: 'bool_contents',
   INT8: 'int_contents',
@@ -40,17 +40,19 @@ function isDatatype(datatype: string): datatype is Datatype {
 /** Returns the bytes of the values, as in `raw_input_contents`. @throws Failure 400 */
 export function toRaw(name: string, datatype: string, contents: WireContents): Uint8Array {
   const wrong = (text: string): Failure => Failure.invalidInput(`Input "${name}" ${text}`)
-  if (!isDatatype(datatype)) throw wrong(`has the datatype "${datatype}", which has no typed contents`)
+  if (!isDatatype(datatype))
+    throw wrong(`has the datatype "${datatype}", which typed contents do not support`)
   const field = FIELDS[datatype]
   const other = Object.values(FIELDS).find((each) => each !== field && (contents[each]?.length ?? 0) > 0)
-  if (other !== undefined) throw wrong(`is ${datatype}, which has its values in ${field}, not in ${other}`)
+  if (other !== undefined) throw wrong(`is ${datatype}, so its values must be in ${field}, not in ${other}`)
   if (datatype === 'BYTES') return lengthPrefixed(contents.bytes_contents ?? [])
   const data = valuesOf(datatype, contents)
   if (data === undefined) throw wrong(`has a value that is out of range for ${datatype}`)
   return writeBinary({ name, datatype, shape: [data.length], data })
 }
 
-// Returns undefined if a value is out of range: INT8, for example, has its values in a list of 32-bit integers.
+// Returns undefined if a value is out of range, which is possible because INT8 values, for example, are sent as 32-bit
+// integers.
 function valuesOf(datatype: Exclude<Datatype, 'BYTES'>, contents: WireContents): Tensor['data'] | undefined {
   if (datatype === 'BOOL') return Uint8Array.from(contents.bool_contents ?? [], Number)
   if (datatype === 'INT64') return BigInt64Array.from(contents.int64_contents ?? [], fromWire)

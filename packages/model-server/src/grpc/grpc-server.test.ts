@@ -55,7 +55,7 @@ test('describes the server and its models', async () => {
   })
 })
 
-test('typed inputs cause typed outputs, as on KServe’s server', async () => {
+test('typed inputs produce typed outputs, as on KServe’s server', async () => {
   const answer = await call('ModelInfer', { ...TYPED, id: '7' })
   expect(answer).toMatchObject({ model_name: 'iris', id: '7', raw_output_contents: [] })
   const [label, probabilities] = answer.outputs
@@ -64,7 +64,7 @@ test('typed inputs cause typed outputs, as on KServe’s server', async () => {
   expect(probabilities.contents.fp32_contents).toHaveLength(6)
 })
 
-test('raw inputs cause raw outputs, with the values that HTTP returns', async () => {
+test('raw inputs produce raw outputs, with the same values as over HTTP', async () => {
   const answer = await call('ModelInfer', { ...RAW, outputs: [{ name: 'probabilities' }] })
   expect(answer.id).toMatch(/^[0-9a-f-]{36}$/)
   expect(answer.outputs).toHaveLength(1)
@@ -76,7 +76,7 @@ test('raw inputs cause raw outputs, with the values that HTTP returns', async ()
   expect(overGrpc).toEqual(overHttp.outputs[1].data.map(Math.fround))
 })
 
-// "types" returns each of its inputs, one for each datatype.
+// The model "types" has one input for each datatype, and returns all inputs unchanged.
 test.each([
   ['BOOL', { bool_contents: [true, false] }],
   ['INT8', { int_contents: [-128, 127] }],
@@ -114,7 +114,7 @@ const ZEROS: Readonly<Record<string, object>> = {
   BYTES: { bytes_contents: [Buffer.from('a'), Buffer.from('ü')] },
 }
 
-// A 64-bit integer that is given as decimal text is encoded from its two halves.
+// Replaces each 64-bit integer that is given as decimal text by its two 32-bit halves, which protobufjs can encode.
 function toWire(contents: object): object {
   return Object.fromEntries(
     Object.entries(contents).map(([field, values]) => [
@@ -193,7 +193,7 @@ test('rejects bytes that are not a message', async () => {
   expect(await call('ServerLive', {})).toMatchObject({ live: true })
 })
 
-test('answers each request of a stream, in order, and continues after an error', async () => {
+test('answers the requests of a stream in order, and continues after an error', async () => {
   const { path, requestSerialize, responseDeserialize } = readService()['ModelStreamInfer']!
   const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
   for (const id of ['1', '2']) stream.write({ ...TYPED, id })
@@ -206,7 +206,7 @@ test('answers each request of a stream, in order, and continues after an error',
   expect(answers[2].error_message).toBe('Model with name nope does not exist.')
 })
 
-test('the server continues to work after a client has left a stream', async () => {
+test('the server continues to work after a client has cancelled a stream', async () => {
   const { path, requestSerialize, responseDeserialize } = readService()['ModelStreamInfer']!
   const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
   const failed = new Promise((resolve) => stream.once('error', resolve))

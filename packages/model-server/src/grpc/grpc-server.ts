@@ -19,7 +19,7 @@ import { infer } from './infer.ts'
 import { readService, type WireRequest } from './inference-proto.ts'
 
 const CLOSE_WAIT_MS = 1000
-/** The details of a status are an HTTP/2 header, which must stay short. */
+/** The details of a status are sent in an HTTP/2 header, which must stay short. */
 const DETAILS_LENGTH_MAX = 1000
 
 /** A running gRPC server. */
@@ -34,7 +34,7 @@ export interface GrpcServerOptions {
   readonly host: string
   /** 0 selects a free port. */
   readonly port: number
-  /** Largest request in bytes; larger ones receive RESOURCE_EXHAUSTED. */
+  /** Maximum size of a request in bytes; larger requests receive RESOURCE_EXHAUSTED. */
   readonly requestBytesMax: number
   readonly metadata: ServerMetadata
 }
@@ -42,7 +42,7 @@ export interface GrpcServerOptions {
 /** Starts the server, without TLS. @throws ModelServerError if it cannot listen on the address */
 export async function startGrpcServer(models: Models, options: GrpcServerOptions): Promise<GrpcServer> {
   const { host, port, requestBytesMax, metadata } = options
-  // grpc-js would also write to standard error the errors that its functions return.
+  // Otherwise, grpc-js would write every error to standard error, in addition to returning it.
   setLogVerbosity(logVerbosity.NONE)
   const server = new Server({
     'grpc.max_receive_message_length': requestBytesMax,
@@ -94,17 +94,17 @@ function unary<Request>(
   }
 }
 
-/** As on Triton: one response for each request, in order. An error is a message of the stream, which continues. */
+/** As on Triton: one response for each request, in order. An error is sent as a message, and the stream continues. */
 function stream(
   handle: (request: WireRequest, signal: AbortSignal) => Promise<object>,
 ): handleBidiStreamingCall<WireRequest, object> {
   return (call) => {
     const gone = new AbortController()
     call.on('cancelled', () => gone.abort())
-    // An error of the client ends the call.
+    // An error on the client's side ends the call.
     call.on('error', () => gone.abort())
     const answer = async (): Promise<void> => {
-      // Otherwise the end of the requests would destroy the call before its last response.
+      // By default, the call would be destroyed after the last request, before the last response is sent.
       const requests: AsyncIterable<WireRequest> = call.iterator({ destroyOnReturn: false })
       for await (const request of requests) {
         const response = await handle(request, gone.signal).then(

@@ -10,7 +10,7 @@ export interface WireInteger {
   readonly unsigned: boolean
 }
 
-/** InferTensorContents. Decoded lists are empty if they are absent. */
+/** InferTensorContents. A list that is absent from the message is decoded as an empty list. */
 export interface WireContents {
   readonly bool_contents?: readonly boolean[]
   readonly int_contents?: readonly number[]
@@ -22,7 +22,7 @@ export interface WireContents {
   readonly bytes_contents?: readonly Uint8Array[]
 }
 
-/** InferInputTensor, with its parameters left out: this server has none. */
+/** InferInputTensor, without its parameters, which this server does not support. */
 export interface WireInput {
   readonly name: string
   readonly datatype: string

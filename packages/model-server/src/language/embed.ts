@@ -6,8 +6,9 @@ export const EMBEDDING_DIMENSIONS = 256
 const LENGTHS = [2, 3]
 
 /**
- * Counts the n-grams of 2 and 3 characters per dimension, and scales the vector to length 1. Upper and lower case, and
- * different white space, make no difference. The vector depends on the spelling only, not on the meaning.
+ * Counts, for each dimension, the n-grams of 2 and 3 characters that are hashed to it, and scales the vector to length
+ * 1. Upper and lower case, and different white space, make no difference. The vector depends on the spelling only, not
+ * on the meaning.
  */
 export function embedText(text: string): Float32Array {
   const counts = new Float32Array(EMBEDDING_DIMENSIONS)
@@ -21,7 +22,7 @@ export function embedText(text: string): Float32Array {
   }
   const norm = Math.hypot(...counts)
   if (norm > 0) return counts.map((count) => count / norm)
-  // The counts can cancel out completely. A vector of zeros would have no direction.
+  // All counts may cancel out, but a vector of zeros would have no direction.
   counts[0] = 1
   return counts
 }

@@ -1,6 +1,6 @@
 // Counts the generations of all language models, for `/metrics` and the log.
 
-/** How a generation ended: `refused` = before its first token, because of its prompt. */
+/** How a generation ended: `refused` = the prompt was rejected before the first token. */
 export type Outcome = 'finished' | 'cancelled' | 'failed' | 'refused'
 
 const OUTCOMES: readonly Outcome[] = ['finished', 'cancelled', 'failed', 'refused']
@@ -17,7 +17,7 @@ export interface RunningGeneration {
   /** Number of tokens so far. */
   readonly tokens: number
   add(tokens: number): void
-  /** Only the first call counts. */
+  /** Further calls have no effect. */
   end(outcome: Outcome, error?: unknown): void
 }
 
@@ -72,7 +72,7 @@ export class Generations {
     return figures
   }
 
-  /** Returns the Prometheus text format, version 0.0.4. */
+  /** Returns the figures in the Prometheus text format, version 0.0.4. */
   toPrometheus(): string {
     const models = [...this.#models]
     return [

@@ -41,7 +41,7 @@ async function load(): Promise<{ model: LanguageModel; calls: Call[] }> {
   return { model: await loadGguf({ name: 'm', file }, async () => engine), calls }
 }
 
-test('passes pieces on as they come, and reports why the text ends', async () => {
+test('passes pieces on as they arrive, and reports why the text ends', async () => {
   const { model, calls } = await load()
   const messages = [{ role: 'user', content: 'Hi' }]
   const { promptTokens, pieces } = await model.chat(messages, SAMPLING, present)
@@ -77,7 +77,7 @@ test('runs one generation at a time', async () => {
   expect(calls.map(({ prompt }) => prompt)).toEqual(['a', 'b'])
 })
 
-test('stops the engine when the reader leaves, and when the client disconnects', async () => {
+test('stops the engine when the reader stops reading, and when the client disconnects', async () => {
   const { model, calls } = await load()
   const { pieces } = await model.complete('a', SAMPLING, present)
   const reading = (async () => {
@@ -95,7 +95,7 @@ test('stops the engine when the reader leaves, and when the client disconnects',
   await expect(second).rejects.toThrow('aborted')
 })
 
-test('an error of the engine ends only the generation in which it occurs', async () => {
+test('an engine error ends only the generation in which it occurs', async () => {
   const { model, calls } = await load()
   const failed = allOf((await model.complete('a', SAMPLING, present)).pieces)
   await expect.poll(() => calls.length).toBe(1)

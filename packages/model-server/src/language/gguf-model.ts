@@ -22,9 +22,9 @@ export interface TextEngine {
 /** A loaded GGUF file. Generations must not overlap: they share the engine's memory of the text so far. */
 export interface TextSession {
   readonly contextTokens: number
-  /** Counts the tokens of a chat, formatted with the model's own template, or of a text. */
+  /** Counts the tokens of a text, or of a chat that is formatted with the model's own template. */
   countTokens(prompt: Prompt): number
-  /** Generates text, and passes each piece on at once. @throws the signal's reason if it is aborted */
+  /** Generates text, and passes each piece on at once. @throws the signal's reason if the signal is aborted */
   generate(prompt: Prompt, options: TextOptions): Promise<'stop' | 'length'>
   release(): Promise<void>
 }
@@ -101,7 +101,7 @@ async function checkMagic({ name, file }: ModelSource): Promise<void> {
   throw new ModelServerError(
     'invalid_model',
     `"${file}" of model "${name}" is not a GGUF file: its first bytes are not "GGUF". ` +
-      'Check that the download is complete, and not a web page.',
+      'Check that the download is complete, and that the file is not a web page.',
   )
 }
 

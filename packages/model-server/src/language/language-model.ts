@@ -9,7 +9,7 @@ export interface ChatMessage {
 
 /** How to choose the tokens of one generation. */
 export interface Sampling {
-  /** The client's maximum number of tokens to generate, at least 1; undefined = `tokensDefault`, or fewer. */
+  /** The client's maximum number of tokens to generate, at least 1; undefined = at most `tokensDefault` tokens. */
   readonly tokensMax: number | undefined
   /** The maximum number of tokens if the client did not choose one. The context may allow fewer. */
   readonly tokensDefault: number
@@ -26,7 +26,7 @@ export interface Piece {
   readonly text: string
   /** Number of tokens in the text. It may be 0 in the last piece. */
   readonly tokens: number
-  /** In the last piece: why the text ends. `length` = it has the maximum number of tokens. */
+  /** In the last piece: why the text ends. `length` = it has reached the maximum number of tokens. */
   readonly finish?: 'stop' | 'length'
 }
 
@@ -42,17 +42,17 @@ export interface Generation {
 export interface LanguageModel {
   readonly name: string
   readonly description: string
-  /** Maximum number of tokens of a prompt together with the generated text. */
+  /** Maximum number of tokens of a prompt and the generated text together. */
   readonly contextTokens: number
-  /** Dimensions of `embed`; undefined = the model has no embeddings. */
+  /** Dimensions of `embed`; undefined = the model does not support embeddings. */
   readonly embeddingDimensions?: number
   /**
-   * Starts the assistant's next message. It stops when the signal is aborted.
+   * Starts to generate the assistant's next message. The generation stops when the signal is aborted.
    * @throws PromptTooLong before anything is generated
    */
   chat(messages: readonly ChatMessage[], sampling: Sampling, signal: AbortSignal): Promise<Generation>
   /**
-   * Starts a continuation of the prompt. It stops when the signal is aborted.
+   * Starts to generate a continuation of the prompt. The generation stops when the signal is aborted.
    * @throws PromptTooLong before anything is generated
    */
   complete(prompt: string, sampling: Sampling, signal: AbortSignal): Promise<Generation>

@@ -4,16 +4,19 @@ import { tokenize } from './tokenize.ts'
 /** The token at the end of each paragraph. It is also the context of a paragraph's first token. */
 export const END = '\n'
 
-/** Weight of the counts after two tokens in a probability; the counts after one token have the rest. */
+/**
+ * The weight of the tokens that follow the last two tokens in the text. The tokens that follow the last token alone
+ * have the remaining weight.
+ */
 const TWO_TOKENS_SHARE = 0.9
 
 /** A text as tokens, with the positions of each token and of each pair of tokens. */
 export class Ngrams {
-  /** The tokens of all paragraphs. Each paragraph ends with `END`; the list begins with it. */
+  /** The tokens of all paragraphs. Each paragraph ends with `END`, and the list also begins with `END`. */
   readonly tokens: readonly string[]
   readonly #after: ReadonlyMap<string, readonly number[]>
 
-  /** Counts a text with one paragraph per line, and at least one paragraph. */
+  /** Counts the tokens of a text, which must contain at least one paragraph, one per line. */
   constructor(text: string) {
     const paragraphs = text.split('\n').filter((line) => line.trim() !== '')
     this.tokens = [END, ...paragraphs.flatMap((line) => [...tokenize(line.trim()), END])]

@@ -1,8 +1,8 @@
-// Slows a language model down to a realistic speed, so that a stream of its tokens can be watched.
+// Slows a language model down to a realistic speed, so that users can watch its tokens arrive.
 import { setTimeout } from 'node:timers/promises'
 import type { Generation, LanguageModel, Piece } from './language-model.ts'
 
-/** Returns the same model, at most `tokensPerSecond` fast in each generation. */
+/** Returns the model with the speed of each generation limited to `tokensPerSecond`. */
 export function paced(model: LanguageModel, tokensPerSecond: number): LanguageModel {
   if (tokensPerSecond === Infinity) return model
   const slow = ({ promptTokens, pieces }: Generation, signal: AbortSignal): Generation => ({
@@ -22,7 +22,7 @@ async function* pace(
   tokenMs: number,
   signal: AbortSignal,
 ): AsyncGenerator<Piece> {
-  // Waits until a point in time, so that the time for computing a token and late timers do not add up.
+  // Waits until a point in time, not for a duration: computation times and timer delays would add up.
   let dueMs = performance.now()
   for await (const piece of pieces) {
     dueMs += piece.tokens * tokenMs

@@ -14,7 +14,7 @@ const TOKEN = new RegExp(
   'gsu',
 )
 
-/** Returns the tokens. Joined, they are the text. */
+/** Returns the tokens. Joining them gives back the text. */
 export function tokenize(text: string): string[] {
   return text.match(TOKEN) ?? []
 }

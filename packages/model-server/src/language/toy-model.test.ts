@@ -61,7 +61,7 @@ test('draws tokens with the probabilities that it computes', () => {
   }
 })
 
-test('the joined tokens of any text are that text', () => {
+test('joining the tokens of any text gives back that text', () => {
   const text = "It's 5 o'clock -- “well-known”, isn't it?\n\tÄ\ud83d\ude00 " + 'x'.repeat(100)
   expect(tokenize(text).join('')).toBe(text)
 })

@@ -19,11 +19,11 @@ const CONTEXT_TOKENS = 32_768
 /** An answer starts with at most this many tokens copied from the book. */
 const OPENING_TOKENS_MAX = 12
 
-/** A shorter answer to a chat continues with another paragraph, so that a stream can be watched. */
+/** A chat answer with fewer tokens continues with another paragraph, so that it is long enough to watch as a stream. */
 const ANSWER_TOKENS_MIN = 60
 const NEW_PARAGRAPH = '\n\n'
 
-/** Words that occur more often do not indicate the topic of a message. */
+/** A word that occurs more often than this in the book does not indicate the topic of a message. */
 const TOPIC_COUNT_MAX = 200
 
 interface Book {
@@ -84,7 +84,7 @@ function toPrompt({ role, content }: ChatMessage): string {
 interface Start {
   /** The first tokens of the text. */
   readonly opening: readonly string[]
-  /** The last tokens of the prompt that the text continues, at most 2. */
+  /** At most two tokens from the end of the prompt, which the text continues. */
   readonly prompt: readonly string[]
   /** The text ends only at the end of a paragraph, and only after at least this many tokens. */
   readonly tokensMin: number
@@ -130,7 +130,7 @@ function choose(
 /** Finds sentences of the book that contain a word of a question. */
 class Openings {
   readonly #ngrams: Ngrams
-  /** The positions of each word that are close to the start of their sentence, each with that start. */
+  /** For each word, where it occurs close to the start of a sentence: from that start to just after the word. */
   readonly #places = new Map<string, { readonly start: number; readonly end: number }[]>()
 
   constructor(ngrams: Ngrams) {
@@ -161,7 +161,7 @@ class Openings {
     if (places === undefined) return []
     const { start, end } = places[Math.floor(random() * places.length)]!
     const tokens = this.#ngrams.tokens.slice(start, end)
-    // The tokens after the first contain the space before them.
+    // Every token except the first keeps the space before it.
     return [tokens[0]!.trimStart(), ...tokens.slice(1)]
   }
 }

@@ -171,7 +171,7 @@ test('responds to any JSON body with a status and JSON', async () => {
   )
 })
 
-test('a stream consists of events with one line each', async () => {
+test('a stream consists of one-line events', async () => {
   const answer = await post(server, COMPLETIONS, { ...complete, stream: true, max_tokens: 2, temperature: 0 })
   expect(answer.headers.get('content-type')).toBe('text/event-stream; charset=utf-8')
   const events = answer.text.split('\n\n')
@@ -183,7 +183,7 @@ test('a stream consists of events with one line each', async () => {
   expect(chunks[0]).not.toHaveProperty('usage')
 })
 
-test('a model that fails in the middle of a stream causes an event with the error', async () => {
+test('if a model fails in the middle of a stream, an event reports the error', async () => {
   const answer = await post(server, CHAT, { ...chat, model: 'failing', stream: true })
   expect(answer.status).toBe(200)
   const events = answer.text.trimEnd().split('\n\n')
@@ -203,7 +203,7 @@ test('a model that fails in the middle of a stream causes an event with the erro
 })
 
 test('waits for a client that does not read, until it disconnects', async () => {
-  // 400 MB: more than the buffers of the sockets hold.
+  // 400 MB are more than the socket buffers can hold.
   const piece: Piece = { text: 'x'.repeat(1_000_000), tokens: 1 }
   const large = await startModelServer({
     models: [],

@@ -10,14 +10,14 @@ type Embedded = ReturnType<NonNullable<LanguageModel['embed']>>
 /** OpenAI's limit. */
 const INPUTS_MAX = 2048
 
-/** Returns the vectors. @throws Failure 400, or 501 if the model has no embeddings */
+/** Returns the vectors. @throws Failure 400, or 501 if the model does not support embeddings */
 export async function embeddings(
   model: LanguageModel,
   members: Members,
   signal: AbortSignal,
 ): Promise<string> {
   if (model.embed === undefined) {
-    throw openAiFailure(501, `The model "${model.name}" has no embeddings.`, 'model')
+    throw openAiFailure(501, `The model "${model.name}" does not support embeddings.`, 'model')
   }
   const dimensions = members.integer('dimensions', 1, Number.MAX_SAFE_INTEGER)
   if (dimensions !== undefined && dimensions !== model.embeddingDimensions) {

@@ -67,7 +67,9 @@ export class Members {
     throw openAiFailure(400, `"${name}" is not an integer from ${min} to ${max}.`, name)
   }
 
-  /** Returns an object's members; an absent object has none. @throws Failure 400 if it is not an object */
+  /**
+   * Returns the members of an object; no members if the object is absent. @throws Failure 400 if it is not an object
+   */
   object(name: string): Members {
     const value = this.get(name) ?? {}
     if (isJsonObject(value)) return new Members(value)
@@ -75,7 +77,7 @@ export class Members {
   }
 
   /**
-   * Refuses members that this server does not implement and that would change the answer.
+   * Refuses a member that this server does not implement, if its value would change the answer.
    * @param neutral for each member, the values that do not change the answer
    */
   refuse(neutral: Readonly<Record<string, readonly Json[]>>): void {

@@ -1,4 +1,4 @@
-// Errors in the shape of OpenAI's API, with vLLM's names for the types.
+// Errors in the format of OpenAI's API, with vLLM's names for the error types.
 import { Failure } from '../failure.ts'
 
 const TYPES: Readonly<Record<number, string>> = {
@@ -10,7 +10,7 @@ const TYPES: Readonly<Record<number, string>> = {
   503: 'ServiceUnavailableError',
 }
 
-/** The body of an error: in a response, and in the last event of a stream that breaks. */
+/** The body of an error response, and of the event that reports an error in the middle of a stream. */
 export function errorBody(
   status: number,
   message: string,
@@ -20,18 +20,18 @@ export function errorBody(
   return { error: { message, type, param, code: status } }
 }
 
-/** Returns an error response. `param` is the member of the request that is wrong. */
+/** Returns an error response. `param` names the invalid member of the request. */
 export function openAiFailure(status: number, message: string, param: string | null = null): Failure {
   return Failure.withBody(status, message, (text) => errorBody(status, text, param))
 }
 
-/** Converts any error of a route, such as 413 for a body that is too large, to OpenAI's shape. */
+/** Converts any error of a route, such as 413 for a body that is too large, to OpenAI's format. */
 export function toOpenAi(error: unknown): Failure {
   const failure = Failure.from(error)
   return Failure.withBody(
     failure.status,
     failure.message,
-    // An error that is already in this shape keeps its `param`.
+    // An error that is already in OpenAI's format keeps its `param`.
     (text) => (isOpenAi(failure.body) ? failure.body : errorBody(failure.status, text)),
     failure.headers,
   )

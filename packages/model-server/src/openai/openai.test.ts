@@ -39,7 +39,7 @@ test.each(['/openai/v1', '/v1'])('lists the language models under %s, and no oth
   expect(models).toEqual(['toy-chat'])
 })
 
-test('GET /v1/models is also the list of V1, which contains the models that V1 serves', async () => {
+test('GET /v1/models also contains the V1 list, with the models that V1 serves', async () => {
   const list = (await get(server, '/v1/models')).json()
   expect(list.models).toEqual(['iris', 'digits'])
   expect((await get(server, '/v1/models/toy-chat')).status).toBe(404)
@@ -75,7 +75,7 @@ test('streams the same text as the whole answer, with the role first and the usa
   expect(chunks[0]?.choices[0]?.delta).toEqual({ role: 'assistant', content: '' })
   const text = chunks.map(({ choices: [choice] }) => choice?.delta.content ?? '').join('')
   expect(text).toBe(whole.choices[0]?.message.content)
-  // The first chunk has no text, then there is one chunk for each token.
+  // The first chunk has no text; each further chunk contains one token.
   expect(chunks).toHaveLength(1 + 40 + 2)
   const finishes = chunks.map(({ choices: [choice] }) => choice?.finish_reason ?? null)
   expect(finishes.filter((finish) => finish !== null)).toEqual(['length'])
@@ -84,7 +84,7 @@ test('streams the same text as the whole answer, with the role first and the usa
   expect(new Set(chunks.map(({ id }) => id)).size).toBe(1)
 })
 
-test('an answer ends by itself if max_tokens permits', async () => {
+test('an answer ends of its own accord if max_tokens is large enough', async () => {
   const answer = await client.chat.completions.create({ ...TEA, max_tokens: 5000 })
   expect(answer.choices[0]?.finish_reason).toBe('stop')
   expect(answer.usage?.completion_tokens).toBeGreaterThanOrEqual(60)
@@ -101,7 +101,7 @@ test('the seed determines the text', async () => {
   expect(texts[2]).not.toBe(texts[0])
 })
 
-test('temperature 0 needs no seed to repeat a text', async () => {
+test('with temperature 0, the same text is generated again without a seed', async () => {
   const request = { model: 'toy-chat', prompt: 'The White', temperature: 0, max_tokens: 8 }
   const [first, second] = [await client.completions.create(request), await client.completions.create(request)]
   expect(first.choices[0]?.text).toMatch(/^ Rabbit/)
@@ -146,7 +146,7 @@ test('continues a prompt, with a whole or a streamed answer', async () => {
   expect(streamed).toBe(whole.choices[0]?.text)
 })
 
-test('embeds texts: similar spelling gives similar vectors, in both formats', async () => {
+test('texts with similar spelling have similar embeddings, in both formats', async () => {
   const input = ['temperature sensor', 'Temperature  sensors', 'brown fox']
   // The client requests base64 by default, and decodes it.
   const { data, usage } = await client.embeddings.create({ model: 'toy-chat', input })
@@ -166,7 +166,7 @@ function dot(left: readonly number[], right: readonly number[]): number {
   return left.reduce((sum, value, index) => sum + value * (right[index] ?? 0), 0)
 }
 
-test("reports errors that OpenAI's client understands", async () => {
+test("reports errors in a form that OpenAI's client understands", async () => {
   const unknown = client.chat.completions.create({ ...TEA, model: 'iris' })
   await expect(unknown).rejects.toBeInstanceOf(NotFoundError)
   await expect(unknown).rejects.toMatchObject({ status: 404, param: 'model', type: 'NotFoundError' })

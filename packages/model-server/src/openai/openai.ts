@@ -12,9 +12,9 @@ import { openAiFailure, toOpenAi } from './openai-failure.ts'
 export type LanguageModels = ReadonlyMap<string, LanguageModel>
 
 /**
- * The routes of the API. KServe's server has the prefix `/openai`; vLLM and llama.cpp have none. Both forms work,
- * except that `GET /v1/models/{model}` is V1's readiness. `GET /v1/models` is in v1.ts: its response serves both
- * protocols.
+ * The routes of the API. KServe's server has the prefix `/openai`; vLLM and llama.cpp have none. This server accepts
+ * both forms, except that `GET /v1/models/{model}` requests the readiness of a V1 model. `GET /v1/models` is in v1.ts,
+ * because one response serves both protocols.
  */
 export function openAiRoutes(models: LanguageModels, generations: Generations, created: number): Route[] {
   const post = (
@@ -49,7 +49,7 @@ export function openAiRoutes(models: LanguageModels, generations: Generations, c
 
 /**
  * The list of language models, as OpenAI's API returns it.
- * @param created the start of the server, in Unix seconds, as on vLLM
+ * @param created when the server started, in Unix seconds; vLLM also returns this time
  */
 export function modelList(
   models: LanguageModels,
@@ -59,7 +59,7 @@ export function modelList(
 }
 
 function modelEntry({ name, description, contextTokens }: LanguageModel, created: number): object {
-  // `max_model_len` is vLLM's. OpenAI's API has no description; a client ignores it.
+  // `max_model_len` is an extension of vLLM, and `description` one of this server; other clients ignore them.
   return {
     id: name,
     object: 'model',

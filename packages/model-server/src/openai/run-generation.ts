@@ -1,10 +1,10 @@
-// Runs a generation: stop sequences, token counts, figures, and the end when the client disconnects.
+// Runs a generation: applies stop sequences, counts tokens, keeps the figures, and stops when the client disconnects.
 import type { Generations, RunningGeneration } from '../language/generations.ts'
 import { PromptTooLong, type Generation, type LanguageModel } from '../language/language-model.ts'
 import { openAiFailure } from './openai-failure.ts'
 import { StopSequences } from './stop-sequences.ts'
 
-/** Largest number of generations of a model at the same time; further requests receive 503. */
+/** Maximum number of concurrent generations of a model; further requests receive 503. */
 export const GENERATIONS_MAX = 256
 
 /** Token counts, as OpenAI's API names them. */
@@ -14,7 +14,7 @@ export interface Usage {
   readonly completion_tokens: number
 }
 
-/** A text as it is generated, without stop sequences. `finish` comes once, with the last text. */
+/** A text as it is generated, without stop sequences. Only the last piece has a `finish`. */
 export type Delta =
   | { readonly text: string; readonly finish?: undefined }
   | {
@@ -25,7 +25,7 @@ export type Delta =
 
 /**
  * Starts a generation. It counts as running until it has ended or `signal` is aborted.
- * @param param the member of the request with the prompt
+ * @param param the request member that contains the prompt, for errors
  * @throws Failure 400 if the prompt is too long, 503 if too many generations run
  */
 export async function runGeneration(
@@ -35,7 +35,7 @@ export async function runGeneration(
   start: () => Promise<Generation>,
 ): Promise<AsyncGenerator<Delta>> {
   if (generations.of(model.name).running >= GENERATIONS_MAX) {
-    throw openAiFailure(503, `The model generates ${GENERATIONS_MAX} texts already; try again later.`)
+    throw openAiFailure(503, `The model is already generating ${GENERATIONS_MAX} texts; try again later.`)
   }
   const entry = generations.begin(model.name)
   request.signal.addEventListener('abort', () => entry.end('cancelled'), { once: true })
@@ -74,7 +74,7 @@ async function* deltasOf(
       yield { text: isStopped ? text : text + stop.end(), finish, usage: usage() }
       return
     }
-    throw new Error('the model ended its text without a reason')
+    throw new Error('the model ended its text without giving a reason')
   } catch (error) {
     entry.end('failed', error)
     throw error

@@ -16,7 +16,7 @@ function passed(
   return { text: text + stop.end(), isStopped: false }
 }
 
-test('the pieces in which a text arrives make no difference', () => {
+test('the result does not depend on how the text is divided into pieces', () => {
   const text = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 20 })
   const sequence = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 4 })
   fc.assert(
@@ -37,6 +37,6 @@ test('passes text on as soon as it cannot be part of a stop sequence', () => {
   expect(stop.push('ND of it')).toEqual({ text: '', isStopped: true })
 })
 
-test('of two stop sequences, the first one in the text counts', () => {
+test('a text with two stop sequences ends before the first one', () => {
   expect(passed(['c', 'ab'], ['xa', 'bc'])).toEqual({ text: 'x', isStopped: true })
 })

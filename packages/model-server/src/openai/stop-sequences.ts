@@ -1,11 +1,11 @@
 // Finds stop sequences in text that arrives in pieces.
 
-/** Passes text on up to a stop sequence. Text that may be the beginning of one is held back. */
+/** Passes text on up to a stop sequence. Holds back text that may be the beginning of a stop sequence. */
 export class StopSequences {
   readonly #sequences: readonly string[]
   #held = ''
 
-  /** @param sequences not empty strings */
+  /** @param sequences non-empty strings */
   constructor(sequences: readonly string[]) {
     this.#sequences = sequences
   }
@@ -23,7 +23,7 @@ export class StopSequences {
     return { text: all.slice(0, passed), isStopped: false }
   }
 
-  /** Returns the held text when the generation has ended. */
+  /** Returns the text that is still held back. Call it when the generation has ended. */
   end(): string {
     const held = this.#held
     this.#held = ''

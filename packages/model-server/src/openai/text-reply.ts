@@ -3,7 +3,7 @@ import type { Reply } from '../call.ts'
 import { errorBody } from './openai-failure.ts'
 import type { Delta, Usage } from './run-generation.ts'
 
-/** The JSON objects of an operation. */
+/** The JSON objects that an operation returns. */
 export interface Shape {
   /** The whole answer. */
   whole(text: string, finish: string, usage: Usage): object
@@ -11,7 +11,7 @@ export interface Shape {
   readonly first?: object
   /** A chunk with text. */
   part(text: string): object
-  /** The last chunk with a choice. */
+  /** The last chunk that contains a choice. */
   last(finish: string): object
   /** The chunk with the token counts. */
   usage(usage: Usage): object
@@ -24,7 +24,7 @@ export async function wholeText(shape: Shape, deltas: AsyncIterable<Delta>): Pro
     text += delta.text
     if (delta.finish !== undefined) return JSON.stringify(shape.whole(text, delta.finish, delta.usage))
   }
-  throw new Error('the generation has no end')
+  throw new Error('the generation ended without a last piece')
 }
 
 /** Sends each piece of text as an event as soon as it is generated. `[DONE]` is the last event. */
@@ -51,7 +51,7 @@ async function* eventsOf(
       if (includesUsage) yield toEvent(shape.usage((rest as { usage: Usage }).usage))
     }
   } catch (error) {
-    // The status 200 is already sent. vLLM sends the error as an event, too.
+    // The status 200 has already been sent, so the error is sent as an event, as on vLLM.
     yield toEvent(
       errorBody(500, `The model failed: ${error instanceof Error ? error.message : String(error)}`),
     )

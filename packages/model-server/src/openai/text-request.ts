@@ -4,7 +4,7 @@ import type { ChatMessage, Sampling } from '../language/language-model.ts'
 import type { Members } from './members.ts'
 import { openAiFailure } from './openai-failure.ts'
 
-/** Largest number of messages of a chat. */
+/** Maximum number of messages in a chat. */
 const MESSAGES_MAX = 2048
 /** OpenAI's limit. */
 const STOP_SEQUENCES_MAX = 4
@@ -19,7 +19,7 @@ export interface TextRequest {
   readonly includesUsage: boolean
 }
 
-// `n: 1` and the other neutral values are what clients send by default.
+// The neutral values, such as `n: 1`, are those that clients send by default.
 const NEUTRAL: Readonly<Record<string, readonly Json[]>> = {
   n: [1],
   best_of: [1],
@@ -102,7 +102,7 @@ function readContent(content: Json, index: number): string {
   if (Array.isArray(content) && texts.length === parts.length) return texts.join('\n')
   throw openAiFailure(
     400,
-    `The content of "messages[${index}]" is not a text. This server implements strings and parts of the type "text".`,
+    `The content of "messages[${index}]" is not text. This server supports only strings, and parts of the type "text".`,
     'messages',
   )
 }

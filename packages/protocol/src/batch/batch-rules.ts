@@ -2,7 +2,7 @@
 import type { TensorMetadata } from '../card.ts'
 import type { OperationName } from '../operation.ts'
 
-/** A body as it travels: JSON, and optionally the binary tensors that follow it. */
+/** A body as it is sent: JSON, optionally followed by binary tensors. */
 export interface CarriedBody {
   readonly body: Uint8Array
   /** Length of the JSON in bytes if binary tensors follow; undefined if the body is only JSON. */
@@ -11,7 +11,7 @@ export interface CarriedBody {
 
 /** A request that may share a call with others. */
 export interface BatchMember {
-  /** Only members with equal keys may share a call: everything except their rows is equal. */
+  /** Only members with equal keys may share a call. Equal keys mean that everything except the rows is equal. */
   readonly key: string
   /** Number of instances or rows, at least 1. */
   readonly rows: number
@@ -24,7 +24,7 @@ export interface BatchMember {
 export interface BatchRules<Member extends BatchMember = BatchMember> {
   readonly operation: OperationName
   /**
-   * Whether the model's metadata allows requests to be merged; `unknown` if it does not indicate this.
+   * Whether the model's metadata allows requests to be merged; `unknown` if the metadata does not show this.
    */
   permits(
     inputs: readonly TensorMetadata[] | undefined,

@@ -12,7 +12,7 @@ const json = (text: string): CarriedBody => ({ body: bytes(text), jsonLength: un
 const value = fc.jsonValue({ maxDepth: 2 })
 const space = fc.constantFrom('', ' ', '\n\t')
 
-// Requests whose other members are equal; one of three sets of members.
+// The members other than `instances`, which are the same in all requests: one of three sets.
 const others = fc.constantFrom<Record<string, unknown>>(
   {},
   { signature_name: 's' },
@@ -51,7 +51,7 @@ function groupsOf<Request>(
   return [...groups.values()].filter(({ length }) => length > 1)
 }
 
-test('merged instances are those of the members in order, and every member receives its own predictions', () => {
+test('a merged call contains the instances of the members in order, and every member receives its own predictions', () => {
   let merged = 0
   fc.assert(
     fc.property(fc.array(instancesRequest, { minLength: 2, maxLength: 8 }), (requests) => {
@@ -97,7 +97,7 @@ interface TensorsRequest extends CarriedBody {
   readonly words: string[]
 }
 
-// The encoding decides the form of each tensor's data: flat, nested or binary.
+// Requests with two tensors. `encoding` determines whether the data of each tensor is flat, nested or binary.
 const tensorsRequest = fc
   .record({
     id: fc.option(fc.string({ maxLength: 4, unit: 'grapheme' }), { nil: undefined }),
@@ -159,7 +159,7 @@ const inputsOf = (request: V2Request): unknown[] =>
     data: Array.from(data as Iterable<unknown>),
   }))
 
-test('merged tensors are those of the members along axis 0, and every member receives its own rows and id', () => {
+test('a merged call contains the tensors of the members joined along axis 0, and every member receives its own rows and id', () => {
   let count = 0
   fc.assert(
     fc.property(

@@ -68,7 +68,8 @@ const rules: BatchRules<InstancesMember> = {
 /** Rules for bodies of the form `{"instances": [...]}` with answers of the form `{"predictions": [...]}`. */
 export const instancesRules: BatchRules = rules
 
-// Another list or object may contain values of single instances, which must not reach the other clients.
+// Any list or object besides the predictions may contain values of single instances, which other clients must not
+// receive.
 function predictionsOf(body: Uint8Array): List | undefined {
   const members = membersOfText(body)
   const found = members === undefined ? undefined : onlyMember(members, 'predictions')
@@ -77,20 +78,20 @@ function predictionsOf(body: Uint8Array): List | undefined {
   return isDivisible ? readList(body, found.start) : undefined
 }
 
-// The other members, sorted, and the form of the first instance: instances of different forms would only make the
-// merged call fail.
+// The key consists of the other members, sorted, and the form of the first instance: if instances of different forms
+// were merged, the call would fail.
 function keyOf(body: Uint8Array, members: readonly Member[], instances: List): string {
   const form = formOf(body, instances)
   if (members.length === 1) return form
   const others = members.filter(({ key }) => key !== 'instances')
-  // A long value exceeds the limit in any case.
+  // The start of a long value suffices, because it alone exceeds the limit.
   const texts = others.map(({ key, start, end }) => {
     return `"${key}":${textOf(body, { start, end: Math.min(end, start + KEY_LENGTH_MAX + 1) })}`
   })
   return `${form} ${texts.sort().join()}`
 }
 
-// The levels are limited, because each one is scanned again.
+// The number of levels is limited, because each level is scanned separately.
 const FORM_LEVELS_MAX = 8
 
 function formOf(body: Uint8Array, list: List): string {

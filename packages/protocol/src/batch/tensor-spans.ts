@@ -11,12 +11,12 @@ import {
 } from '../body/json-spans.ts'
 import { TYPED_ARRAYS } from '../body/tensor.ts'
 
-/** A tensor of a request or of an answer, with positions in its text. */
+/** A tensor in a request or an answer, with the positions of its parts in the text. */
 export interface TensorSpans {
   readonly members: readonly Member[]
   readonly name: string
   readonly datatype: string
-  /** The sizes of axis 0 and of one row. */
+  /** The size of axis 0; `rowShape` contains the sizes of the other axes. */
   readonly rows: number
   readonly rowShape: readonly number[]
   readonly data: List | BinaryData
@@ -38,8 +38,8 @@ const COUNT_MAX = 2 ** 31
 const ELEMENTS_MAX = 64 * 1024
 
 /**
- * Reads the tensor object at `start`; undefined unless its data matches its shape. For binary data, only the size is
- * checked, except that of BYTES, which depends on the values.
+ * Reads the tensor object at `start`; undefined unless its data matches its shape. Of binary data, only the size is
+ * checked. The size of BYTES is not checked, because it depends on the values.
  */
 export function readTensor(
   text: Uint8Array,
@@ -146,7 +146,7 @@ function dataOf(
   }
   const list = data === undefined ? undefined : readList(text, data.start)
   if (list === undefined || !list.isTensor || list.leaves !== count) return undefined
-  // Either all values in one list, or nested so that the outer list contains the rows.
+  // The data must be a flat list of all values, or a nested list whose items are the rows.
   return list.depth === 1 || list.count === shape[0] ? list : undefined
 }
 
@@ -161,7 +161,7 @@ function binaryOf(text: Uint8Array, parameters: Span): BinaryData | undefined {
   return digits !== null && areScalars ? { parameters: members, size: Number(digits[0]) } : undefined
 }
 
-/** Returns the parameters of binary data without their size, as text for comparisons. */
+/** Returns the parameters of a binary tensor except its size, as text for comparisons. */
 export function otherParameters(text: Uint8Array, { parameters }: BinaryData): string {
   return parameters
     .filter(({ key }) => key !== SIZE_PARAMETER)

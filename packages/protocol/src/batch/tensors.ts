@@ -38,11 +38,11 @@ interface TensorsMember extends BatchMember {
   readonly json: Uint8Array
   readonly members: readonly Member[]
   readonly inputs: readonly TensorSpans[]
-  /** The bytes of each input that is binary. */
+  /** The bytes of each binary input. */
   readonly binary: readonly Uint8Array[]
   /** Whether the length of the JSON is sent with the body, even if no tensor is binary. */
   readonly hasJsonLength: boolean
-  /** The request's `id` as it is written; undefined if it has none. */
+  /** The request's `id`, exactly as written; undefined if the request has none. */
   readonly id: Uint8Array | undefined
 }
 
@@ -121,7 +121,8 @@ function read(request: CarriedBody): TensorsMember | undefined {
   return { key, rows, json, members, inputs, binary, hasJsonLength, id }
 }
 
-// The server keeps a state for each sequence, so its requests depend on each other. A key with an escape is not read.
+// The server keeps state for each sequence, so the requests of a sequence depend on each other. If a key cannot be read
+// because it contains an escape, the request counts as part of a sequence.
 function isOfSequence(json: Uint8Array, members: readonly Member[]): boolean {
   return members.some((member) => {
     if (member.key !== 'parameters' || isScalar(json, member)) return false
@@ -135,7 +136,7 @@ interface Carried {
   readonly rest: Uint8Array
 }
 
-// A body without JSON, Triton's raw binary request, does not contain its shape.
+// A body without JSON (Triton's raw binary request) cannot be merged, because it does not contain the tensor's shape.
 function carried({ body, jsonLength = body.length }: CarriedBody): Carried | undefined {
   if (jsonLength === 0 || jsonLength > body.length) return undefined
   return { json: body.subarray(0, jsonLength), rest: body.subarray(jsonLength) }
@@ -225,7 +226,7 @@ function isWritten(json: Uint8Array, member: Member): boolean {
   return member.key === 'shape' || member.key === 'data' || isCommon(json, member)
 }
 
-// A list or a nested object may contain values of single rows, which must not reach the other clients.
+// A list or a nested object may contain values of single rows, which other clients must not receive.
 function isCommon(json: Uint8Array, member: Member): boolean {
   if (isScalar(json, member)) return true
   if (member.key !== 'parameters') return false
@@ -259,7 +260,7 @@ function divide(
       divided.push({ tensor, json: undefined, binary: binary[next++] })
       continue
     }
-    // A flat list contains values; a nested one, or one of single values, contains rows.
+    // The items of a flat list are values; the items of a nested list are rows.
     const itemsPerRow = data.depth === 1 ? valuesPerRow(tensor) : 1
     const json = cutList(
       parts.json,
@@ -282,7 +283,7 @@ function writeAnswer(
 ): void {
   const id = top.find(({ key }) => key === 'id')
   const isOwnId = id === undefined || textOf(text, id) === 'null'
-  // An id that the server made up belongs to the merged call, so a request without an id receives none.
+  // An id that the server has generated identifies the merged call, so it is not returned to a request without an id.
   const written = isOwnId || member.id !== undefined ? top : top.filter((entry) => entry !== id)
   writeObject(json, text, written, {
     ...(isOwnId ? {} : { id: () => json.add(member.id!) }),
@@ -298,7 +299,7 @@ function writeAnswer(
   })
 }
 
-// Writes a tensor with another number of rows. `lists` contains the items of `data`, or undefined for binary data.
+// Writes a tensor with a new number of rows. `lists` contains the items of `data`, or undefined for binary data.
 function writeTensor(
   json: Chunks,
   text: Uint8Array,

@@ -21,7 +21,7 @@ export function readBareTensor(body: Uint8Array, inputs: readonly DeclaredInput[
   if (input === undefined || inputs.length > 1) {
     throw new BodyError(
       'invalid_input',
-      `A body without JSON needs a model with one input in its metadata, and this model has ${inputs.length}`,
+      `A body without JSON requires a model with exactly one input in its metadata, but this model has ${inputs.length}`,
     )
   }
   const { name, datatype } = input
@@ -47,7 +47,7 @@ export function readBareTensor(body: Uint8Array, inputs: readonly DeclaredInput[
 function shapeOf({ name, shape }: DeclaredInput, values: number): number[] {
   const sizes = [...shape]
   const variable = sizes.flatMap((size, axis) => (size < 0 ? [axis] : []))
-  // Of two variable dimensions, the first is the batch.
+  // If the first dimension and one other dimension are variable, the first is the batch dimension: one row.
   if (variable.length === 2 && variable[0] === 0) sizes[variable.shift()!] = 1
   const [axis] = variable
   if (variable.length > 1) {
@@ -58,7 +58,7 @@ function shapeOf({ name, shape }: DeclaredInput, values: number): number[] {
   }
   if (axis === undefined) return sizes
   const fixed = sizes.reduce((product, size) => (size < 0 ? product : product * size), 1)
-  // If the division has a remainder, the check of the size reports it.
+  // If the division leaves a remainder, the size check reports it.
   sizes[axis] = fixed === 0 ? 0 : Math.floor(values / fixed)
   return sizes
 }

@@ -6,7 +6,7 @@ import { TYPED_ARRAYS, type Datatype } from './tensor.ts'
 
 const DATATYPES = [...Object.keys(TYPED_ARRAYS), 'BYTES'] as Datatype[]
 
-test('reads any bytes as a tensor that is written back as the same bytes, or throws a BodyError', () => {
+test('either reads bytes as a tensor that is written back as the same bytes, or throws a BodyError', () => {
   const size = fc.nat({ max: 4 })
   fc.assert(
     fc.property(

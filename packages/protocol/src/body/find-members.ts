@@ -1,9 +1,10 @@
-// Finds members of a JSON object without parsing their values, so that the rest of the body stays byte for byte.
+// Finds members of a JSON object without parsing their values, so that the rest of the body can be copied byte for
+// byte.
 import { JSON_DEPTH_MAX, JsonSyntaxError } from './json.ts'
 
 /** A member of the outermost object, with the position of its value in bytes. */
 export interface MemberPlace {
-  /** The name as the body spells it, without escapes. It may differ in case from the wanted name. */
+  /** The name as spelled in the body, with escapes decoded. Its case may differ from that of the name searched for. */
   readonly name: string
   readonly start: number
   readonly end: number
@@ -30,7 +31,7 @@ const COMMA = 0x2c
 
 /**
  * Finds the members with these names (in lower case) in an object. Names are compared without regard to case, because
- * some servers read them so. The whole body must be valid JSON (RFC 8259), because a server that reads invalid JSON may
+ * some servers ignore case. The whole body must be valid JSON (RFC 8259), because a server that reads invalid JSON may
  * find other members. Whether the text in strings is UTF-8 is not checked.
  * @throws JsonSyntaxError if the body is not one JSON object, or is nested too deeply; `offset` counts bytes
  */
@@ -42,7 +43,7 @@ class Scanner {
   readonly #body: Uint8Array
   readonly #names: readonly string[]
   #at = 0
-  // Whether each open bracket is that of an object.
+  // For each open bracket, whether it belongs to an object.
   readonly #isObject = new Uint8Array(JSON_DEPTH_MAX)
 
   constructor(body: Uint8Array, names: readonly string[]) {
@@ -70,7 +71,7 @@ class Scanner {
     return { members, insertAt, isEmpty }
   }
 
-  // Reads a member's name and its colon. Returns the name if it is wanted.
+  // Reads a member's name and its colon. Returns the name if it is one of those searched for.
   #name(): string | undefined {
     this.#afterSpace()
     const start = this.#at
@@ -81,7 +82,7 @@ class Scanner {
   }
 
   #wantedName(start: number, end: number): string | undefined {
-    // The longest form of a character is an escape sequence of six bytes.
+    // A character takes at most six bytes, as an escape sequence.
     const bytesMax = 6 * Math.max(...this.#names.map(({ length }) => length))
     if (end - start > bytesMax) return undefined
     const literal = String.fromCharCode(...this.#body.subarray(start, end))
@@ -94,7 +95,7 @@ class Scanner {
     do {
       const byte = this.#afterSpace()
       if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
-        // The outermost object is one level.
+        // The outermost object, which is not counted in `depth`, is also a level.
         if (depth + 1 >= JSON_DEPTH_MAX) this.#fail()
         this.#at += 1
         this.#isObject[depth] = byte === OPEN_OBJECT ? 1 : 0
@@ -108,7 +109,7 @@ class Scanner {
     } while (depth > 0)
   }
 
-  // Closes the brackets after a value, up to the next value. Returns the number of open brackets.
+  // Reads the closing brackets after a value, up to the next value. Returns the number of open brackets.
   #afterValue(open: number): number {
     let depth = open
     while (depth > 0) {

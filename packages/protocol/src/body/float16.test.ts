@@ -30,7 +30,7 @@ test('every FP16 value survives the conversion to FP32 and back', () => {
   }
 })
 
-test('a value between two FP16 values becomes the nearer one, or the even one at the midpoint', () => {
+test('a value between two FP16 values is rounded to the nearer one, or at the midpoint to the even one', () => {
   const positive = PATTERNS.subarray(0, 0x7c00)
   const values = fromFloat16(positive)
   for (let pattern = 0; pattern + 1 < positive.length; pattern++) {
@@ -44,7 +44,8 @@ test('a value between two FP16 values becomes the nearer one, or the even one at
 })
 
 test('an FP16 value is rounded once, not first to FP32', () => {
-  // In FP32, this value is the midpoint of 1 and the next FP16 value, which would round to the even 1.
+  // Rounded to FP32, this value would become the midpoint between 1 and the next FP16 value, and then be rounded to the
+  // even 1.
   expect(toFloat16([1 + 2 ** -11 + 2 ** -40])[0]).toBe(0x3c01)
 })
 

@@ -16,7 +16,7 @@ export function fromFloat16(bits: ArrayLike<number>): Float32Array {
   })
 }
 
-/** Returns the FP16 bit patterns that are nearest to the values; of two equally near patterns, the even one. */
+/** Returns the FP16 bit patterns that are nearest to the values; if two patterns are equally near, the even one. */
 export function toFloat16(values: ArrayLike<number>): Uint16Array {
   return Uint16Array.from(values, (value) => patternOf(value, FORMATS.FP16))
 }

@@ -46,7 +46,7 @@ describe('readMessage', () => {
     expect(inputs[0]!.data).toEqual({ values: BigInt64Array.of(9007199254740993n, -1n) })
   })
 
-  test('turns FP16 and BF16 into their bits', () => {
+  test('turns FP16 and BF16 values into their bit patterns', () => {
     expect(read({ inputs: [input('FP16', [2], [1, -2])] }).inputs[0]!.data).toEqual({
       values: Uint16Array.of(0x3c00, 0xc000),
     })
@@ -193,7 +193,7 @@ describe('writeMessage', () => {
     )
   })
 
-  test('writes the requested outputs in their order, binary ones after the JSON', () => {
+  test('writes the outputs in the requested order, with binary outputs after the JSON', () => {
     expect(
       written([
         { name: 'b', isBinary: true },
@@ -291,11 +291,14 @@ describe('readBareTensor', () => {
     ['UINT8', [-1, -1], 5, [1, 5]],
     ['BYTES', [-1, 1], 5, [1, 1]],
     ['BYTES', [1], 5, [1]],
-  ])('a body of %s %j has the shape of the metadata', (datatype, shape, length, expected) => {
-    const { inputs, isBinary } = readBareTensor(new Uint8Array(length), declared(datatype, shape))
-    expect(inputs[0]).toMatchObject({ name: 'X', shape: expected })
-    expect(isBinary).toBe(true)
-  })
+  ])(
+    'for %s %j, the tensor has the shape that the metadata declares',
+    (datatype, shape, length, expected) => {
+      const { inputs, isBinary } = readBareTensor(new Uint8Array(length), declared(datatype, shape))
+      expect(inputs[0]).toMatchObject({ name: 'X', shape: expected })
+      expect(isBinary).toBe(true)
+    },
+  )
 
   test.each([
     ['a model with two inputs', [...declared('FP32', [1]), ...declared('FP32', [1])], 4],

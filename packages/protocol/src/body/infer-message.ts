@@ -27,7 +27,8 @@ export interface MessageInput {
   readonly shape: readonly number[]
   readonly parameters: Parameters
   /**
-   * From JSON: the values; FP16 and BF16 as their 16 bits. From a binary body: the tensor's bytes, a view of the body.
+   * From JSON: the values, with FP16 and BF16 as 16-bit patterns. From a binary body: the tensor's bytes, as a view of
+   * the body.
    */
   readonly data: { readonly values: TensorData } | { readonly raw: Uint8Array }
 }
@@ -69,7 +70,10 @@ export function readMessage(body: Uint8Array, jsonLength?: number): MessageReque
     readInput(readObject(input, ['inputs', index]), ['inputs', index], parts),
   )
   if (parts.bytesLeft > 0) {
-    throw new BodyError('invalid_value', `${parts.bytesLeft} bytes after the tensors belong to no input`)
+    throw new BodyError(
+      'invalid_value',
+      `${parts.bytesLeft} bytes after the last tensor do not belong to any input`,
+    )
   }
   const outputs = request['outputs'] ?? null
   return {

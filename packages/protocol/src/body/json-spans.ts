@@ -7,7 +7,7 @@ export interface Span {
   readonly end: number
 }
 
-/** A member of an object; the span is that of its value. */
+/** A member of an object; `start` and `end` are those of its value. */
 export interface Member extends Span {
   readonly key: string
 }
@@ -16,7 +16,7 @@ export interface Member extends Span {
 export interface List extends Span {
   /** Number of items. */
   readonly count: number
-  /** Number of scalars on all levels; meaningless if the list contains an object or an empty list. */
+  /** Number of scalars on all levels. The number is wrong if the list contains an object or an empty list. */
   readonly leaves: number
   /** Number of lists around the first scalar or object, at least 1. */
   readonly depth: number
@@ -44,8 +44,8 @@ export function afterSpace(text: Uint8Array, from: number): number {
 }
 
 /**
- * Returns the members of a text that is a single object, in order; undefined if it is not, or if a key contains an
- * escape. Does not check scalars.
+ * Returns the members of a text that is a single object, in order; undefined if the text is anything else, or if a key
+ * contains an escape. Does not check scalars.
  */
 export function membersOfText(text: Uint8Array): Member[] | undefined {
   const start = afterSpace(text, 0)
@@ -101,11 +101,11 @@ export function readList(text: Uint8Array, start: number): List | undefined {
   return text[start] === OPEN_LIST ? walk(text, start) : undefined
 }
 
-// The brackets around the current position; `walk` does not call itself.
+// The open brackets around the current position. A single array suffices, because `walk` is not recursive.
 const open = new Uint8Array(JSON_DEPTH_MAX + 1)
 
-// Walks a list or an object. Counts the commas: a list with n items has n - 1 of them, so the scalars of nested lists
-// that are not empty are one more than the commas of all levels.
+// Walks a list or an object, and counts commas: a list of n items has n - 1 commas, so the number of scalars in nested,
+// non-empty lists is one more than the number of commas on all levels.
 function walk(text: Uint8Array, start: number): List | undefined {
   let level = 0
   let depth = 0
@@ -113,7 +113,7 @@ function walk(text: Uint8Array, start: number): List | undefined {
   let isTensor = true
   let commas = 0
   let outerCommas = 0
-  // Whether a value must follow, as after a comma; and whether the list or object may end instead.
+  // `isExpecting`: a value must follow, as after a comma. `isFresh`: the list or object may end instead.
   let isExpecting = true
   let isFresh = false
   for (let at = start; at < text.length; at += 1) {
@@ -132,7 +132,7 @@ function walk(text: Uint8Array, start: number): List | undefined {
       open[level] = byte
       isExpecting = isFresh = true
     } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) {
-      // In ASCII, a closing bracket is its opening bracket plus two.
+      // In ASCII, the code of a closing bracket is that of its opening bracket plus two.
       if (open[level] !== byte - 2 || (isExpecting && !isFresh)) return undefined
       const isEmpty = isExpecting
       if (isEmpty) isTensor = isFirst = false
@@ -156,7 +156,7 @@ function walk(text: Uint8Array, start: number): List | undefined {
 
 /**
  * Divides a scanned list into groups of consecutive items, and returns the span of each group without the commas
- * around it; undefined if the numbers, all at least 1, do not add up to the number of items.
+ * around it; undefined if the group sizes, which must be at least 1, do not add up to the number of items.
  */
 export function cutList(text: Uint8Array, list: List, counts: readonly number[]): Span[] | undefined {
   if (counts.reduce((sum, count) => sum + count, 0) !== list.count) return undefined

@@ -76,7 +76,7 @@ test('treats __proto__ as an ordinary key', () => {
   expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
 })
 
-test('stops at the nesting limit instead of exhausting the stack', () => {
+test('stops at the maximum nesting depth instead of exhausting the stack', () => {
   expect(parse(nested(JSON_DEPTH_MAX))).toHaveLength(1)
   expect(() => parse(nested(JSON_DEPTH_MAX + 1))).toThrow('Nested deeper than 100 levels')
   expect(() => parse('{"a":'.repeat(1_000_000))).toThrow('Nested deeper')

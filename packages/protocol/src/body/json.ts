@@ -10,13 +10,13 @@ export interface JsonObject {
   [key: string]: Json | undefined
 }
 
-/** The differences between the two protocols of KServe's own server (orjson for V1, Python's json for V2). */
+/** How the JSON parsers of KServe's own server differ: orjson for V1, Python's json for V2. */
 export interface JsonOptions {
   /** Accepts the tokens NaN, Infinity and -Infinity, as Python's parser does. @default false */
   readonly nonFinite?: boolean
   /**
-   * Omits a member whose value exceeds a limit: a number out of range, a value nested too deeply, or a list that
-   * contains such a value. @default false: such a value is an error
+   * Omits a member whose value exceeds a limit: a number that is out of range, a value that is nested too deeply, or a
+   * list that contains such a value. @default false: throws an error for such a value
    */
   readonly leaveOut?: boolean
 }
@@ -57,7 +57,7 @@ export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
-// The longest integer of a tensor has 20 digits; converting longer ones to bigint would only waste time.
+// A tensor's longest integer has 20 digits; converting longer integers to bigint would only waste time.
 const INTEGER_DIGITS_MAX = 40
 
 class Reader {

@@ -66,14 +66,14 @@ export function checkRaw(
   )
 }
 
-/** Turns JSON values into the values of a datatype; see `toTensorData`. FP16 and BF16 become their 16 bits. */
+/** Turns JSON values into the values of a datatype; see `toTensorData`. FP16 and BF16 values become 16-bit patterns. */
 export function toValues(name: string, datatype: MessageDatatype, values: readonly Json[]): TensorData {
   if (!isHalf(datatype)) return toTensorData(name, datatype, values)
   const numbers = toTensorData(name, 'FP64', values) as Float64Array
   return toHalves(`input "${name}"`, datatype, numbers)
 }
 
-/** Returns the bytes of values: a view of them, except for BYTES. */
+/** Returns the bytes of the values. The result is a view of the values, except for BYTES. */
 export function rawOf(data: TensorData): Uint8Array {
   return writeBinary({ name: '', datatype: 'BYTES', shape: [], data })
 }

@@ -104,7 +104,7 @@ test('keeps 64-bit integers exact in both directions', () => {
   expect(toFlatJson({ name: 'X', datatype: 'INT64', shape: [3], data })).toBe(`[${values.join(',')}]`)
 })
 
-test('writes a scalar as the bare value and an empty axis as an empty list', () => {
+test('writes a scalar as a bare value, and an axis of size 0 as an empty list', () => {
   expect(toNestedJson({ name: 'X', datatype: 'FP32', shape: [], data: Float32Array.of(2) })).toBe('2')
   expect(toNestedJson({ name: 'X', datatype: 'FP32', shape: [0, 3], data: new Float32Array() })).toBe('[]')
 })

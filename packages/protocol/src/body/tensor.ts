@@ -117,7 +117,7 @@ const INTEGERS: Partial<Record<Datatype, { min: bigint; max: bigint }>> = {
  * Turns JSON values into the typed array of a datatype.
  * @throws BodyError `invalid_value` if a value is not of the datatype. Values are never rounded or wrapped, unlike
  * in KServe's server, which does both in some cases.
- * @param what the word for the tensor in the error's message
+ * @param what how the error message refers to the tensor, such as `input`
  */
 export function toTensorData(
   name: string,
@@ -147,8 +147,8 @@ export function toTensorData(
     return exact < range.min || exact > range.max ? refuse(value) : exact
   }
   const float = (value: Json): number => {
-    // Rejects null too. KServe's V2 reads null as NaN, and its scikit-learn models then reject the request; a model
-    // here would classify NaN. Clients can send the token NaN, or binary data.
+    // Also rejects null. KServe's V2 reads null as NaN, which its scikit-learn models reject, but Inferwire's model
+    // server would classify NaN. Clients that mean NaN can send the token NaN, or binary data.
     if (typeof value !== 'number' && typeof value !== 'bigint') return refuse(value)
     const number = Number(value)
     const isTooLarge = datatype === 'FP32' && Number.isFinite(number) && !Number.isFinite(Math.fround(number))

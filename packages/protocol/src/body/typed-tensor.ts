@@ -31,7 +31,7 @@ export interface ValuesOf {
   BF16: Uint16Array
   FP32: Float32Array
   FP64: Float64Array
-  /** Byte arrays if at least one element is not UTF-8. */
+  /** Every element is a byte array if at least one of them is not UTF-8. */
   BYTES: string[] | Uint8Array[]
 }
 
@@ -59,7 +59,7 @@ export interface InputTensor {
   readonly parameters?: Readonly<Record<string, string | number | boolean>> | undefined
 }
 
-/** An input tensor whose datatype is known and whose values match datatype and shape. */
+/** An input tensor whose datatype is known, and whose values match the datatype and the shape. */
 export interface CheckedTensor {
   readonly name: string
   readonly datatype: TensorDatatype
@@ -88,7 +88,9 @@ export function checkTensor(tensor: InputTensor): CheckedTensor {
   const { name, shape, data, parameters } = tensor
   if (typeof name !== 'string') throw new TypeError(`The name of a tensor is ${typeof name}; expected text.`)
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw new TypeError(`The shape of tensor "${name}" is not a list of sizes from 0.`)
+    throw new TypeError(
+      `The shape of tensor "${name}" is not a list of sizes, which must be non-negative integers.`,
+    )
   }
   const datatype = tensor.datatype ?? inferred(name, data)
   if (!DATATYPES.includes(datatype)) {

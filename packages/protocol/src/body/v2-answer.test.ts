@@ -6,7 +6,7 @@ import { readV2Answer, toFloat32, type OutputTensor } from './v2-answer.ts'
 const encoder = new TextEncoder()
 const json = (text: string) => readV2Answer(encoder.encode(text))
 
-// Builds a binary body at an offset in its buffer, as a body in a received packet has one.
+// Builds a binary body that begins at an offset in its buffer, like the body of a received packet.
 function binary(outputs: readonly object[], tensors: readonly number[], offset = 0) {
   const head = encoder.encode(JSON.stringify({ model_name: 'm', outputs }))
   const buffer = new Uint8Array(offset + head.length + tensors.length)
@@ -103,7 +103,7 @@ describe('rejects', () => {
   test.each([
     ['[]', /not a JSON object/],
     ['{', /Expecting property name/],
-    ['{}', /no list "outputs"/],
+    ['{}', /no "outputs" list/],
     ['{"outputs":[1]}', /an output has no name/],
     ['{"outputs":[{"name":"y","datatype":"FP8","shape":[1],"data":[1]}]}', /"y" has an unknown datatype/],
     ['{"outputs":[{"name":"y","datatype":"toString","shape":[1],"data":[1]}]}', /unknown datatype/],
@@ -133,7 +133,7 @@ describe('rejects', () => {
   })
 
   test.each([
-    ['FP32', [1], [0, 0, 0], /3 bytes are not whole FP32 values/],
+    ['FP32', [1], [0, 0, 0], /3 bytes are not a whole number of FP32 values/],
     ['FP32', [2], [0, 0, 0, 0], /has 1 values, but its shape is \(2,\)/],
     ['FP32', [2 ** 40, 2 ** 40], [0, 0, 0, 0], /has 1 values/],
     ['BYTES', [1], [5, 0, 0, 0, 1], /an element is truncated/],

@@ -42,8 +42,8 @@ export function readV2Answer(body: Uint8Array, jsonLength?: number): V2Answer {
   }
   const answer = parsed(body.subarray(0, jsonLength))
   const { outputs } = answer
-  if (!Array.isArray(outputs)) throw new BodyError('missing', 'it has no list "outputs"')
-  // In Node.js the body may be a Buffer, whose parts would be Buffers too.
+  if (!Array.isArray(outputs)) throw new BodyError('missing', 'it has no "outputs" list')
+  // In Node.js, the body may be a Buffer. Its slices would also be Buffers, not plain Uint8Arrays.
   let rest = new Uint8Array(body.buffer, body.byteOffset, body.length).subarray(jsonLength ?? body.length)
   const tensors = outputs.map((output) => {
     const head = headOf(output)
@@ -67,7 +67,8 @@ export function readV2Answer(body: Uint8Array, jsonLength?: number): V2Answer {
 }
 
 /**
- * Returns the values of a numeric tensor as 32-bit floats, for example of FP16 or BF16. Larger types are rounded.
+ * Returns the values of a numeric tensor, for example FP16 or BF16, as 32-bit floats. Values of larger types are
+ * rounded.
  * @throws TypeError for BYTES
  */
 export function toFloat32({ name, datatype, data }: OutputTensor): Float32Array {
@@ -132,10 +133,10 @@ function numbersOf(name: string, datatype: Exclude<TensorDatatype, 'BYTES'>, byt
   if (bytes.length % width !== 0) {
     throw new BodyError(
       'invalid_value',
-      `output "${name}": ${bytes.length} bytes are not whole ${datatype} values`,
+      `output "${name}": ${bytes.length} bytes are not a whole number of ${datatype} values`,
     )
   }
-  // A typed array needs an aligned offset; the position of a body in its buffer is arbitrary.
+  // A typed array needs an aligned offset, but a body can begin anywhere in its buffer.
   const aligned = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes)
   const place = [aligned.buffer as ArrayBuffer, aligned.byteOffset, bytes.length / width] as const
   return datatype === 'FP16' && Float16Array !== undefined ? new Float16Array(...place) : new Values(...place)

@@ -1,4 +1,4 @@
-// The requests are read back by the reader of the model server, which shares no code with the writer.
+// The requests are read back by the model server's reader, which shares no code with the writer.
 import { expect, test } from 'vitest'
 import type { Datatype } from './tensor.ts'
 import type { InputTensor } from './typed-tensor.ts'
@@ -65,7 +65,7 @@ test('writes FP16 and BF16 from numbers or bit patterns, but only in binary', ()
     const { body, jsonLength } = writeBinaryCall(call)
     const expected = datatype === 'FP16' ? [0x00, 0x3c, 0x00, 0xc0] : [0x80, 0x3f, 0x00, 0xc0]
     expect([...body.subarray(jsonLength)]).toEqual(expected)
-    expect(() => writeJsonCall(call)).toThrow(/is (?:FP16|BF16), which V2 has only in binary/)
+    expect(() => writeJsonCall(call)).toThrow(/is (?:FP16|BF16), which V2 supports only in binary/)
   }
 })
 
@@ -78,7 +78,7 @@ test('writes bytes that are not UTF-8 in binary, and rejects them in JSON', () =
 
 test('a JSON request never contains NaN', () => {
   const call = { inputs: [{ name: 'x', shape: [2], data: Float32Array.of(1, NaN) }] }
-  expect(() => writeJsonCall(call)).toThrow('body.inputs[0].data[1] is NaN, which JSON does not have.')
+  expect(() => writeJsonCall(call)).toThrow('body.inputs[0].data[1] is NaN, which JSON cannot represent.')
   expect(Number.isNaN(read('FP32', writeBinaryCall(call)).inputs[0]!.data[1])).toBe(true)
 })
 

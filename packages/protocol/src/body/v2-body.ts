@@ -23,7 +23,7 @@ export interface V2Body {
 }
 
 /**
- * Writes a request whose tensors are binary, and which requests binary outputs (binary tensor data extension).
+ * Writes a request with binary tensors that also asks for binary outputs (binary tensor data extension).
  * @throws TypeError for tensors that do not match their datatype or shape
  */
 export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): V2Body {
@@ -31,7 +31,8 @@ export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): V2Body
   const parts = tensors.map(toBytes)
   const header = utf8Encoder()(
     writeJson({
-      // A listed output is binary only with its own parameter; `binary_data_output` applies to requests without a list.
+      // An output in the list is binary only if it has its own parameter; `binary_data_output` applies to requests
+      // without a list.
       parameters: { ...parameters, binary_data_output: true },
       inputs: tensors.map((tensor, index) => ({
         ...headOf(tensor),
@@ -52,8 +53,8 @@ export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): V2Body
 
 /**
  * Writes a JSON request. 64-bit integers keep all their digits.
- * @throws TypeError as `writeBinaryCall`, and for values that JSON cannot represent: FP16, BF16, NaN, infinities, bytes
- * that are not UTF-8
+ * @throws TypeError in the same cases as `writeBinaryCall`, and for values that JSON cannot represent: FP16, BF16, NaN,
+ * infinities, bytes that are not UTF-8
  */
 export function writeJsonCall({ inputs, outputs, parameters }: V2Call): V2Body {
   const text = writeJson({
@@ -92,7 +93,9 @@ function toBytes({ data }: CheckedTensor): Uint8Array {
 
 function toJsonValues({ name, datatype, data }: CheckedTensor): unknown {
   if (datatype === 'FP16' || datatype === 'BF16') {
-    throw new TypeError(`Tensor "${name}" is ${datatype}, which V2 has only in binary; the request is JSON.`)
+    throw new TypeError(
+      `Tensor "${name}" is ${datatype}, which V2 supports only in binary; the request is JSON.`,
+    )
   }
   if (datatype === 'BOOL') return Array.from(data as Uint8Array, Boolean)
   if (!isList(data)) return data

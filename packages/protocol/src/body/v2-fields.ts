@@ -3,7 +3,7 @@ import { BodyError, type BodyPath } from './body-error.ts'
 import { isJsonObject, JsonSyntaxError, parseJson, type Json, type JsonObject } from './json.ts'
 import { countOf, flatten, printShape } from './tensor.ts'
 
-/** A body: JSON, and binary tensors after it, which belong to the inputs in their order. */
+/** A body: JSON, followed by the binary tensors in the order of their inputs. */
 export class V2Body {
   readonly #json: Uint8Array
   #rest: Uint8Array
@@ -20,7 +20,7 @@ export class V2Body {
     this.#rest = body.subarray(jsonLength)
   }
 
-  /** Number of bytes that no input has taken. */
+  /** Number of bytes that have not been assigned to an input. */
   get bytesLeft(): number {
     return this.#rest.length
   }

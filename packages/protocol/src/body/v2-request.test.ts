@@ -1,4 +1,5 @@
-// Tests the result for valid requests. The model server's tests cover each validation rule, with KServe's answer.
+// Tests what valid requests are read as. The model server's tests cover each validation rule, and compare the errors
+// with KServe's.
 import { expect, test } from 'vitest'
 import { readV2Request, type ModelSignature } from './v2-request.ts'
 

@@ -64,8 +64,8 @@ export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLengt
   return {
     id: id ?? undefined,
     inputs: inOrderOf(model, inputs),
-    // KServe and Triton: an empty list requests every output. An output that is listed without `binary_data` is JSON,
-    // whatever the parameters of the request are.
+    // As on KServe and Triton, an empty list requests every output. An output that is listed without `binary_data` is
+    // JSON, whatever the parameters of the request are.
     outputs:
       outputs.length === 0
         ? everyOutput

@@ -16,7 +16,7 @@ test('writes the same text as JSON.stringify if JSON.stringify loses nothing', (
   expect(writeJson(Object.assign(Object.create(null) as object, { a: 1 }))).toBe('{"a":1}')
 })
 
-test('writes a Float32Array and every other typed array, including Buffer, as a list', () => {
+test('writes every typed array, including a Float32Array and a Buffer, as a list', () => {
   expect(writeJson({ instances: [new Float32Array([1.5, -2]), new Uint8Array([1, 2]).subarray(1)] })).toBe(
     '{"instances":[[1.5,-2],[2]]}',
   )
@@ -33,7 +33,11 @@ const loop: unknown[] = []
 loop.push({ loop })
 
 test.each<[name: string, value: unknown, message: RegExp]>([
-  ['NaN', { instances: [[1, Number.NaN]] }, /^body\.instances\[0\]\[1\] is NaN, which JSON does not have\.$/],
+  [
+    'NaN',
+    { instances: [[1, Number.NaN]] },
+    /^body\.instances\[0\]\[1\] is NaN, which JSON cannot represent\.$/,
+  ],
   ['Infinity', { 'a b': -Infinity }, /^body\["a b"\] is -Infinity/],
   ['NaN in a typed array', { x: new Float32Array([0, Number.NaN]) }, /^body\.x\[1\] is NaN/],
   ['undefined in a list', [undefined], /^body\[0\] is undefined/],

@@ -1,7 +1,7 @@
 // Writes a JSON body. JSON.stringify is unsuitable: it turns NaN into null, a typed array into an object with numbered
-// members and a Map into {}, and it refuses the bigints that INT64 tensors need.
+// members, and a Map into {}. It also refuses bigints, which INT64 tensors need.
 
-// JSON.stringify throws a RangeError after some thousands of levels; models accept far fewer.
+// JSON.stringify throws a RangeError after a few thousand levels; model servers accept far fewer.
 const DEPTH_MAX = 1_000
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 
@@ -26,7 +26,7 @@ class Writer {
   #written(value: unknown): string {
     if (typeof value === 'string') return JSON.stringify(value)
     if (typeof value === 'number') {
-      return Number.isFinite(value) ? String(value) : this.#refuse(`${value}, which JSON does not have`)
+      return Number.isFinite(value) ? String(value) : this.#refuse(`${value}, which JSON cannot represent`)
     }
     if (typeof value === 'bigint' || typeof value === 'boolean' || value === null) return String(value)
     if (typeof value === 'object') return this.#container(value)
@@ -36,7 +36,7 @@ class Writer {
   // Typed arrays are checked first: Buffer has its own toJSON, which returns an object.
   #resolved(value: unknown): unknown {
     if (typeof value !== 'object' || value === null || isTypedArray(value)) return value
-    // The toJSON of an invalid Date returns null.
+    // The `toJSON` method of an invalid Date would return null.
     if (value instanceof Date && Number.isNaN(value.getTime())) this.#refuse('an invalid Date')
     if ('toJSON' in value && typeof value.toJSON === 'function') {
       return (value.toJSON as (key: string) => unknown)(String(this.#path.at(-1) ?? ''))

@@ -47,7 +47,7 @@ export function writeMessage(
   let bytesLeft = bytesMax
   const outputs = chosen(response, request).map(({ output, isBinary }) => {
     const { name, datatype, shape, raw } = output
-    // KServe adds the size to raw outputs over gRPC.
+    // KServe's gRPC answers include the size in the parameters of raw outputs.
     const parameters = new Map(output.parameters)
     parameters.delete('binary_data_size')
     if (isBinary) {
@@ -98,7 +98,7 @@ function parametersMember(parameters: Parameters): string[] {
   return [`"parameters":{${members.join(',')}}`]
 }
 
-// JSON has no NaN and no infinities.
+// JSON can represent neither NaN nor infinities.
 function toJson(value: ParameterValue): string {
   return typeof value === 'bigint' ? String(value) : JSON.stringify(value)
 }

@@ -5,13 +5,13 @@ import type { OperationName } from '../operation.ts'
 /** The HTTP request of an operation. */
 export interface Route {
   readonly method: 'GET' | 'POST'
-  /** A template with `{model}` and `{version}`; the part in brackets is omitted without a version. */
+  /** A template with `{model}` and `{version}`; the part in brackets is omitted if the request names no version. */
   readonly path: string
   /** How the answer can be streamed; absent = it is always a single response. */
   readonly stream?: StreamKind
 }
 
-/** When and where the answer to an operation is streamed as server-sent events. */
+/** When, and at which path, the answer to an operation is streamed as server-sent events. */
 export interface StreamKind {
   /** `requested`: if the JSON body has the member `"stream": true`. */
   readonly when: 'always' | 'requested'
@@ -24,8 +24,8 @@ export interface RouteKind extends Route {
   /** Whether only some servers of the dialect have the operation, so that each server must be queried. */
   readonly isOptional?: true
   /**
-   * If a server has the operation named here, the path has another meaning there, and the server does not have this
-   * one.
+   * A second operation. On a server that has it, the path of this operation has another meaning, so the server does not
+   * offer this operation.
    */
   readonly notWith?: OperationName
 }
@@ -43,7 +43,7 @@ export interface DialectKind {
   readonly isSpecific?: true
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean
-  /** Whether servers hand a body of another content type, such as an image, to the model as bytes. */
+  /** Whether servers pass a body with a content type other than JSON, such as an image, to the model as bytes. */
   readonly hasOpaqueBodies?: boolean
   /** The member that identifies a JSON body of the default operation, if there is one. */
   readonly bodyMember?: string
@@ -53,11 +53,13 @@ export interface DialectKind {
   readonly modelMember?: string
   /** Path prefixes, in order of preference, under which servers offer the dialect; absent = no prefix. */
   readonly prefixes?: readonly string[]
-  /** The data of the event that ends a complete stream; absent = a complete stream ends with its body. */
+  /**
+   * The data of the event that ends a complete stream; absent = a stream is complete when its HTTP body is complete.
+   */
   readonly lastEvent?: string
   /**
    * The operations of the protocol. A `metadata` request detects whether a server supports the dialect for a model. If
-   * its path contains no model, the answer lists the server's models (`{"data":[{"id":"…"}]}`).
+   * the path of `metadata` contains no model, the answer lists the server's models (`{"data":[{"id":"…"}]}`).
    */
   readonly routes: Readonly<Partial<Record<OperationName, RouteKind>>>
   /** The operations over gRPC, each with its method; absent = servers do not offer the dialect over gRPC. */

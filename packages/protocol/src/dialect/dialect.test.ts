@@ -30,7 +30,7 @@ test('every operation is in a dialect, and is sent with POST if and only if it h
   }
 })
 
-test('a name is one path segment, whatever it contains', () => {
+test('every name is encoded as a single path segment, whatever characters it contains', () => {
   expect(operationRoute('predict', 'v1', 'a/../b')?.path).toBe('/v1/models/a%2F..%2Fb:predict')
   expect(operationRoute('infer', 'v2', "$&{version}['", '3/x')?.path).toBe(
     "/v2/models/$&%7Bversion%7D%5B'/versions/3%2Fx/infer",
@@ -81,7 +81,7 @@ test('only a dialect without the model in its paths accepts a name with a slash'
   expect(dialectNames().filter((dialect) => fitsRoutes('opt-125m', dialect))).toEqual(dialectNames())
 })
 
-test('the path contains the version if the dialect supports versions', () => {
+test('a path contains the model version if the dialect supports versions', () => {
   expect(versionedDialects()).toEqual(['v2'])
   expect(operationRoute('ready', 'v2', 'iris', '3')?.path).toBe('/v2/models/iris/versions/3/ready')
   expect(operationRoute('ready', 'v2', 'iris')?.path).toBe('/v2/models/iris/ready')
@@ -98,14 +98,14 @@ test('a model has the operations of all its dialects, and uses the preferred dia
   expect(operationRoute('infer', 'v1', 'iris')).toBeUndefined()
 })
 
-test('a model has an optional operation only if its server has it, or if that is not known', () => {
+test('a model has an optional operation if its server offers it, or if it is not known whether the server does', () => {
   expect(optionalOperations('v2')).toEqual(['infer_stream', 'generate'])
   expect(operationsOf(['v2'])).toEqual(['infer', 'infer_stream', 'generate', 'metadata', 'ready'])
   expect(operationsOf(['v2'], ['generate'])).toEqual(['infer', 'generate', 'metadata', 'ready'])
   expect(operationsOf(['openai'], ['embeddings'])).toEqual(['embeddings', 'metadata', 'ready'])
 })
 
-test("a path that has another meaning on a server is not that server's operation", () => {
+test('an operation is not offered by a server on which its path has another meaning', () => {
   expect(offeredOperations('v2', ['generate'])).toEqual(['generate'])
   expect(offeredOperations('v2', ['infer_stream', 'generate'])).toEqual(['infer_stream'])
 })
@@ -115,7 +115,7 @@ test('a language model has the default operation of its own dialect, although it
   expect(dialectOf('ready', ['v2', 'v1', 'openai'])).toBe('v2')
 })
 
-test('a streamed answer has its own path on Triton, with the version', () => {
+test('on Triton, a streamed answer has its own path, which includes the version', () => {
   expect(operationRoute('generate', 'v2', 'llm', '1')).toEqual({
     method: 'POST',
     path: '/v2/models/llm/versions/1/generate',

@@ -28,7 +28,7 @@ export function versionedDialects(): Dialect[] {
 
 /**
  * Returns the operations of a model that supports these dialects, in the order of the operation table. `optional` contains the
- * optional operations that its server has; undefined = it is not known which ones, so all are included.
+ * optional operations that its server has; undefined = it is not known which ones, so all of them are returned.
  */
 export function operationsOf(
   dialects: readonly Dialect[],
@@ -47,7 +47,7 @@ export function optionalOperations(dialect: Dialect): OperationName[] {
   return operationsOf([dialect]).filter((name) => isOptional(name, dialect))
 }
 
-/** The optional operations of a server on which the paths of the operations `existing` exist. */
+/** Returns the operations that a server offers, if the paths of the operations `existing` exist on the server. */
 export function offeredOperations(dialect: Dialect, existing: readonly OperationName[]): OperationName[] {
   return existing.filter((name) => {
     const other = routeOf(name, dialect)?.notWith
@@ -63,8 +63,8 @@ export function dialectOf(operation: OperationName, dialects: readonly Dialect[]
 }
 
 /**
- * Returns the operation for a topic that names no operation: the default of a dialect for specific models, otherwise of the
- * preferred dialect.
+ * Returns the operation for a topic that names no operation: the default operation of a dialect for specific models if
+ * there is one, otherwise that of the preferred dialect.
  */
 export function defaultOperationOf(dialects: readonly Dialect[]): OperationName {
   const names = dialectNames().filter((dialect) => dialects.includes(dialect))
@@ -85,7 +85,7 @@ export function operationOfBody(body: unknown): OperationName | undefined {
   return marked?.defaultOperation
 }
 
-/** How requests of an operation share a call; undefined = each request needs a call of its own. */
+/** Returns how requests of an operation share a call; undefined = each request needs a call of its own. */
 export function batchRulesOf(operation: OperationName, dialect: Dialect): BatchRules | undefined {
   const { batching }: DialectKind = DIALECTS[dialect]
   return batching?.operation === operation ? batching : undefined
@@ -93,7 +93,8 @@ export function batchRulesOf(operation: OperationName, dialect: Dialect): BatchR
 
 /**
  * Returns the method and path of an operation on a model server; undefined = the dialect does not have the operation.
- * Each name is one path segment, with minimal percent-encoding. The version is omitted if the dialect's path has none.
+ * Each name is a single path segment, with minimal percent-encoding. The version is omitted if the dialect's paths do
+ * not contain one.
  */
 export function operationRoute(
   operation: OperationName,
@@ -149,7 +150,7 @@ function toSegment(name: string): string {
   return encodeURIComponent(name).replace(LITERAL_IN_SEGMENT, decodeURIComponent)
 }
 
-/** Describes an operation and its HTTP request in each dialect, in a sentence without its full stop. */
+/** Describes an operation and its HTTP request in each dialect, in one sentence without a final full stop. */
 export function operationMeaning(operation: OperationName): string {
   const routes = dialectNames().flatMap((dialect) => routeOf(operation, dialect) ?? [])
   const asked = routes.map(({ method, path }) => `${method} ${path.replace(/\[.*\]/, '')}`)

@@ -15,7 +15,8 @@ export const openai = {
     chat: { method: 'POST', path: '/v1/chat/completions', isOptional: true, stream: { when: 'requested' } },
     completions: { method: 'POST', path: '/v1/completions', isOptional: true, stream: { when: 'requested' } },
     embeddings: { method: 'POST', path: '/v1/embeddings', isOptional: true },
-    // Not `/v1/models/{model}`: several servers do not have it, and on KServe's server it is a V1 path.
+    // `/v1/models/{model}` is not used, because several servers do not have this path, and on KServe's server it
+    // belongs to V1.
     metadata: { method: 'GET', path: '/v1/models' },
     ready: { method: 'GET', path: '/v1/models' },
   },

@@ -3,7 +3,7 @@ import { dialectNames, DIALECTS, type Dialect } from './index.ts'
 import type { OperationName } from '../operation.ts'
 import type { DialectKind } from './dialect-kind.ts'
 
-/** How bodies travel to a model server. */
+/** The protocol over which bodies are sent to a model server. */
 export type Transport = 'http' | 'grpc'
 
 /** The gRPC method of an operation; undefined = the dialect does not have the operation over gRPC. */

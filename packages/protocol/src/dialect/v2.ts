@@ -11,7 +11,7 @@ export const v2 = {
   batching: tensorsRules,
   routes: {
     infer: { method: 'POST', path: '/v2/models/{model}[/versions/{version}]/infer' },
-    // An extension of MLServer.
+    // An MLServer extension.
     infer_stream: {
       method: 'POST',
       path: '/v2/models/{model}[/versions/{version}]/infer_stream',
