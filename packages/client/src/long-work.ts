@@ -123,7 +123,8 @@ async function publishWork(connection: Connection, spec: RequestSpec, expirySeco
     payload,
     properties: {
       ...properties,
-      // The reply gets the rest of this interval, so the interval also covers the time until the reply is fetched.
+      // The reply expires at the end of the same interval, so the interval includes the time until the reply is
+      // fetched.
       messageExpiryInterval: expirySeconds,
       userProperties: [
         PROPERTY.timeoutMs,
@@ -307,7 +308,7 @@ function aborted(signal: AbortSignal, model: string | undefined): Promise<never>
 function notFound(id: string): InferwireError {
   return new InferwireError(
     'result_not_found',
-    `The broker has no result ${id}: it was fetched already, its time (keepSeconds) is over, or it was submitted to another broker.`,
+    `The broker has no result ${id}: it was fetched already, it has expired (keepSeconds), or it was submitted to another broker.`,
   )
 }
 

@@ -114,7 +114,7 @@ function limitsOf({ properties }: IConnackPacket): ConnectionLimits {
   }
 }
 
-// mqtt.js leaves Nagle's algorithm on, so that each QoS 1 round trip would wait for a delayed TCP ACK (44 ms).
+// mqtt.js leaves Nagle's algorithm on, which would make each QoS 1 round trip wait for a delayed TCP ACK (44 ms).
 function noDelay(mqtt: MqttClient): void {
   ;(mqtt.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true)
 }

@@ -171,7 +171,7 @@ export class PendingRequest {
 
   /**
    * Handles a lost connection. The request may or may not have arrived; the next connection sends it again. An answer
-   * that has begun is lost, unless the broker may keep the session.
+   * that has begun is lost, unless the broker may have kept the session.
    */
   connectionLost(mayKeepSession: boolean): void {
     this.isUnacknowledged = false

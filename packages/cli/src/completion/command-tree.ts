@@ -13,7 +13,7 @@ export interface CompletedCommand {
 
 /** One option of a command. */
 export interface CompletedOption {
-  /** The names, for example `-o` and `--output`. */
+  /** The option's names, for example `-o` and `--output`. */
   readonly names: readonly string[]
   readonly description: string
   readonly takes: 'nothing' | 'file' | 'choice' | 'value'

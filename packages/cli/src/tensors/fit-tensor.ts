@@ -73,7 +73,7 @@ function cast({ datatype, data }: FileTensor, wanted: string, what: string): Fil
   if (wanted === 'INT64' || wanted === 'UINT64') {
     const exact = Array.from(values as Iterable<number | bigint>, BigInt)
     if (wanted === 'UINT64' && exact.some((value) => value < 0n))
-      return refuse(', which has no negative ones')
+      return refuse(', which cannot represent negative numbers')
     const array = wanted === 'INT64' ? BigInt64Array.from(exact) : BigUint64Array.from(exact)
     return exact.every((value, index) => array[index] === value) ? array : refuse(', which is too small')
   }

@@ -63,13 +63,14 @@ export async function readInputs(
   return tensors
 }
 
-// Without a name, the file is for the only input of the model.
+// A file without a name is for the model's only input.
 function parseSpec(spec: string, card: InputsOfCard): { readonly name: string; readonly file: string } {
   const at = spec.indexOf('=')
   if (at > 0 && at < spec.length - 1) return { name: spec.slice(0, at), file: spec.slice(at + 1) }
   const [only, ...others] = card?.inputs ?? []
   if (at === -1 && only !== undefined && others.length === 0) return { name: only.name, file: spec }
-  const names = card?.inputs?.map(({ name }) => name).join(', ') ?? 'unknown, because its card has none'
+  const names =
+    card?.inputs?.map(({ name }) => name).join(', ') ?? "unknown, because the model's card lists none"
   throw usageError(
     `--input "${spec}" names no input`,
     `Use --input NAME=FILE. The inputs of the model are: ${names}.`,
@@ -170,7 +171,7 @@ function datatypeOf(data: Json | undefined): string | undefined {
 }
 
 function valuesOf(datatype: string, values: readonly Json[], what: string): FileTensor['data'] {
-  // These types have no array of their own; the request's encoder rounds the numbers.
+  // JavaScript has no typed arrays for these types; the request's encoder rounds the numbers.
   if (datatype === 'FP16' || datatype === 'BF16') {
     if (values.every((value) => typeof value === 'number')) return values
     throw badFile(`${what} contains values that are not numbers`, `${datatype} needs numbers.`)

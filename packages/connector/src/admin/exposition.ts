@@ -167,7 +167,7 @@ export class Exposition {
     this.#one(
       'inferwire_poison_requests_total',
       'counter',
-      'Requests set aside because each attempt crashed the process.',
+      'Requests set aside because every attempt to run them crashed the process.',
       () => telemetry.poisonRequests,
     )
     this.#one(

@@ -20,7 +20,7 @@ class ClientQueue {
   readonly client: string
   // Deficit round robin (Shreedhar and Varghese, 1995): the cost that this client may still use in its turn.
   deficit = 0
-  /** Number and bytes of the waiters that are still waiting. */
+  /** Number and total size of the waiters that are still waiting. */
   waiting = 0
   bytes = 0
   #waiters: Waiter[] = []

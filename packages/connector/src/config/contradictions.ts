@@ -134,7 +134,7 @@ function checkTls(
   const { certFile, keyFile } = tls
   if ((certFile === undefined) !== (keyFile === undefined)) {
     const missing = certFile === undefined ? 'certFile' : 'keyFile'
-    add([...path, missing], 'is missing; certFile and keyFile belong together')
+    add([...path, missing], 'is missing; set both certFile and keyFile, or neither')
   }
   const isUsed = Object.values(tls).some((value) => value !== undefined && value !== false)
   // Without this error, the operator would believe that the connection is encrypted.

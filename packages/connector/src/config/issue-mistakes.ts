@@ -27,7 +27,7 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
   const { path } = issue
   const place = { path: shownPath(path), source: sourceOf(path) }
   if (issue.code === 'invalid_key') {
-    // The issue that describes the key (a model's name) is nested.
+    // The issue that describes the key (a model's name) is nested in this one.
     const expected = issue.issues[0]?.message ?? 'another name'
     return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
   }
