@@ -190,7 +190,7 @@ test('ignores second replies, and replies with a different topic or Correlation 
   expect(client.stats.ignoredReplies).toBeGreaterThanOrEqual(9)
 })
 
-test('an error reply rejects with its code, status, message and body', async () => {
+test('an error reply rejects the call with the code, status, message and body of the reply', async () => {
   const body = '{"error":"busy","code":"overloaded","status":429,"retryable":true,"retry_after_ms":250}'
   await startResponder((request, mqtt) => reply(request, mqtt, body, { status: '429', code: 'overloaded' }))
   const client = await open()

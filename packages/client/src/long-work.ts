@@ -106,7 +106,8 @@ async function withConnection(
   }
 }
 
-// Without a request, nothing will ever arrive in the session, so it is deleted. If that fails, the session expires.
+// If the request was not accepted, nothing will ever arrive in the session, so the session is deleted. If that fails,
+// it expires.
 async function endSession(target: DialTarget, dial: Dial): Promise<void> {
   const events = { onMessage: () => {}, onClose: () => {} }
   const stop = AbortSignal.timeout(target.connectTimeoutMs)
@@ -284,7 +285,9 @@ function targetOf({ target }: Settings, id: string, sessionExpirySeconds: number
 
 function keepSecondsOf({ target }: Settings, keepSeconds = KEEP_DEFAULT_SECONDS): number {
   if (target.protocolVersion === 4) {
-    throw new TypeError('submit() and result() require MQTT 5 (mqttVersion: 5), where sessions expire.')
+    throw new TypeError(
+      'submit() and result() require MQTT 5 (mqttVersion: 5), in which sessions can expire.',
+    )
   }
   return within('keepSeconds', keepSeconds, 1, SESSION_EXPIRY_MAX_SECONDS)
 }

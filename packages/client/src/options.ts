@@ -216,7 +216,7 @@ function hasCertificate(text: string): boolean {
 function checkLogin(name: 'username' | 'password', value: string | undefined): void {
   if (value === undefined) return
   if (new TextEncoder().encode(value).length > LOGIN_BYTES_MAX) {
-    throw new TypeError(`${name} is longer than ${LOGIN_BYTES_MAX} bytes, the limit of MQTT.`)
+    throw new TypeError(`${name} is longer than ${LOGIN_BYTES_MAX} bytes, MQTT's limit.`)
   }
   if (name === 'username' && value.includes('\0')) throw new TypeError('username contains a NUL character.')
 }

@@ -33,9 +33,10 @@ export class PartOrder {
   }
 
   /**
-   * Places a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a number higher than the next one means that
-   * messages were lost; the stream is then broken. It is also broken if a repeat differs from the first copy: the
-   * request was then executed twice, for example by two connectors, and the parts of both executions are mixed.
+   * Classifies a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a number higher than the expected one
+   * means that messages were lost; the stream is then broken. It is also broken if a repeat differs from the first
+   * copy: the request was then executed twice, for example by two connectors, and the parts of both executions are
+   * mixed.
    * @throws InferwireError for an error reply
    */
   place(message: Message, facts: ReplyFacts): Placed {

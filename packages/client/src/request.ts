@@ -123,7 +123,7 @@ export class PendingRequest {
       payload,
       properties: {
         ...properties,
-        // In whole seconds (MQTT 5 §3.3.2.3.3); the user property has milliseconds.
+        // In whole seconds (MQTT 5 §3.3.2.3.3); the user property is in milliseconds.
         messageExpiryInterval: Math.ceil(leftMs / 1_000),
         // The connector uses the first value of a repeated name, so a header cannot override the deadline.
         userProperties: [PROPERTY.timeoutMs, String(leftMs), ...(properties.userProperties ?? [])],

@@ -14,7 +14,7 @@ export function passwdCommand(): Command {
     )
     .argument('<file>', 'the password file')
     .argument('[user]', 'name of the user: one topic level, preferably of letters, digits and _ . @ -')
-    .argument('[password]', 'with -b: the password; visible to other users in the list of processes')
+    .argument('[password]', 'with -b: the password; other users can see it in the process list')
     .option('-c, --create', 'create the file, or replace an existing one')
     .option('-D, --delete', 'delete the user')
     .option('-b, --batch', 'take the password from the third argument')

@@ -128,7 +128,7 @@ export async function readStdin(): Promise<Buffer> {
 function tooLarge(what: string): CliError {
   return new CliError(
     EXIT.badInput,
-    `${what} is larger than ${BODY_BYTES_MAX} bytes, the limit of MQTT`,
+    `${what} is larger than ${BODY_BYTES_MAX} bytes, MQTT's limit`,
     'Split the request into smaller ones.',
   )
 }

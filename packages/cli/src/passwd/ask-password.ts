@@ -5,7 +5,7 @@ import { PASSWORD_BYTES_MAX } from '@inferwire/mosquitto'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
-// Room for two passwords of the maximum length in MQTT, with their line breaks.
+// Room for two passwords of the maximum length in MQTT, including their line breaks.
 const INPUT_BYTES_MAX = 2 * (PASSWORD_BYTES_MAX + 2)
 
 /** Asks for a password, twice if it is new. @throws CliError if there is none, or if the two passwords differ */

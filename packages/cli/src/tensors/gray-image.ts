@@ -13,7 +13,7 @@ export interface GrayImage {
 // The largest accepted image, in pixels.
 const PIXELS_MAX = 16 * 1024 * 1024
 
-/** Reads a PNG or PGM file. `what` names it in errors. @throws CliError */
+/** Reads a PNG or PGM file. `what` names the file in errors. @throws CliError */
 export function readImage(bytes: Uint8Array, what: string): GrayImage {
   return bytes[0] === 0x89 ? readPng(bytes, what) : readPgm(bytes, what)
 }

@@ -23,7 +23,9 @@ const DATATYPES: Readonly<Record<string, string>> = {
   f8: 'FP64',
 }
 
-/** Reads a file. `what` names it in errors. @throws CliError for a file that is not a C-ordered array of V2 values */
+/**
+ * Reads a file. `what` names the file in errors. @throws CliError for a file that is not a C-ordered array of V2 values
+ */
 export function readNpy(bytes: Uint8Array, what: string): FileTensor {
   const { header, dataStart } = splitHeader(bytes, what)
   const { descr, isFortran, shape } = readHeader(header, what)

@@ -22,7 +22,7 @@ interface Head {
   readonly colourType: number
 }
 
-/** Decodes an image; transparent pixels become white. `what` names it in errors. @throws CliError */
+/** Decodes an image; transparent pixels become white. `what` names the image in errors. @throws CliError */
 export function readPng(bytes: Uint8Array, what: string): GrayImage {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const { head, palette, alpha, data } = readChunks(file, what)

@@ -59,7 +59,7 @@ test.each([
   ['largest', 'FP64', /cannot represent all/],
   ['largest', 'FP16', /cannot represent all/],
   ['largest', 'INT32', /too small/],
-  ['largest', 'UINT64', /no negative/],
+  ['largest', 'UINT64', /negative numbers/],
   ['f4', 'INT32', /has FP32 values, but the input has INT32/],
   ['f2', 'FP32', /has FP16 values/],
   ['b1', 'FP32', /has BOOL values/],

@@ -77,7 +77,7 @@ function parseSpec(spec: string, card: InputsOfCard): { readonly name: string; r
   )
 }
 
-// Without tensors in the card, the file alone determines datatype and shape.
+// If the card lists no tensors, the file alone determines datatype and shape.
 function inputOf(name: string, card: InputsOfCard): TensorMetadata | undefined {
   const inputs = card?.inputs
   if (card === undefined || inputs === undefined) return undefined
@@ -243,7 +243,7 @@ function imageSizeOf({ shape }: TensorMetadata): { width: number; height: number
 async function readInputFile(file: string): Promise<Uint8Array> {
   try {
     if ((await stat(file)).size > FILE_BYTES_MAX) {
-      throw badFile(`file "${file}" is larger than ${FILE_BYTES_MAX} bytes, the limit of MQTT`, 'Split it.')
+      throw badFile(`file "${file}" is larger than ${FILE_BYTES_MAX} bytes, MQTT's limit`, 'Split it.')
     }
     return await readFile(file)
   } catch (error) {

@@ -101,7 +101,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   }
   const { pathname } = new URL(model.url)
   if (transport === 'grpc' && pathname !== '/') {
-    add([...path, 'url'], `has the path "${pathname}", but gRPC has fixed paths; remove it`)
+    add([...path, 'url'], `has the path "${pathname}", but gRPC has fixed paths; remove the path`)
   }
   if (model.limits.requestBytesMax > bytesMax) {
     add(

@@ -35,7 +35,7 @@ export const FRONT_PAGE: readonly OptionGroup[] = [
   },
   {
     title: 'Name and topics',
-    text: 'Connectors at the same broker need different names.',
+    text: 'Connectors on the same broker need different names.',
     example: `name: plant-7
 root: plant/infer
 `,

@@ -68,7 +68,7 @@ export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: 'a list',
   boolean: 'true or false',
-  // zod names this type as the expected one if the body of an example is missing.
+  // zod's name for the expected type if an example has no body.
   nonoptional: 'a JSON value',
   object: 'a map',
   record: 'a map',

@@ -264,7 +264,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'a path with gRPC',
     'models: {a: {url: http://h/p, protocolVersion: grpc-v2}}',
-    [/:1:14: models\.a\.url: has the path "\/p", but gRPC has fixed paths; remove it/],
+    [/:1:14: models\.a\.url: has the path "\/p", but gRPC has fixed paths; remove the path/],
   ],
   [
     'a request that could never run',
