@@ -51,7 +51,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   broker_refused: "The broker's log contains the reason.",
   not_authorized:
     'Check -u and the password, and that the ACL grants this user write access to {root}/request/{user}/#.',
-  result_not_found: 'Use the broker and the user that sent the request. A result can be fetched once.',
+  result_not_found: 'Use the same broker and user as for the request. A result can be fetched only once.',
   deadline_exceeded:
     'If the model is slow, allow more time with -t SECONDS. To see whether its connector is offline: inferwire models ls',
   model_not_found:

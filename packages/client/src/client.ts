@@ -210,7 +210,7 @@ export class Client {
 
   /**
    * Publishes a request for long work, and resolves when the broker has accepted it. The broker keeps the reply in a
-   * separate session; any client with the same broker and user can fetch it with `result()`. Requires MQTT 5.
+   * separate session; any client of the same broker with the same user can fetch it with `result()`. Requires MQTT 5.
    * @throws InferwireError if the broker refuses the request, or no connector is subscribed
    */
   async submit(model: string, body?: RequestBody, options: SubmitOptions = {}): Promise<Submission> {

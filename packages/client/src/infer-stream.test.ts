@@ -65,7 +65,7 @@ test('an error rejects the first waiting next() call, and ends the others', asyn
   expect(await second).toEqual(END)
 })
 
-test('cancel() and return() stop the model once, and drop the unread parts', async () => {
+test('cancel() and return() stop the model only once, and drop the unread parts', async () => {
   const { stream, cancels } = start()
   stream.push('1', 1)
   expect(await stream.return()).toEqual(END)

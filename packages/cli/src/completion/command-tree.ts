@@ -7,7 +7,7 @@ export interface CompletedCommand {
   readonly path: readonly string[]
   readonly subcommands: readonly { readonly name: string; readonly description: string }[]
   readonly options: readonly CompletedOption[]
-  /** The values of the first argument if it has a fixed list of values; otherwise empty. */
+  /** The values of the first argument if it accepts only listed values; otherwise empty. */
   readonly choices: readonly string[]
 }
 

@@ -54,7 +54,7 @@ function fitShape(shape: readonly number[], input: TensorMetadata, what: string)
 function cast({ datatype, data }: FileTensor, wanted: string, what: string): FileTensor['data'] {
   const refuse = (reason: string): never => {
     throw badFile(
-      `${what} has ${datatype} values, but the input has ${wanted}${reason}`,
+      `${what} has ${datatype} values, but the input needs ${wanted}${reason}`,
       'Convert it in numpy: np.save(FILE, array.astype(…))',
     )
   }

@@ -73,7 +73,7 @@ function parseSpec(spec: string, card: InputsOfCard): { readonly name: string; r
     card?.inputs?.map(({ name }) => name).join(', ') ?? "unknown, because the model's card lists none"
   throw usageError(
     `--input "${spec}" names no input`,
-    `Use --input NAME=FILE. The inputs of the model are: ${names}.`,
+    `Use --input NAME=FILE. The model's inputs are: ${names}.`,
   )
 }
 
@@ -118,7 +118,7 @@ function toTensor(
 function described(input: TensorMetadata | undefined, what: string): TensorMetadata {
   if (input !== undefined) return input
   throw usageError(
-    `the card of the model does not describe the input for ${what}`,
+    `the model's card does not describe the input for ${what}`,
     'Use a .npy file, which contains datatype and shape.',
   )
 }
@@ -134,7 +134,7 @@ function fromJson(bytes: Uint8Array, input: TensorMetadata | undefined, what: st
     const type = typeof datatype === 'string' ? datatype : (input?.datatype ?? datatypeOf(data))
     if (type === undefined) {
       throw badFile(
-        `${what} contains numbers, and the card of the model does not describe the input`,
+        `${what} contains numbers, and the model's card does not describe the input`,
         'Use {"datatype":"FP32","shape":[1,4],"data":[…]}.',
       )
     }

@@ -10,8 +10,8 @@ export interface AllowRule {
   readonly priorityMax?: number | undefined
 }
 
-// Limit on cached decisions. Without it, new clients would add decisions forever. Above the limit all decisions are
-// deleted.
+// Limit on cached decisions. Without a limit, new clients would add decisions forever. When the limit is reached, all
+// decisions are deleted.
 const DECISIONS_MAX = 10_000
 
 // The strings between the asterisks.

@@ -72,7 +72,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   if (model.batching !== 'off' && !model.repeatable) {
     add(
       [...path, 'batching'],
-      'needs repeatable: true, because the requests of a merged call that fails are sent again; set one of the two',
+      'needs repeatable: true, because the requests of a merged call that fails are sent again; set it, or batching: off',
     )
   }
   if (model.contentTypes.length > 0 && !dialects.some(hasOpaqueBodies)) {
@@ -80,7 +80,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
     const usable = protocolVersions().filter((each) => protocolOf(each).dialects.every(hasOpaqueBodies))
     add(
       [...path, 'contentTypes'],
-      `${titles} has no such requests; remove them, or set protocolVersion: ${usable.join(' or ')}`,
+      `${titles} accepts only its own content types; remove the list, or set protocolVersion: ${usable.join(' or ')}`,
     )
   }
   const { modelName } = model
