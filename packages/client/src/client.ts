@@ -283,7 +283,8 @@ export class Client {
       if (this.#settings.target.protocolVersion === 4) {
         throw new TypeError('Streams require MQTT 5 (mqttVersion: 5): on MQTT 3.1.1, parts have no numbers.')
       }
-      // A timed repeat could make another connector execute the request while the first execution is about to begin.
+      // There are no timed repeats: another connector could execute a repeat while the first execution is about to
+      // begin.
       const sending = { ...options, operation, timeoutMs, repeatAfterMs: Infinity }
       const spec = toRequestSpec(this.#settings, this.#instance, model, body, sending)
       request = this.#traffic.send(spec, new StreamedReply(model, stream, reader))

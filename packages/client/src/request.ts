@@ -275,7 +275,7 @@ export class PendingRequest {
     this.#host.forget(this)
   }
 
-  // Adds up to half of the delay, so that many clients do not repeat their requests at the same time.
+  // Adds a random time of up to half the delay, so that many clients do not repeat their requests at the same time.
   #repeatIn(afterMs: number): void {
     clearTimeout(this.#repeat)
     const waitMs = afterMs * (1 + Math.random() / 2)

@@ -30,7 +30,7 @@ export class Policy {
       }[]
     | undefined
   #showForbidden = false
-  /** The highest priority by client and model; undefined = the client may not use the model. */
+  /** The highest priority for each client and model; undefined = the client may not use the model. */
   readonly #decisions = new Map<string, number | undefined>()
 
   /** @param showForbidden whether a client may learn of models that it may not use */
