@@ -223,7 +223,7 @@ describe('TLS', () => {
       const error: unknown = await connect(url).catch((reason: unknown) => reason)
       expect(error).toMatchObject({ code: 'certificate_refused', retryable: false })
       expect((error as InferwireError).message).toMatch(
-        /set the option ca to the authority that signed it\.$/,
+        /set the ca option to the certificate of the authority that signed it\.$/,
       )
       const trusted = ['--broker', url, '-t', '5', '--cafile', at('ca.pem')]
       expect((await inferwire(['models', 'ls', ...trusted])).code).toBe(0)
@@ -248,7 +248,7 @@ describe('TLS', () => {
     expect(error).toBeInstanceOf(InferwireError)
     expect(error).toMatchObject({ code: 'certificate_refused', retryable: false })
     expect((error as InferwireError).message).toMatch(
-      /self-signed certificate.*set the option ca to the authority that signed it\.$/,
+      /self-signed certificate.*set the ca option to the certificate of the authority that signed it\.$/,
     )
   })
 

@@ -316,7 +316,7 @@ describe('on a terminal', () => {
 
 describe('mistakes', () => {
   test.each([
-    [['FILE'], 64, 'there is no user'],
+    [['FILE'], 64, 'no user was given'],
     [['FILE', 'a/b'], 64, 'two topic levels'],
     [['FILE', '+'], 64, 'wildcard'],
     [['FILE', 'a#'], 64, 'wildcard'],
@@ -358,7 +358,7 @@ describe('mistakes', () => {
     const file = await fileOf([['ann', 'a']])
     const { code, stderr } = await passwd([file, 'ann'], input)
     expect(code).toBe(64)
-    expect(stderr).toContain(input === '' ? 'there is no password' : message)
+    expect(stderr).toContain(input === '' ? 'no password was given' : message)
   })
 
   test('prevent -U from changing the file, and are listed with their line numbers', async () => {

@@ -98,7 +98,7 @@ export const DELIVERY: readonly Requirement[] = [
     'D6',
     PROMISE,
     'An expired request is not executed; the deadline aborts the call down to the socket.',
-    'packages/connector/src/admission/deadline.test.ts > ends a request that has expired on arrival with deadline_exceeded, without a timer',
+    'packages/connector/src/admission/deadline.test.ts > ends a request that has already expired on arrival with deadline_exceeded, without starting a timer',
     'packages/connector/src/admission/model-gate.test.ts > gives no turn to an expired request, even if its timer is late',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > does not send a request whose deadline has already passed',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',

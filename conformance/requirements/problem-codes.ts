@@ -115,7 +115,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code(
     'no_connector',
     "at the client: the broker's PUBACK reports no matching subscribers.",
-    `${CLIENT}/client.test.ts > a request without a connector fails at once with no_connector`,
+    `${CLIENT}/client.test.ts > a request fails at once with no_connector if no connector is subscribed`,
     'conformance/client.test.ts > if there is no subscriber, a request fails with no_connector at once; with waitForConnector it waits for a connector',
   ),
   code(

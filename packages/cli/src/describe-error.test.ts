@@ -23,7 +23,9 @@ test('prints the remedy on the line below the message', () => {
 test('prints the code and the remedy of a request error', () => {
   const error = named('InferwireError', 'no subscriber', { code: 'no_connector', retryable: true })
   const { text, exitCode } = describeError(error)
-  expect(text).toMatch(/^error: no subscriber \(no_connector\)\n {7}Start one with: inferwire connect/)
+  expect(text).toMatch(
+    /^error: no subscriber \(no_connector\)\n {7}Start a connector with: inferwire connect/,
+  )
   expect(exitCode).toBe(69)
 })
 
@@ -49,7 +51,10 @@ test.each([
 
 test("removes the SDK's remedy from the message, because the command line has its own", () => {
   expect(
-    messageOf('certificate_refused', 'Refused: why (X); set the option ca to the authority that signed it.'),
+    messageOf(
+      'certificate_refused',
+      'Refused: why (X); set the ca option to the certificate of the authority that signed it.',
+    ),
   ).toBe('error: Refused: why (X). (certificate_refused)')
   const version = 'It does not support MQTT 5; set mqttVersion to "3.1.1". The address is that of X.'
   expect(messageOf('broker_unreachable', version)).toBe(
@@ -89,7 +94,7 @@ test('prints a configuration error in full', () => {
 
 test('does not report a second connector with the same name as a mistake in the configuration file', () => {
   expect(describeError(named('StateInUse', 'another connector with that name runs (process 7)'))).toEqual({
-    text: 'error: another connector with that name runs (process 7)\n       Give this one its own name with --name NAME.\n',
+    text: 'error: another connector with that name runs (process 7)\n       Give this connector a different name with --name NAME.\n',
     exitCode: 78,
   })
 })

@@ -20,7 +20,7 @@ export function describeError(error: unknown): DescribedError {
   if (error.name === 'Interrupted') return { text: '', exitCode: EXIT.interrupted }
   if (error.name === 'ConfigError') return { text: `${error.message.trimEnd()}\n`, exitCode: EXIT.config }
   if (error.name === 'StateInUse') {
-    return described(error.message, 'Give this one its own name with --name NAME.', EXIT.config)
+    return described(error.message, 'Give this connector a different name with --name NAME.', EXIT.config)
   }
   if (isRequestError(error)) return describeRequestError(error)
   const code = (error as NodeJS.ErrnoException).code
@@ -43,28 +43,28 @@ function isRequestError(error: Error): error is RequestError {
 
 // Remedies that refer to the command line; the remedies for all other codes are in the protocol's table.
 const REMEDIES: Readonly<Record<string, string>> = {
-  no_connector: 'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
+  no_connector: 'Start a connector with: inferwire connect --model NAME=URL (same broker, same --root)',
   broker_unreachable:
-    'Check -h and -p (or --broker), and that the broker is running. To start one: inferwire dev',
+    'Check -h and -p (or --broker), and that the broker is running. To start a broker: inferwire dev',
   certificate_refused:
-    'Use --cafile FILE with the authority that signed it (PEM; a self-signed certificate is its own authority).',
+    'Use --cafile FILE with the certificate of the authority that signed it (PEM; a self-signed certificate is its own authority).',
   broker_refused: "The broker's log contains the reason.",
   not_authorized:
     'Check -u and the password, and that the ACL grants this user write access to {root}/request/{user}/#.',
-  result_not_found: 'Use the broker and the user that sent the request. A result can be fetched once.',
+  result_not_found: 'Use the same broker and user as for the request. A result can be fetched only once.',
   deadline_exceeded:
     'If the model is slow, allow more time with -t SECONDS. To see whether its connector is offline: inferwire models ls',
   model_not_found:
-    "List the models with: inferwire models ls. If it is listed, the connector's policy may not allow your user.",
+    "List the models with: inferwire models ls. If the model is listed, the connector's policy may not allow your user.",
   upstream_error: 'Compare the body with: inferwire models describe MODEL',
   model_not_ready: "Try again later. If the model stays unavailable, check the model server's log.",
-  operation_not_supported: 'List its operations with: inferwire models describe MODEL',
+  operation_not_supported: "List the model's operations with: inferwire models describe MODEL",
 }
 
 // Matches the part of an SDK message that names an option of connect(). It is removed, because the command line adds
 // its own remedy.
 const SDK_REMEDY =
-  /; set (?:the option ca to|mqttVersion to) [^;]*?(?=\.(?: |$))|; call result\(\) again later| \(keepSeconds\)/
+  /; set (?:the ca option to|mqttVersion to) [^;]*?(?=\.(?: |$))|; call result\(\) again later| \(keepSeconds\)/
 
 // The SDK recommends an option of connect() that the command line does not have.
 const INTERRUPTED = 'The connection was lost during the stream; the answer above is incomplete.'
@@ -81,7 +81,7 @@ const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
     "Renew the broker's certificate, or correct the clock of this machine or of the machine that issued it.",
   'client-certificate':
     'The command line does not support client certificates; connect to a port that does not require one.',
-  'not-tls': 'Check -p: use mqtt:// or ws:// for a port without TLS. With -p 8883, TLS is enabled.',
+  'not-tls': 'Check -p: use mqtt:// or ws:// for a port without TLS. -p 8883 enables TLS.',
 }
 
 // Remedies for CONNACK codes that mean an unsupported version (MQTT 3.1.1 §3.2.2.3, MQTT 5 §3.2.2.2).

@@ -9,7 +9,7 @@ export function setExamples(command: Command, lines: readonly (readonly [string,
   return command
 }
 
-/** Returns the examples section of a command's help, or an empty string if it has none. */
+/** Returns the examples section of a command's help, or an empty string if the command has no examples. */
 export function examplesOf(command: Command): string {
   const lines = examples.get(command) ?? []
   if (lines.length === 0) return ''

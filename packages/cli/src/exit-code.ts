@@ -1,6 +1,6 @@
 // The exit codes of `inferwire`, and the mapping from errors to exit codes.
 
-/** The exit codes: from sysexits.h if it defines a suitable one, otherwise those of shells and GNU `timeout`. */
+/** The exit codes: those of sysexits.h if it defines a suitable one, otherwise those of shells and GNU `timeout`. */
 export const EXIT = {
   ok: 0,
   modelError: 1,
@@ -33,7 +33,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   config: 'the configuration is not valid',
   deadline: 'no reply before the deadline',
   interrupted: 'stopped by Ctrl-C',
-  terminated: 'stopped by SIGTERM with requests unfinished',
+  terminated: 'stopped by SIGTERM before all requests were finished',
 }
 
 // Exceptions to the rule at the end of `exitCodeOf`.

@@ -1,4 +1,4 @@
-// The option -D of mosquitto's tools: MQTT 5 properties of the request.
+// The -D option of Mosquitto's tools, which sets MQTT 5 properties of the request.
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { usageError } from './cli-error.ts'
 
@@ -85,7 +85,10 @@ function valueCount(name = ''): number {
 
 function refusal(name: string): [message: string, remedy: string] {
   if (name === 'correlation-data' || name === 'response-topic') {
-    return [`-D publish ${name} cannot be set`, 'The command chooses it, to recognize the reply.']
+    return [
+      `-D publish ${name} cannot be set`,
+      'The command sets this property itself, to recognize the reply.',
+    ]
   }
   return [`-D publish ${name} is not supported`, `Use -D publish ${SUPPORTED}.`]
 }

@@ -18,7 +18,10 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
 // Control, bidirectional and zero-width characters could change what a terminal displays.
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g
 
-/** Makes received text safe for a terminal, and keeps its lines: only line breaks and tabs remain. */
+/**
+ * Makes received text safe for a terminal, and keeps its lines: line breaks and tabs are the only control characters
+ * that remain.
+ */
 export function printableLines(text: string): string {
   return text.replaceAll(UNPRINTABLE, (character) =>
     character === '\n' || character === '\t' ? character : '\ufffd',

@@ -5,5 +5,5 @@ const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.
   version: string
 }
 
-/** Version of the command-line program. */
+/** The version of the command-line program. */
 export const VERSION: string = manifest.version

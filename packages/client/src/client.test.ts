@@ -116,7 +116,7 @@ test('matches a reply by its topic on MQTT 3.1.1, and recognizes an error by its
   expect(error).toMatchObject({ code: 'bad_payload', status: 400, message: 'no such shape' })
 })
 
-test('a request without a connector fails at once with no_connector', async () => {
+test('a request fails at once with no_connector if no connector is subscribed', async () => {
   const client = await open({ root: 'empty' })
   const error = await failureOf(client.infer('iris', {}, { timeoutMs: 60_000 }))
   expect(error).toMatchObject({ code: 'no_connector', retryable: true, model: 'iris' })
@@ -190,7 +190,7 @@ test('ignores second replies, and replies with a different topic or Correlation 
   expect(client.stats.ignoredReplies).toBeGreaterThanOrEqual(9)
 })
 
-test('an error reply rejects with its code, status, message and body', async () => {
+test('an error reply rejects the call with the code, status, message and body of the reply', async () => {
   const body = '{"error":"busy","code":"overloaded","status":429,"retryable":true,"retry_after_ms":250}'
   await startResponder((request, mqtt) => reply(request, mqtt, body, { status: '429', code: 'overloaded' }))
   const client = await open()
@@ -338,7 +338,7 @@ test('on MQTT 3.1.1, a request above the packet size limit fails with payload_to
   expect((await large).message).toMatch(/does not accept packets of that size: .* its 60018 bytes/)
 })
 
-test('lists size, access rules and connector as possible causes if an MQTT 3.1.1 broker drops an acknowledged message', async () => {
+test('lists the size, the access rules and the connector as possible causes if an MQTT 3.1.1 broker drops an acknowledged message', async () => {
   const lossy = await startMosquitto({ config: ['message_size_limit 50000'] })
   closing.push(() => lossy.stop())
   await startResponder(echo, 'infer', lossy.url)

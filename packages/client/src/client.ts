@@ -39,7 +39,7 @@ export interface StreamRequest {
 
 /** The options of `chat()` and `completions()`. */
 export interface GenerationOptions extends Omit<StreamOptions, 'contentType'> {
-  /** Whether to return the answer as a stream. @default the member `stream` of the request, or false */
+  /** Whether to return the answer as a stream. @default the request's `stream` member, or false */
   readonly stream?: boolean | undefined
 }
 
@@ -89,8 +89,8 @@ export class Client {
 
   /**
    * Sends tensors to a model (V2), and waits for its outputs. Values are exact: 64-bit integers are bigints.
-   * @throws InferwireError as below, and `upstream_invalid_response` if the reply is not a V2 response; TypeError for
-   * tensors that do not match their datatype or shape
+   * @throws InferwireError as for a request with a body, and `upstream_invalid_response` if the reply is not a V2
+   * response; TypeError for tensors that do not match their datatype or shape
    */
   // Generic, because TypeScript would prefer the other overload for a list whose elements lack an optional member.
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
@@ -117,7 +117,7 @@ export class Client {
 
   /**
    * Makes a V1 prediction: takes instances, returns predictions.
-   * @throws InferwireError as `infer()`, and `upstream_invalid_response` if the reply contains no predictions
+   * @throws InferwireError like `infer()`, and `upstream_invalid_response` if the reply contains no predictions
    */
   async predict<Prediction = unknown>(
     model: string,
@@ -135,8 +135,8 @@ export class Client {
   }
 
   /**
-   * Immediately sends a request whose answer is streamed. Requires MQTT 5. All errors are thrown by the iteration. A
-   * server that answers with a single message yields one part.
+   * Immediately sends a request whose answer is streamed. Requires MQTT 5. All errors are thrown during the iteration.
+   * If the server answers with a single message, the stream has one part.
    */
   stream(
     model: string,
@@ -147,9 +147,9 @@ export class Client {
   }
 
   /**
-   * Continues a chat (OpenAI-compatible), whole or, with `stream: true`, as chunks.
+   * Continues a chat (OpenAI-compatible). Returns the whole answer or, with `stream: true`, a stream of chunks.
    * @param request the messages, or the whole body of the request
-   * @throws InferwireError as `infer()` and `stream()`
+   * @throws InferwireError like `infer()` and `stream()`
    */
   chat(
     model: string,
@@ -175,7 +175,7 @@ export class Client {
     return this.#generate(model, 'chat', body, options)
   }
 
-  /** Completes a text (OpenAI-compatible), whole or, with `stream: true`, as chunks. */
+  /** Completes a text (OpenAI-compatible). Returns the whole answer or, with `stream: true`, a stream of chunks. */
   completions(
     model: string,
     request: string | (CompletionRequest & { readonly stream?: false | null }),
@@ -196,7 +196,7 @@ export class Client {
     return this.#generate(model, 'completions', body, options)
   }
 
-  /** Returns the embeddings of texts (OpenAI-compatible). @throws InferwireError as `infer()` */
+  /** Returns the embeddings of texts (OpenAI-compatible). @throws InferwireError like `infer()` */
   async embeddings(
     model: string,
     request: EmbeddingsInput | EmbeddingsRequest,
@@ -210,7 +210,7 @@ export class Client {
 
   /**
    * Publishes a request for long work, and resolves when the broker has accepted it. The broker keeps the reply in a
-   * separate session; any client with the same broker and user can fetch it with `result()`. Requires MQTT 5.
+   * separate session; any client of the same broker with the same user can fetch it with `result()`. Requires MQTT 5.
    * @throws InferwireError if the broker refuses the request, or no connector is subscribed
    */
   async submit(model: string, body?: RequestBody, options: SubmitOptions = {}): Promise<Submission> {
@@ -229,7 +229,7 @@ export class Client {
 
   /**
    * Returns the retained cards that this client may read, sorted by name; messages that are not cards are skipped.
-   * @throws InferwireError without a connection, TypeError for invalid options
+   * @throws InferwireError if there is no connection, TypeError for invalid options
    */
   async models(options: ModelsOptions = {}): Promise<ReceivedCard[]> {
     return await collectCards(this.#traffic.retained(this.#settings.topics.card('+'), options), options)
@@ -238,13 +238,13 @@ export class Client {
   /**
    * Returns all connectors' retained statuses, sorted by name. A card remains on the broker while its connector is
    * offline; the statuses contain the models that are available now.
-   * @throws InferwireError without a connection or the right to read them, TypeError for invalid options
+   * @throws InferwireError if there is no connection or no right to read them, TypeError for invalid options
    */
   async connectors(options: RetainedOptions = {}): Promise<ConnectorStatus[]> {
     return await collectStatuses(this.#traffic.retained(this.#settings.topics.statusFilter, options), options)
   }
 
-  /** Returns the card of one model, or undefined if none is retained. @throws InferwireError without a connection */
+  /** Returns a model's card, or undefined if none is retained. @throws InferwireError if there is no connection */
   async model(name: string, options: ModelsOptions = {}): Promise<ReceivedCard | undefined> {
     // A wildcard would match the card of any model.
     if (!isModelName(name)) return undefined
@@ -283,7 +283,8 @@ export class Client {
       if (this.#settings.target.protocolVersion === 4) {
         throw new TypeError('Streams require MQTT 5 (mqttVersion: 5): on MQTT 3.1.1, parts have no numbers.')
       }
-      // A timed repeat could make another connector execute the request while the first execution is about to begin.
+      // There are no timed repeats: another connector could execute a repeat while the first execution is about to
+      // begin.
       const sending = { ...options, operation, timeoutMs, repeatAfterMs: Infinity }
       const spec = toRequestSpec(this.#settings, this.#instance, model, body, sending)
       request = this.#traffic.send(spec, new StreamedReply(model, stream, reader))

@@ -12,7 +12,7 @@ function start(bounds = { partsMax: 2, bufferBytesMax: 100 }) {
   return { stream, cancels: () => cancels }
 }
 
-test('resolves several waiting next() calls in order, and those left over when the stream ends', async () => {
+test('resolves waiting next() calls in order; when the stream ends, the calls that still wait resolve as done', async () => {
   const { stream, cancels } = start()
   const [a, b, c] = [stream.next(), stream.next(), stream.next()]
   stream.push('1', 1)
@@ -65,7 +65,7 @@ test('an error rejects the first waiting next() call, and ends the others', asyn
   expect(await second).toEqual(END)
 })
 
-test('cancel() and return() stop the model once, and drop the unread parts', async () => {
+test('cancel() and return() stop the model only once, and drop the unread parts', async () => {
   const { stream, cancels } = start()
   stream.push('1', 1)
   expect(await stream.return()).toEqual(END)

@@ -18,8 +18,8 @@ const DONE = { value: undefined, done: true } as const
 
 /**
  * A streamed answer. Iterate over it once, with `for await`. It ends when the model has finished, and throws an
- * InferwireError if the stream breaks; parts that were received before are returned first. Leaving the loop cancels
- * the request.
+ * InferwireError if the stream is interrupted; the parts received before that are returned first. Leaving the loop
+ * cancels the request.
  */
 export class InferStream<T> implements AsyncIterableIterator<T, undefined> {
   readonly #model: string

@@ -21,7 +21,7 @@ export interface LinkEvents {
   onDown(reason: Error | undefined): void
 }
 
-// Pauses between attempts: full jitter below a bound that doubles, so that a fleet does not reconnect all at once.
+// Pauses between attempts: each is random below a limit that doubles, so that a fleet does not reconnect all at once.
 const PAUSE_FIRST_MS = 100
 const PAUSE_MAX_MS = 5_000
 // A connection must last this long to reset the pause.
@@ -40,7 +40,8 @@ export class Link {
   #pauseMs = PAUSE_FIRST_MS
   // Whether the broker may have kept the session of the last connection.
   #hasSession = false
-  // Whether an attempt since the last connection found no session. A later attempt then finds that attempt's session.
+  // Whether the session was lost: an attempt since the last connection found none. Later attempts then find only the
+  // new session that this attempt created.
   #isSessionLost = false
   #upAt = 0
   /** The reason why there is currently no connection. */
@@ -117,7 +118,8 @@ export class Link {
       throw error
     }
     // #lost() ignores a connection that ends before it is stored below.
-    if (isEnded) throw new InferwireError('broker_unreachable', 'The connection ended while it was set up.')
+    if (isEnded)
+      throw new InferwireError('broker_unreachable', 'The connection ended while it was being set up.')
     if (this.#stop.signal.aborted) {
       await connection.close(true)
       return

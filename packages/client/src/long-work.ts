@@ -106,7 +106,8 @@ async function withConnection(
   }
 }
 
-// Without a request, nothing will ever arrive in the session, so it is deleted. If that fails, the session expires.
+// If the request was not accepted, nothing will ever arrive in the session, so the session is deleted. If that fails,
+// it expires.
 async function endSession(target: DialTarget, dial: Dial): Promise<void> {
   const events = { onMessage: () => {}, onClose: () => {} }
   const stop = AbortSignal.timeout(target.connectTimeoutMs)
@@ -123,7 +124,8 @@ async function publishWork(connection: Connection, spec: RequestSpec, expirySeco
     payload,
     properties: {
       ...properties,
-      // The reply gets the rest of this interval, so the interval also covers the time until the reply is fetched.
+      // The reply expires at the end of the same interval, so the interval includes the time until the reply is
+      // fetched.
       messageExpiryInterval: expirySeconds,
       userProperties: [
         PROPERTY.timeoutMs,
@@ -283,7 +285,9 @@ function targetOf({ target }: Settings, id: string, sessionExpirySeconds: number
 
 function keepSecondsOf({ target }: Settings, keepSeconds = KEEP_DEFAULT_SECONDS): number {
   if (target.protocolVersion === 4) {
-    throw new TypeError('submit() and result() require MQTT 5 (mqttVersion: 5), where sessions expire.')
+    throw new TypeError(
+      'submit() and result() require MQTT 5 (mqttVersion: 5), in which sessions can expire.',
+    )
   }
   return within('keepSeconds', keepSeconds, 1, SESSION_EXPIRY_MAX_SECONDS)
 }
@@ -307,7 +311,7 @@ function aborted(signal: AbortSignal, model: string | undefined): Promise<never>
 function notFound(id: string): InferwireError {
   return new InferwireError(
     'result_not_found',
-    `The broker has no result ${id}: it was fetched already, its time (keepSeconds) is over, or it was submitted to another broker.`,
+    `The broker has no result ${id}: it was fetched already, it has expired (keepSeconds), or it was submitted to another broker.`,
   )
 }
 

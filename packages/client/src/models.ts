@@ -7,7 +7,7 @@ import type { Message } from './transport.ts'
 export interface RetainedOptions {
   /** Longest wait, in milliseconds. @default 5000 */
   readonly timeoutMs?: number | undefined
-  /** Time without a further message after which the list is complete, in milliseconds. @default 200 */
+  /** Time without a further message after which the list is considered complete, in milliseconds. @default 200 */
   readonly settleMs?: number | undefined
 }
 
@@ -25,7 +25,7 @@ export interface RetainedSource {
 /** Default of `RetainedOptions.timeoutMs`. */
 export const RETAINED_TIMEOUT_DEFAULT_MS = 5_000
 const SETTLE_DEFAULT_MS = 200
-// Limits for the memory of a collection; further messages are skipped.
+// Limits on the memory that a collection may use; messages beyond these limits are skipped.
 const CARDS_MAX = 10_000
 const STATUSES_MAX = 1_000
 

@@ -157,7 +157,7 @@ test("sends no more unacknowledged requests than the broker's Receive Maximum", 
       if (atSubscribe !== undefined) refuse(send)
     } else accept(packet, send, socket)
     if (packet.cmd === 'subscribe' && packet.subscriptions[0]!.topic === 'infer/models/iris') {
-      // Before SUBSCRIBE, the client sent as many requests as Receive Maximum allows, so these have arrived.
+      // Before SUBSCRIBE, the client sent as many requests as Receive Maximum allows, so all of them have arrived.
       atSubscribe = waiting.length
       refuse(send)
     }

@@ -60,7 +60,7 @@ export const dialMqtt: Dial = (target, events, signal) =>
     mqtt.once('connect', (connack) => {
       signal.removeEventListener('abort', abort)
       if (connack.properties?.maximumQoS === 0) {
-        fail(new Error('the broker offers QoS 0 only'))
+        fail(new Error('the broker supports only QoS 0'))
         return
       }
       connection = new MqttConnection(mqtt, target, connack, events)
@@ -86,12 +86,13 @@ function mqttOptions(target: DialTarget): IClientOptions {
     ...(cert === undefined ? {} : { cert: cert as Buffer }),
     ...(key === undefined ? {} : { key: key as Buffer }),
     rejectUnauthorized: target.rejectUnauthorized,
-    // Without this property, Mosquitto sends only 20 unacknowledged replies and drops those that its queue cannot hold.
+    // Without this property, Mosquitto sends only 20 unacknowledged replies at a time and drops those that its queue
+    // cannot hold.
     ...(target.protocolVersion === 5 ? { properties: connectProperties(target) } : {}),
     connectTimeout: target.connectTimeoutMs,
     keepalive: target.keepAliveSeconds,
     clean: target.isCleanStart,
-    // Link reconnects with a new client: mqtt.js would resend its store and reuse packet identifiers.
+    // Link reconnects with a new client, because the old one would resend its store and reuse packet identifiers.
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
@@ -114,7 +115,7 @@ function limitsOf({ properties }: IConnackPacket): ConnectionLimits {
   }
 }
 
-// mqtt.js leaves Nagle's algorithm on, so that each QoS 1 round trip would wait for a delayed TCP ACK (44 ms).
+// mqtt.js leaves Nagle's algorithm on, which would make each QoS 1 round trip wait for a delayed TCP ACK (44 ms).
 function noDelay(mqtt: MqttClient): void {
   ;(mqtt.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true)
 }

@@ -7,7 +7,7 @@ const read = (text: string): unknown =>
     new StreamPart('llm', 3, { topic: 't', payload: new TextEncoder().encode(text), properties: {} }),
   )
 
-test('the body names the model of the topic, unless the caller names one', () => {
+test('the body names the model in the topic, unless the caller names another', () => {
   expect(toGenerationBody('llm', { messages: [] }, undefined)).toEqual({ model: 'llm', messages: [] })
   expect(toGenerationBody('llm', { model: 'other', stream: true }, false)).toEqual({
     model: 'other',

@@ -12,8 +12,8 @@ export interface GenerationBody {
 }
 
 /**
- * Returns the body to send. It names the model of the topic, unless the caller names one; `stream` overrides the
- * member of the same name.
+ * Returns the body to send. It names the model in the topic, unless the caller names another; the argument `stream`
+ * overrides the member `stream`.
  */
 export function toGenerationBody(
   model: string,

@@ -1,13 +1,13 @@
 // The objects of the OpenAI-compatible API. Servers add members of their own.
 
-/** A part of a message with several parts, for example text or an image. */
+/** One part of a multi-part message, for example text or an image. */
 export interface ContentPart {
   readonly type: string
   readonly text?: string
   readonly [member: string]: unknown
 }
 
-/** A call of a function that the model asks for. */
+/** A function call that the model requests. */
 export interface ToolCall {
   readonly id: string
   readonly type: string
@@ -67,7 +67,7 @@ export interface EmbeddingsRequest {
 /** One text or several, or their tokens. */
 export type EmbeddingsInput = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
 
-/** The token counts in a body. */
+/** The token counts in an answer's body. */
 export interface CompletionUsage {
   readonly prompt_tokens: number
   readonly completion_tokens: number

@@ -29,14 +29,14 @@ test('the identity defaults to the user name', () => {
 test.each([
   [{}, 0, true],
   [{ sessionExpirySeconds: 60 }, 60, false],
-  // The identifier may have a session with subscriptions of an earlier process.
+  // An earlier process may have left a session with subscriptions under this identifier.
   [{ sessionExpirySeconds: 60, clientId: 'cam7' }, 60, true],
 ])('the options %j give the session an expiry of %i s; Clean Start is %j', (options, expiry, isClean) => {
   const { target } = resolveSettings('mqtt://broker', options)
   expect(target).toMatchObject({ sessionExpirySeconds: expiry, isCleanStart: isClean })
 })
 
-test('rejects limits of a stream that are not whole numbers from 1', () => {
+test('rejects stream limits that are not positive integers', () => {
   expect(streamBounds({})).toEqual({ partsMax: 4_096, bufferBytesMax: 16_777_216 })
   expect(() => streamBounds({ partsMax: 0 })).toThrow(/partsMax is 0/)
   expect(() => streamBounds({ bufferBytesMax: 1.5 })).toThrow(/bufferBytesMax is 1.5/)

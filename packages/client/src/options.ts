@@ -34,7 +34,7 @@ export interface ConnectOptions {
   readonly inFlightMax?: number | undefined
   /** PEM certificates of the authorities to trust instead of the system's (mqtts, wss). */
   readonly ca?: string | Uint8Array | undefined
-  /** Client certificate in PEM, together with `key`. */
+  /** Client certificate in PEM; requires `key`. */
   readonly cert?: string | Uint8Array | undefined
   readonly key?: string | Uint8Array | undefined
   /** false accepts any broker certificate. For tests only: the password can be intercepted. @default true */
@@ -44,8 +44,8 @@ export interface ConnectOptions {
 /** The options of `infer()`. */
 export interface InferOptions {
   /**
-   * The operation level of the topic. @default `predict` for a JSON body with `instances`, `infer` for a JSON
-   * body with `inputs`; otherwise, on MQTT 5, the default of the model's card
+   * The operation level of the topic. @default `predict` for a JSON body with `instances`, `infer` for a JSON body with
+   * `inputs`; otherwise, on MQTT 5, the default operation in the model's card
    */
   readonly operation?: OperationName | (string & {}) | undefined
   /** The deadline, in milliseconds from now; it is passed to the connector and the model server. @default 30000 */
@@ -98,7 +98,7 @@ export const STREAM_TIMEOUT_DEFAULT_MS = 600_000
 export const TIMEOUT_MAX_MS = 2_147_483_647
 // Leaves some of the 65,535 packet identifiers free (MQTT 5 §2.2.1).
 const IN_FLIGHT_LIMIT = 60_000
-/** Longest Session Expiry Interval after which a session does expire (MQTT 5 §3.1.2.11.2), in seconds. */
+/** Longest Session Expiry Interval with which a session still expires (MQTT 5 §3.1.2.11.2), in seconds. */
 export const SESSION_EXPIRY_MAX_SECONDS = 0xffff_fffe
 const LOGIN_BYTES_MAX = 65_535
 const PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:']
@@ -216,7 +216,7 @@ function hasCertificate(text: string): boolean {
 function checkLogin(name: 'username' | 'password', value: string | undefined): void {
   if (value === undefined) return
   if (new TextEncoder().encode(value).length > LOGIN_BYTES_MAX) {
-    throw new TypeError(`${name} is longer than ${LOGIN_BYTES_MAX} bytes, the limit of MQTT.`)
+    throw new TypeError(`${name} is longer than ${LOGIN_BYTES_MAX} bytes, MQTT's limit.`)
   }
   if (name === 'username' && value.includes('\0')) throw new TypeError('username contains a NUL character.')
 }

@@ -21,7 +21,7 @@ const REMEMBERED_PARTS = 4_096
 /** The parts of one answer, which are numbered from 0 by `seq`. */
 export class PartOrder {
   readonly #model: string
-  // The checksums of the last parts, at the position of their number modulo the length.
+  // The checksums of the last parts. A checksum's index is its part's number modulo the array's length.
   readonly #checksums: number[] = []
   // Undefined until the first part, if the stream may begin at any part.
   #next: number | undefined
@@ -33,9 +33,10 @@ export class PartOrder {
   }
 
   /**
-   * Places a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a number higher than the next one means that
-   * messages were lost; the stream is then broken. It is also broken if a repeat differs from the first copy: the
-   * request was then executed twice, for example by two connectors, and the parts of both executions are mixed.
+   * Classifies a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a number higher than the expected one
+   * means that messages were lost; the stream is then broken. It is also broken if a repeat differs from the first
+   * copy: the request was then executed twice, for example by two connectors, and the parts of both executions are
+   * mixed.
    * @throws InferwireError for an error reply
    */
   place(message: Message, facts: ReplyFacts): Placed {
@@ -96,7 +97,7 @@ export class PartOrder {
   }
 }
 
-// FNV-1a with 32 bits, and the length.
+// Returns the 32-bit FNV-1a hash, combined with the length.
 function checksumOf(bytes: Uint8Array): number {
   let hash = 0x811c9dc5
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)

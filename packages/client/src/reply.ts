@@ -14,7 +14,7 @@ export interface Reply {
   /** Content type; undefined if there is no body, or if a bridge dropped the properties. */
   readonly contentType: string | undefined
   readonly body: Uint8Array
-  /** All user properties, with the first value of repeated names. */
+  /** All user properties; for a repeated name, the first value. */
   readonly headers: Readonly<Record<string, string>>
   /** The durations of the connector's steps, in the format of HTTP Server-Timing. */
   readonly serverTiming: string | undefined
@@ -63,8 +63,8 @@ export function readReply(message: Message, facts: ReplyFacts): Reply {
   throw invalidReply(`The reply for model "${facts.model}" has ${what}.`, message.payload, facts.model)
 }
 
-// Returns true on MQTT 3.1.1 or behind an MQTT 3.1.1 bridge. All other replies have Correlation Data, even if they have
-// no status.
+// Returns true for replies on MQTT 3.1.1 or from behind an MQTT 3.1.1 bridge. All other replies have at least
+// Correlation Data, even if they have no status.
 function isWithoutProperties({ properties }: Message): boolean {
   const { contentType, correlationData, userProperties } = properties
   return contentType === undefined && correlationData === undefined && userProperties === undefined

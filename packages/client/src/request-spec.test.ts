@@ -80,7 +80,7 @@ test('rejects an operation that is not a single topic level', () => {
   )
 })
 
-test('priority and coalesceMs precede the headers, so that no header replaces them', () => {
+test('priority and coalesceMs precede the headers, so that no header overrides them', () => {
   const options = { priority: 7, coalesceMs: 0.5, headers: { priority: '9', 'x-line': '7' } }
   const { properties } = toRequestSpec(on5, 'abc', 'iris', { inputs: [] }, options)
   expect(properties.userProperties).toEqual([

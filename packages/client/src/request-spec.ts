@@ -27,7 +27,7 @@ const CORRELATION_BYTES = 16
 const PRIORITY = 'priority'
 // The operation level of the reply topic when the request topic has no operation.
 const OPERATION_OF_CARD = 'default'
-// The length of a UTF-8 string is two bytes (MQTT 5 §1.5.4); a UTF-16 code unit takes at most three bytes.
+// The length of a UTF-8 string is stored in two bytes (MQTT 5 §1.5.4); a UTF-16 code unit takes at most three bytes.
 const PROPERTY_LENGTH_MAX = 65_535 / 3
 
 /** The options of a request, streamed or not. */
@@ -177,7 +177,7 @@ function refuseWhatNeedsMqtt5(operation: string | undefined, options: InferOptio
   }
   if (operation !== undefined) return
   throw new TypeError(
-    'On MQTT 3.1.1 the topic must contain the operation: set the option operation, for example to predict or infer.',
+    'On MQTT 3.1.1 the topic must contain the operation: set the operation option, for example to predict or infer.',
   )
 }
 

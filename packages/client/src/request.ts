@@ -123,7 +123,7 @@ export class PendingRequest {
       payload,
       properties: {
         ...properties,
-        // In whole seconds (MQTT 5 §3.3.2.3.3); the user property has milliseconds.
+        // In whole seconds (MQTT 5 §3.3.2.3.3); the user property is in milliseconds.
         messageExpiryInterval: Math.ceil(leftMs / 1_000),
         // The connector uses the first value of a repeated name, so a header cannot override the deadline.
         userProperties: [PROPERTY.timeoutMs, String(leftMs), ...(properties.userProperties ?? [])],
@@ -171,7 +171,7 @@ export class PendingRequest {
 
   /**
    * Handles a lost connection. The request may or may not have arrived; the next connection sends it again. An answer
-   * that has begun is lost, unless the broker may keep the session.
+   * that has begun is lost, unless the broker may have kept the session.
    */
   connectionLost(mayKeepSession: boolean): void {
     this.isUnacknowledged = false
@@ -275,7 +275,7 @@ export class PendingRequest {
     this.#host.forget(this)
   }
 
-  // Adds up to half of the delay, so that many clients do not repeat their requests at the same time.
+  // Adds a random time of up to half the delay, so that many clients do not repeat their requests at the same time.
   #repeatIn(afterMs: number): void {
     clearTimeout(this.#repeat)
     const waitMs = afterMs * (1 + Math.random() / 2)

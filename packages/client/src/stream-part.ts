@@ -4,7 +4,7 @@ import type { Message } from './transport.ts'
 
 /** One part of a streamed answer: the data of one event of the model server. */
 export class StreamPart {
-  /** The number of the part, from 0. */
+  /** The number of the part, counted from 0. */
   readonly seq: number
   readonly body: Uint8Array
   readonly contentType: string | undefined

@@ -142,10 +142,10 @@ test.each([
   [400, 'upstream_error', 'Bad Request'],
   [422, 'upstream_error', '{"detail":[]}'],
   [415, 'unsupported_content_type'],
-  // MLServer, if the bytes are not UTF-8.
+  // MLServer's answer to bytes that are not UTF-8.
   [500, 'upstream_error', 'Internal Server Error'],
 ])(
-  'repeats a binary request as JSON if the model server rejects its form (%i %s), and remembers that',
+  'repeats a binary request as JSON if the model server rejects its encoding (%i %s), and sends JSON from then on',
   async (status, code, body?: string) => {
     const { calls, sent } = start(() => card('v2'), refusing(status, code, body))
     await calls.infer('m', X, {})

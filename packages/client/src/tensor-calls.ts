@@ -55,14 +55,14 @@ export interface TensorHost {
 
 interface Known {
   readonly encoding: 'binary' | 'json'
-  /** Whether the model server has accepted `binary`; otherwise only the card allows it. */
+  /** Whether the model server has accepted a binary request, instead of only the card saying that it would. */
   readonly isProven: boolean
   readonly untilMs: number
 }
 
 const TIMEOUT_DEFAULT_MS = 30_000
 const CARD_TIMEOUT_MS = 2_000
-// How long a choice is used before the card is read again, and for how many models.
+// How long a chosen encoding is used before the card is read again, and for how many models choices are kept.
 const KNOWN_MS = 5 * 60_000
 const KNOWN_MAX = 1_000
 const OPENING_BRACE = 0x7b
@@ -86,7 +86,7 @@ export class TensorCalls {
     this.#host = host
   }
 
-  /** @throws InferwireError as `infer()`; TypeError for tensors that do not match their datatype or shape */
+  /** @throws InferwireError like `infer()`; TypeError for tensors that do not match their datatype or shape */
   async infer(model: string, inputs: readonly InputTensor[], options: TensorOptions): Promise<TensorReply> {
     const { encoding = 'auto', outputs, parameters, ...sending } = options
     if (encoding !== 'auto' && encoding !== 'binary' && encoding !== 'json') {
@@ -148,8 +148,8 @@ export class TensorCalls {
     return encoding
   }
 
-  // The model did not run: its server rejected the body. After a binary request has succeeded, the form of the body is
-  // not the cause of an error.
+  // Returns whether the server rejected the encoding, so that the model did not run. Once a binary request has
+  // succeeded, the encoding is not the cause of an error.
   #maySendAsJson(model: string, error: unknown): boolean {
     if (!(error instanceof InferwireError) || this.#known.get(model)?.isProven === true) return false
     return error.code === 'unsupported_content_type' || (error.code === 'upstream_error' && isOfForm(error))

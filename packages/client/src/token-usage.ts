@@ -1,7 +1,7 @@
 // Reads the token counts of a reply.
 import { PROPERTY, userProperty } from '@inferwire/protocol'
 
-/** The token counts that the server of a language model reported for a request. */
+/** The token counts that a language model's server reported for a request. */
 export interface TokenUsage {
   readonly promptTokens: number | undefined
   readonly completionTokens: number | undefined

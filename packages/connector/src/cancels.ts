@@ -52,7 +52,7 @@ export class Cancels {
     if (id === undefined && correlationData === undefined) {
       throw new Problem('bad_topic', 'A cancel message has neither an id nor Correlation Data.')
     }
-    // A retained message would cancel every later request with the same name.
+    // A retained message would cancel every later request that it matches.
     if (!retain) clients.cancel({ client, ...executedName(models, model, operation), id, correlationData })
   }
 }

@@ -14,10 +14,10 @@ export function passwdCommand(): Command {
     )
     .argument('<file>', 'the password file')
     .argument('[user]', 'name of the user: one topic level, preferably of letters, digits and _ . @ -')
-    .argument('[password]', 'with -b: the password; visible to other users in the list of processes')
-    .option('-c, --create', 'create the file; replaces an existing one')
+    .argument('[password]', 'with -b: the password; other users can see it in the process list')
+    .option('-c, --create', 'create the file, or replace an existing one')
     .option('-D, --delete', 'delete the user')
-    .option('-b, --batch', 'the password is the third argument')
+    .option('-b, --batch', 'take the password from the third argument')
     .addOption(
       new Option('-H, --hash <ALGORITHM>', 'hash algorithm (default: sha512-pbkdf2)').choices([
         'sha512-pbkdf2',
@@ -26,7 +26,7 @@ export function passwdCommand(): Command {
     )
     .option(
       '-I, --iterations <N>',
-      `iterations of sha512-pbkdf2 (default: ${ITERATIONS_DEFAULT}); the broker computes them at every CONNECT`,
+      `iterations of sha512-pbkdf2 (default: ${ITERATIONS_DEFAULT}); the broker runs all of them at every CONNECT`,
       parseIterations,
     )
     .option('-U, --update', 'hash the plain-text passwords in the file')
@@ -34,7 +34,10 @@ export function passwdCommand(): Command {
     .option('--lint', 'report mistakes in the file; exit code 65 if any user would be unable to log in')
     .option('--configmap <NAME>', 'print the file as a Kubernetes ConfigMap')
     .option('--secret <NAME>', 'print the file as a Kubernetes Secret')
-    .option('--namespace <NAME>', 'with --configmap or --secret (default: mosquitto)')
+    .option(
+      '--namespace <NAME>',
+      'with --configmap or --secret: namespace of the object (default: mosquitto)',
+    )
     .option('--key <NAME>', 'with --configmap or --secret: name of the file (default: password.txt)')
     .action(
       async (file: string, user: string | undefined, password: string | undefined, flags: PasswdFlags) => {
@@ -43,10 +46,10 @@ export function passwdCommand(): Command {
       },
     )
   return setExamples(command, [
-    ['inferwire passwd -c credentials.txt cam7', 'create a file with one user; prompts for the password'],
+    ['inferwire passwd -c credentials.txt cam7', 'create a file with one user, and prompt for the password'],
     [
       'inferwire passwd credentials.txt line-3 < password',
-      'add a user; read the password from standard input',
+      'add a user, and read the password from standard input',
     ],
     ['inferwire passwd --lint credentials.txt', 'check the file'],
     [

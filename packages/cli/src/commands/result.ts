@@ -10,7 +10,7 @@ export function resultCommand(): Command {
     .summary('fetch the reply to a request sent with infer --no-wait')
     .description(
       'Wait for the reply to a request that was sent with infer --no-wait, and print it.\n' +
-        'The broker keeps the reply for a day. It can be fetched once, with the same broker and user.',
+        'The broker keeps the reply for a day. It can be fetched only once, from the same broker and as the same user.',
     )
     .argument('<id>', 'the id that infer --no-wait printed')
     .addOption(

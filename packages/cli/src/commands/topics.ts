@@ -23,7 +23,7 @@ function explainCommand(): Command {
     .summary('explain the levels of a topic')
     .description('Explain a topic: its client, model and operation, its reply topic, and any mistakes.')
     .argument('<topic>', 'topic name, for example infer/request/cam7/iris/predict')
-    .option('-c, --config <FILE>', "a connector's configuration: also shows the model server's URL")
+    .option('-c, --config <FILE>', "a connector's configuration, to show the model server's URL too")
     .option('--root <TOPIC>', `first level of the topics (env: ${BROKER_ENV.root}; default: infer)`)
     .addOption(new Option('-o, --output <FORMAT>', 'output format').choices(['json']))
     .action(explain)

@@ -7,13 +7,13 @@ export interface CompletedCommand {
   readonly path: readonly string[]
   readonly subcommands: readonly { readonly name: string; readonly description: string }[]
   readonly options: readonly CompletedOption[]
-  /** The values of the first argument if it has a fixed list of values; otherwise empty. */
+  /** The values of the first argument if it accepts only listed values; otherwise empty. */
   readonly choices: readonly string[]
 }
 
 /** One option of a command. */
 export interface CompletedOption {
-  /** The names, for example `-o` and `--output`. */
+  /** The option's names, for example `-o` and `--output`. */
   readonly names: readonly string[]
   readonly description: string
   readonly takes: 'nothing' | 'file' | 'choice' | 'value'

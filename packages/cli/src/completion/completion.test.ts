@@ -30,7 +30,7 @@ test('bash offers only the options of the current command', () => {
   expect(complete('connect', '--sh')).toEqual(['--share'])
 })
 
-test('bash offers the values of an option or argument that has a fixed list', () => {
+test('bash offers the values of an option or argument that accepts only listed values', () => {
   expect(complete('infer', 'iris', '--show', '')).toEqual(['mosquitto', 'curl'])
   expect(complete('completion', 'f')).toEqual(['fish'])
 })

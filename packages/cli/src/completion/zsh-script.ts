@@ -57,7 +57,7 @@ function wordCase({ path, subcommands, options, choices }: CompletedCommand): st
   return `    ${pattern}) entries=(${entries.join(' ')}) ;;`
 }
 
-// `name:description`; a colon in the name must be escaped.
+// Returns `name:description`, in which a colon in the name must be escaped.
 function entry(name: string, description: string): string {
   const text = name.replaceAll(':', '\\:')
   return shellQuote(description === '' ? text : `${text}:${description}`)

@@ -2,7 +2,7 @@
 import { configWarnings } from '@inferwire/connector'
 import { loadFromFile } from './load-from-file.ts'
 
-/** Prints one line if the configuration is valid, and any warnings. @throws ConfigError with all mistakes */
+/** If the configuration is valid, prints one line and any warnings. @throws ConfigError with all mistakes */
 export function checkConfig(file: string | undefined): void {
   const config = loadFromFile(file)
   const models = Object.keys(config.models)

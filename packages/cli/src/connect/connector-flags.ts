@@ -19,7 +19,7 @@ export interface ConnectFlags {
   readonly logFormat?: 'auto' | 'json' | 'pretty'
 }
 
-/** Returns the configuration that the flags set; `models` contains the values of --model by name. */
+/** Returns the configuration that the flags set; `models` contains the values of --model, keyed by model name. */
 export function connectorFlags(flags: ConnectFlags, models: Readonly<Record<string, object>>): ConfigInput {
   // Omitted options are undefined; loadConfig ignores them.
   return {

@@ -37,7 +37,8 @@ export async function runConnector(flags: ConnectFlags): Promise<number> {
   const watch = reloadOnRequest(connector, load, log, file)
   const signal = await stop
   watch?.stop()
-  // The broker redelivers unfinished requests after the restart; the exit code reports whether any are left.
+  // The broker redelivers unfinished requests when the connector is started again; the exit code reports whether any
+  // are left.
   return (await connector.stop()) ? EXIT.ok : SIGNAL_EXIT[signal]
 }
 
@@ -74,7 +75,8 @@ function reloadOnRequest(
   return file === undefined ? undefined : watchConfig(file, reload)
 }
 
-// A process in an unknown state must not continue. After the restart, the broker redelivers the unfinished requests.
+// A process in an unknown state must not continue. When the connector is started again, the broker redelivers the
+// unfinished requests.
 function dieOnFault(log: Log): void {
   const die = (error: unknown): void => {
     log.fatal(

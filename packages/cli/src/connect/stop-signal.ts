@@ -1,7 +1,7 @@
 // Waits for a signal that stops a long-running command.
 import { EXIT } from '../exit-code.ts'
 
-/** Exit codes of a process ended by a signal: 128 + the signal's number, as in shells. */
+/** Exit codes of a process that a signal ended: 128 + the signal's number, as in shells. */
 export const SIGNAL_EXIT = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const
 
 /** A signal that stops a command. */

@@ -12,7 +12,7 @@ test.each([
   [named('ModelServerError', { code: 'invalid_model' }), 65],
   [named('ModelServerError', { code: 'duplicate_model_name' }), 64],
   [named('ModelServerError', { code: 'listen_failed' }), 69],
-])('%s causes exit code %i and keeps its message', (error, exitCode) => {
+])('the error "%s" causes exit code %i and keeps its message', (error, exitCode) => {
   expect(startFailure(error)).toMatchObject({ name: 'CliError', exitCode, message: 'what to do' })
 })
 

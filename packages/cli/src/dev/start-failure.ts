@@ -10,7 +10,7 @@ const BY_MODEL_SERVER_CODE: Readonly<Record<string, number>> = {
   unsupported_model: EXIT.badInput,
 }
 
-/** Converts an error of the development stack to a CliError; returns internal errors unchanged. */
+/** Converts an error from the development stack to a CliError; returns internal errors unchanged. */
 export function startFailure(error: unknown, env: NodeJS.ProcessEnv = process.env): unknown {
   if (!(error instanceof Error)) return error
   const code = (error as { code?: unknown }).code

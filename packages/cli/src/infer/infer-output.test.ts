@@ -64,7 +64,7 @@ test('format lines: ends JSON with one line break and prints other bytes unchang
   expect(printed(Buffer.from([0xff]), undefined)).toBe('\u00ff')
 })
 
-test('format json: prints a multi-line body on one line, and no member for an empty body', () => {
+test('format json: prints a multi-line body on one line, and omits an empty body', () => {
   const line = formatAnswer({ ...answer, body: Buffer.from('{\n  "a": "x\\ny"\n}\n') }, 'json') as string
   expect(line.split('\n')).toHaveLength(2)
   expect(JSON.parse(line)).toMatchObject({ body: { a: 'x\ny' } })

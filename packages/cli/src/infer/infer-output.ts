@@ -24,7 +24,7 @@ export interface Answer {
   /** Length in bytes of the JSON that precedes binary tensors, from the reply's user property. */
   readonly inferenceHeaderContentLength: string | undefined
   readonly body: Uint8Array
-  /** The token counts that the server of a language model reported. */
+  /** The token counts that a language model's server reported. */
   readonly usage?: TokenUsage | undefined
 }
 
@@ -50,8 +50,8 @@ export function toAnswer(
 }
 
 /**
- * The body's output format: `body` = unchanged; `lines` = JSON ends with a line break; `pretty` = JSON is indented;
- * `json` = inside a JSON object on one line.
+ * How the body is printed: `body` = unchanged; `lines` = JSON ends with a line break; `pretty` = JSON is indented;
+ * `json` = the body is inside a JSON object on one line.
  */
 export type BodyFormat = 'body' | 'lines' | 'pretty' | 'json'
 

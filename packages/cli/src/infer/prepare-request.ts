@@ -65,7 +65,7 @@ async function withTensors(
   connection: LazyClient,
 ): Promise<PreparedRequest> {
   if (data !== undefined || file !== undefined) {
-    throw usageError('--input and -d or -f were given together', 'Use either tensors or a body.')
+    throw usageError('--input cannot be combined with -d or -f', 'Use either tensors or a body.')
   }
   if (contentType !== undefined) {
     throw usageError('--input has its own content type', 'Omit the content type, or send a body with -f.')
@@ -77,7 +77,7 @@ async function withTensors(
   if (!card.operations.includes(TENSOR_OPERATION)) {
     throw usageError(
       `model "${card.name}" does not accept tensors (V2): it has no operation ${TENSOR_OPERATION}`,
-      `Use -d or -f. Its operations are: ${card.operations.join(', ')}.`,
+      `Use -d or -f. The model's operations are: ${card.operations.join(', ')}.`,
     )
   }
   const tensors = await readInputs(specs, card, { pixelMax, invert: invert ?? false })

@@ -67,7 +67,7 @@ test('rejects a file of 600 MB as too large, not as invalid UTF-8', async () => 
   truncateSync(file, 600_000_000)
   await expect(readRequestBody({ file })).rejects.toMatchObject({
     exitCode: 65,
-    message: `file "${file}" is larger than 268435456 bytes, the limit of MQTT`,
+    message: `file "${file}" is larger than 268435456 bytes, MQTT's limit`,
   })
 })
 

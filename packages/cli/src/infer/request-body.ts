@@ -76,8 +76,8 @@ function checked(bytes: Buffer, file: string | undefined, from: string, source: 
   }
   const text = utf8Text(bytes, `the body from ${from}`)
   if (source.contentType === undefined) checkJson(text, from)
-  // RFC 8259 §8.1: a byte order mark must not be sent. Without the mark, the body differs from the file, so that a
-  // command cannot refer to the file.
+  // RFC 8259 §8.1: a byte order mark must not be sent. Without the mark, the body differs from the file, so a printed
+  // command must not refer to the file.
   const isMarked = bytes.length > Buffer.byteLength(text)
   return isMarked ? { bytes: Buffer.from(text), file: undefined } : { bytes, file }
 }
@@ -89,7 +89,7 @@ function checkJson(text: string, from: string): void {
     throw new CliError(
       EXIT.badInput,
       `the body from ${from} is not JSON: ${(error as Error).message}`,
-      'Correct it. The models accept JSON.',
+      'Correct the body: models accept JSON.',
       { cause: error },
     )
   }
@@ -128,7 +128,7 @@ export async function readStdin(): Promise<Buffer> {
 function tooLarge(what: string): CliError {
   return new CliError(
     EXIT.badInput,
-    `${what} is larger than ${BODY_BYTES_MAX} bytes, the limit of MQTT`,
+    `${what} is larger than ${BODY_BYTES_MAX} bytes, MQTT's limit`,
     'Split the request into smaller ones.',
   )
 }

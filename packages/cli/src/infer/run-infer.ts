@@ -117,7 +117,9 @@ async function showCurl(request: ShownRequest, url: string, connection: LazyClie
     )
   }
   if (url === 'http://MODEL_SERVER') {
-    process.stderr.write('Replace MODEL_SERVER with the address of the model server, or set it with --url.\n')
+    process.stderr.write(
+      "Replace MODEL_SERVER with the model server's address, or set the address with --url.\n",
+    )
   }
   return curlLine(request, operation, dialect, url)
 }

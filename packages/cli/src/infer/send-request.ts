@@ -24,8 +24,8 @@ type Sent = PreparedRequest & { readonly timeoutMs: number }
 /** Sends a request and prints its answer. Ctrl-C cancels it. @throws InferwireError, CliError */
 export async function sendRequest(given: Sent, flags: SendFlags, connection: LazyClient): Promise<void> {
   const client = await connection.open()
-  // On MQTT 3.1.1, the reply is matched by an id in the topic. The id follows the operation, which is thus required. A
-  // stream needs the operation, too.
+  // On MQTT 3.1.1, the reply is matched by an id in the topic. The id follows the operation, so the operation is
+  // required. A stream requires the operation on MQTT 5, too.
   const isOpen = given.operation === undefined && (given.target.mqttVersion === '3.1.1' || given.isStreamed)
   const operation = isOpen ? defaultOperation(await client.card(given.model)) : given.operation
   const request = { ...given, operation }
@@ -80,7 +80,7 @@ async function ask(
 // The SDK throws a TypeError for values that the datatype or JSON cannot represent.
 function refusedTensor(error: unknown): never {
   if (!(error instanceof TypeError)) throw error
-  throw usageError(error.message, 'Correct the file of --input.')
+  throw usageError(error.message, 'Correct the file given with --input.')
 }
 
 async function stream(

@@ -106,7 +106,7 @@ function textOf(body: RequestBody): string {
   throw new CliError(
     EXIT.badInput,
     `the body ${why}, so it cannot be part of a command line`,
-    'For curl, use -f FILE. To send it over MQTT, omit --show.',
+    'For curl, use -f FILE. To send the body over MQTT, omit --show.',
   )
 }
 

@@ -3,7 +3,10 @@ import type { StreamPart } from '@inferwire/client'
 import { compactJson, jsonText } from '../json-text.ts'
 import { headOf, withBody, type Answer, type BodyFormat } from './infer-output.ts'
 
-/** Returns the line of one part; with `json`, an object with `seq` and `body`. A body that is not JSON is unchanged. */
+/**
+ * Returns the line for one part; with `json`, the line is an object that contains `seq` and `body`. A body that is not
+ * JSON is unchanged.
+ */
 export function formatPart({ seq, body }: StreamPart, format: BodyFormat): Uint8Array | string {
   if (format === 'body') return Buffer.concat([body, Buffer.from('\n')])
   const text = jsonText(body)
@@ -11,7 +14,7 @@ export function formatPart({ seq, body }: StreamPart, format: BodyFormat): Uint8
   return text === undefined ? Buffer.concat([body, Buffer.from('\n')]) : `${compactJson(text)}\n`
 }
 
-/** Returns the line after the last part: the details of the answer with `json`, otherwise an empty text. */
+/** Returns the line after the last part: the details of the answer with `json`, otherwise an empty string. */
 export function formatEnd(answer: Answer, format: BodyFormat): string {
   return format === 'json' ? `${headOf(answer).slice(0, -1)},"final":true}\n` : ''
 }

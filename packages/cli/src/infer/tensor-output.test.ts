@@ -24,7 +24,7 @@ test.each([
   expect(jsonOf(datatype, data)).toBe(json)
 })
 
-test('writes the form of a V2 response', () => {
+test('writes outputs as a V2 response', () => {
   const outputs = [{ name: 'y', datatype: 'INT32', shape: [1], data: Int32Array.of(7) }]
   const reply = { modelName: 'm', modelVersion: '2', outputs } as unknown as TensorReply
   expect(JSON.parse(tensorsToJson(reply))).toEqual({

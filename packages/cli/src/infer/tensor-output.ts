@@ -27,7 +27,8 @@ function valuesOf(output: OutputTensor): unknown {
   )
 }
 
-// A 32-bit float is written with the digits that identify it, as other tools do: 0.1 instead of 0.10000000149011612.
+// A 32-bit float is written with just enough digits to identify it, as in other tools: 0.1 instead of
+// 0.10000000149011612.
 function finite(values: Float32Array | Float64Array): (number | null)[] {
   const shorten = values instanceof Float32Array ? shortest : (value: number) => value
   return Array.from(values, (value) => (Number.isFinite(value) ? shorten(value) : null))

@@ -63,7 +63,8 @@ export function checkFlags(flags: ManifestFlags): void {
   )
 }
 
-// The broker's access rules contain names from the configuration; its NetworkPolicy contains the connector's namespace.
+// Includes options of the connector that the broker's objects need: the access rules contain names from the
+// configuration, and the NetworkPolicy contains the connector's namespace.
 const USED_WITH_ONLY: Readonly<Record<NonNullable<ManifestFlags['only']>, ReadonlySet<string>>> = {
   mosquitto: new Set<keyof ManifestFlags>([
     'namespace',
@@ -99,7 +100,7 @@ function optionName(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
-// The command line's name for each option of @inferwire/kubernetes that it can set.
+// The options of @inferwire/kubernetes that the command line can set, each with the name of its command-line option.
 const FLAG_NAMES: Readonly<Record<string, string>> = {
   'broker.namespace': '--mosquitto-namespace',
   'broker.externalPort': '--port',
@@ -123,7 +124,7 @@ export function flagError({ option, message, remedy }: OptionError, { config }: 
   )
 }
 
-/** The models of --model. @throws ConfigError */
+/** Returns the models that are given with --model. @throws ConfigError */
 export function modelsOf({ model = [] }: ManifestFlags): Record<string, object> {
   return Object.fromEntries(model.map(parseModelFlag))
 }

@@ -11,7 +11,7 @@ export function findCard(cards: readonly ReceivedCard[], model: string): Receive
     throw new CliError(
       EXIT.unavailable,
       `there is no model "${model}": the broker has no retained model cards that this user may read`,
-      'Start one with: inferwire connect --model NAME=URL (same broker, same --root)',
+      'Start a connector with: inferwire connect --model NAME=URL (same broker, same --root)',
     )
   }
   const names = cards.map(({ name }) => name)

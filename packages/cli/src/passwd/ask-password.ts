@@ -5,7 +5,7 @@ import { PASSWORD_BYTES_MAX } from '@inferwire/mosquitto'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
-// Room for two passwords of the maximum length in MQTT, with their line breaks.
+// Room for two passwords of the maximum length in MQTT, including their line breaks.
 const INPUT_BYTES_MAX = 2 * (PASSWORD_BYTES_MAX + 2)
 
 /** Asks for a password, twice if it is new. @throws CliError if there is none, or if the two passwords differ */
@@ -13,7 +13,7 @@ export async function askPassword(kind: 'new' | 'known'): Promise<string> {
   const answers = process.stdin.isTTY ? await typed(kind) : await piped()
   const [first, second = first, ...more] = answers
   if (first === undefined) {
-    throw usageError('there is no password', 'Type one, pipe one to standard input, or use -b.')
+    throw usageError('no password was given', 'Type one, pipe one to standard input, or use -b.')
   }
   if (more.length > 0) {
     throw usageError('there are more than two lines on standard input', 'Write the password on one line.')
@@ -66,7 +66,7 @@ async function typed(kind: 'new' | 'known'): Promise<string[]> {
       process.stderr.write('\n')
       if (isInterrupted) throw new CliError(EXIT.interrupted, 'interrupted', 'Nothing was changed.')
       // Ctrl-D.
-      if (line.done === true) throw usageError('there is no password', 'Nothing was changed.')
+      if (line.done === true) throw usageError('no password was given', 'Nothing was changed.')
       answers.push(line.value)
     }
   } finally {

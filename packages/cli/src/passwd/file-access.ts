@@ -27,7 +27,7 @@ export function readText(file: string): string {
   )
 }
 
-/** Replaces the file; a note reports if other users lose access. @throws CliError if it cannot be written */
+/** Replaces the file, and prints a note if other users lose access. @throws CliError if it cannot be written */
 export function writeFile(file: string, text: string): void {
   try {
     if (writePasswordFile(file, text)) {

@@ -5,7 +5,10 @@ import { EXIT } from '../exit-code.ts'
 import { note, readText, writeFile } from './file-access.ts'
 import { adviseIterations, hashOptions } from './set-password.ts'
 
-/** Hashes all plain-text passwords or none; keeps existing hashes. @throws CliError with the unhashable lines */
+/**
+ * Hashes all plain-text passwords or none; keeps existing hashes. @throws CliError that lists the lines that cannot be
+ * hashed
+ */
 export async function hashFile(
   file: string,
   flags: { readonly hash?: HashAlgorithm; readonly iterations?: number },

@@ -21,7 +21,7 @@ export function printManifest(file: string, flags: ManifestFlags): void {
   const { text } = readFile(file)
   const findings = lintPasswordFile(text)
   for (const finding of findings) process.stderr.write(findingLine(file, finding))
-  // The broker's version is unknown here, so this checks for 2.1, which accepts more files than 2.0.
+  // The broker's version is unknown here, so the file is checked for Mosquitto 2.1, which accepts more files than 2.0.
   if (isRefused(findings, '2.1')) {
     throw new CliError(
       EXIT.badInput,

@@ -98,7 +98,7 @@ function checkWords(mode: Mode, { user, password }: PasswdWords, { batch }: Pass
   const takesUser = ['set', 'create', 'delete', 'verify'].includes(mode)
   const takesPassword = takesUser && mode !== 'delete'
   if (takesUser && user === undefined) {
-    throw usageError('there is no user', 'Add its name after the file: inferwire passwd FILE USER')
+    throw usageError('no user was given', "Add the user's name after the file: inferwire passwd FILE USER")
   }
   if (!takesUser && user !== undefined) {
     throw usageError(`${FLAG_OF[mode]} accepts only a file`, 'Remove the additional arguments.')

@@ -20,7 +20,7 @@ export interface SetOptions {
   readonly create?: true
   readonly hash?: HashOptions['algorithm']
   readonly iterations?: number
-  /** The password; undefined: the command prompts for it. */
+  /** The password; undefined = the command prompts for the password. */
   readonly password: string | undefined
 }
 
@@ -60,7 +60,7 @@ export function hashOptions(flags: Pick<SetOptions, 'hash' | 'iterations'>): Has
 /** Warns about the delay that many iterations cause in the broker. */
 export function adviseIterations(iterations: number | undefined): void {
   if (iterations === undefined || iterations <= ITERATIONS_ADVISED_MAX) return
-  note(`${iterations} iterations: they block the broker at every CONNECT`)
+  note(`${iterations} iterations block the broker for a noticeable time at every CONNECT`)
 }
 
 function checkPassword(password: string): void {

@@ -54,7 +54,7 @@ function fitShape(shape: readonly number[], input: TensorMetadata, what: string)
 function cast({ datatype, data }: FileTensor, wanted: string, what: string): FileTensor['data'] {
   const refuse = (reason: string): never => {
     throw badFile(
-      `${what} has ${datatype} values, but the input has ${wanted}${reason}`,
+      `${what} has ${datatype} values, but the input needs ${wanted}${reason}`,
       'Convert it in numpy: np.save(FILE, array.astype(…))',
     )
   }
@@ -73,7 +73,7 @@ function cast({ datatype, data }: FileTensor, wanted: string, what: string): Fil
   if (wanted === 'INT64' || wanted === 'UINT64') {
     const exact = Array.from(values as Iterable<number | bigint>, BigInt)
     if (wanted === 'UINT64' && exact.some((value) => value < 0n))
-      return refuse(', which has no negative ones')
+      return refuse(', which cannot represent negative numbers')
     const array = wanted === 'INT64' ? BigInt64Array.from(exact) : BigUint64Array.from(exact)
     return exact.every((value, index) => array[index] === value) ? array : refuse(', which is too small')
   }

@@ -13,12 +13,12 @@ export interface GrayImage {
 // The largest accepted image, in pixels.
 const PIXELS_MAX = 16 * 1024 * 1024
 
-/** Reads a PNG or PGM file. `what` names it in errors. @throws CliError */
+/** Reads a PNG or PGM file. `what` names the file in errors. @throws CliError */
 export function readImage(bytes: Uint8Array, what: string): GrayImage {
   return bytes[0] === 0x89 ? readPng(bytes, what) : readPgm(bytes, what)
 }
 
-// Netpbm's PGM: "P5" has bytes, "P2" has decimal numbers. A comment in the header begins with "#".
+// Netpbm's PGM: "P5" contains bytes, "P2" contains decimal numbers. A comment in the header begins with "#".
 function readPgm(bytes: Uint8Array, what: string): GrayImage {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
   const gap = '(?:\\s|#[^\\n]*\\n)+'
@@ -78,7 +78,7 @@ export function resize(
   return scaled
 }
 
-// Returns for each target pixel the source pixels that it covers along one axis, with the covered share of each.
+// Returns, for each target pixel, the source pixels that it covers along one axis, and how much of each it covers.
 function spans(from: number, to: number): { at: number; share: number }[][] {
   const step = from / to
   return Array.from({ length: to }, (_, index) => {

@@ -7,7 +7,7 @@ const MAGIC = Buffer.from('\x93NUMPY', 'latin1')
 // numpy's own limit for a header is 10,000 bytes.
 const HEADER_BYTES_MAX = 65_535
 const RANK_MAX = 64
-// The V2 datatypes by numpy's code: kind and size.
+// The V2 datatypes, keyed by numpy's type code: kind and size.
 const DATATYPES: Readonly<Record<string, string>> = {
   b1: 'BOOL',
   u1: 'UINT8',
@@ -23,7 +23,9 @@ const DATATYPES: Readonly<Record<string, string>> = {
   f8: 'FP64',
 }
 
-/** Reads a file. `what` names it in errors. @throws CliError for a file that is not a C-ordered array of V2 values */
+/**
+ * Reads a file. `what` names the file in errors. @throws CliError for a file that is not a C-ordered array of V2 values
+ */
 export function readNpy(bytes: Uint8Array, what: string): FileTensor {
   const { header, dataStart } = splitHeader(bytes, what)
   const { descr, isFortran, shape } = readHeader(header, what)
@@ -108,7 +110,7 @@ function swapBytes(bytes: Uint8Array, width: number): void {
   for (let at = 0; at < bytes.length; at += width) bytes.subarray(at, at + width).reverse()
 }
 
-// numpy pads text with NUL: S has one byte per character, U has UTF-32.
+// numpy pads text with NUL. The type S has one byte per character, the type U is encoded in UTF-32.
 function readStrings(
   data: Uint8Array,
   count: number,

@@ -4,7 +4,7 @@ import { badFile } from './file-tensor.ts'
 import { checkedCount, type GrayImage } from './gray-image.ts'
 
 const SIGNATURE = Buffer.from('89504e470d0a1a0a', 'hex')
-// Colour type: samples per pixel (PNG, section 11.2.1).
+// Number of samples per pixel for each colour type (PNG, section 11.2.1).
 const SAMPLES: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }
 const DEPTHS: Readonly<Record<number, readonly number[]>> = {
   0: [1, 2, 4, 8, 16],
@@ -22,7 +22,7 @@ interface Head {
   readonly colourType: number
 }
 
-/** Decodes an image; transparent pixels become white. `what` names it in errors. @throws CliError */
+/** Decodes an image; transparent pixels become white. `what` names the image in errors. @throws CliError */
 export function readPng(bytes: Uint8Array, what: string): GrayImage {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const { head, palette, alpha, data } = readChunks(file, what)
@@ -147,7 +147,7 @@ function grayOf(
   return onWhite(gray * scale, opacity * scale)
 }
 
-// Converts to grayscale as in Rec. 601, like other tools.
+// Converts a colour to gray with the weights of Rec. 601, which other tools use too.
 function luma(red: number, green: number, blue: number): number {
   return 0.299 * red + 0.587 * green + 0.114 * blue
 }

@@ -59,12 +59,12 @@ test.each([
   ['largest', 'FP64', /cannot represent all/],
   ['largest', 'FP16', /cannot represent all/],
   ['largest', 'INT32', /too small/],
-  ['largest', 'UINT64', /no negative/],
-  ['f4', 'INT32', /has FP32 values, but the input has INT32/],
+  ['largest', 'UINT64', /negative numbers/],
+  ['f4', 'INT32', /has FP32 values, but the input needs INT32/],
   ['f2', 'FP32', /has FP16 values/],
   ['b1', 'FP32', /has BOOL values/],
   ['unicode', 'FP32', /has BYTES values/],
-  ['f4', 'BYTES', /but the input has BYTES/],
+  ['f4', 'BYTES', /but the input needs BYTES/],
 ])('a .npy file with %s values is not converted to %s', async (name, datatype, message) => {
   const shape = name.length === 2 ? [-1, 2] : [-1]
   await expect(read('a.npy', npyFile(name), { datatype, shape })).rejects.toMatchObject({
@@ -81,7 +81,7 @@ test.each([
   const rows = async (value: number) =>
     read('a.json', `{"datatype":"FP64","shape":[2],"data":[1,-${value}]}`, { datatype, shape: [2] })
   await expect(rows(least)).rejects.toThrow(
-    /has FP64 values, but the input has .*cannot represent all of them/,
+    /has FP64 values, but the input needs .*cannot represent all of them/,
   )
   expect((await rows(least * (1 - 2 ** -50))).datatype).toBe(datatype)
 })
@@ -129,7 +129,7 @@ test('a .json file is a list, or an object with datatype and shape', async () =>
   expect(await read('a.json', '["ä","b"]')).toMatchObject({ datatype: 'BYTES', shape: [2], data: ['ä', 'b'] })
   expect(await read('a.json', '[true]')).toMatchObject({ datatype: 'BOOL', data: Uint8Array.of(1) })
   expect((await read('a.json', '[0.5]', { datatype: 'BF16', shape: [1] })).data).toEqual([0.5])
-  await expect(read('a.json', '[1]')).rejects.toThrow('the card of the model does not describe the input')
+  await expect(read('a.json', '[1]')).rejects.toThrow("the model's card does not describe the input")
   await expect(read('a.json', '[[1],[2,3]]', FP32)).rejects.toThrow('inhomogeneous')
   await expect(read('a.json', '[1,"b"]', FP32)).rejects.toMatchObject({ exitCode: 65 })
   await expect(read('a.json', '[1,', FP32)).rejects.toMatchObject({ exitCode: 65 })
@@ -180,7 +180,7 @@ test('the name may be omitted if the model has one input; for a wrong name, the 
   const two = { name: 'm', inputs: [...card.inputs, { name: 'mask', ...FP32 }] }
   await expect(readInputs([file], two, PIXELS)).rejects.toMatchObject({
     exitCode: 64,
-    remedy: 'Use --input NAME=FILE. The inputs of the model are: image, mask.',
+    remedy: "Use --input NAME=FILE. The model's inputs are: image, mask.",
   })
   await expect(readInputs([file], undefined, PIXELS)).rejects.toMatchObject({ exitCode: 64 })
   await expect(readInputs([`imag=${file}`], card, PIXELS)).rejects.toMatchObject({

@@ -63,20 +63,21 @@ export async function readInputs(
   return tensors
 }
 
-// Without a name, the file is for the only input of the model.
+// A file without a name is for the model's only input.
 function parseSpec(spec: string, card: InputsOfCard): { readonly name: string; readonly file: string } {
   const at = spec.indexOf('=')
   if (at > 0 && at < spec.length - 1) return { name: spec.slice(0, at), file: spec.slice(at + 1) }
   const [only, ...others] = card?.inputs ?? []
   if (at === -1 && only !== undefined && others.length === 0) return { name: only.name, file: spec }
-  const names = card?.inputs?.map(({ name }) => name).join(', ') ?? 'unknown, because its card has none'
+  const names =
+    card?.inputs?.map(({ name }) => name).join(', ') ?? "unknown, because the model's card lists none"
   throw usageError(
     `--input "${spec}" names no input`,
-    `Use --input NAME=FILE. The inputs of the model are: ${names}.`,
+    `Use --input NAME=FILE. The model's inputs are: ${names}.`,
   )
 }
 
-// Without tensors in the card, the file alone determines datatype and shape.
+// If the card lists no tensors, the file alone determines datatype and shape.
 function inputOf(name: string, card: InputsOfCard): TensorMetadata | undefined {
   const inputs = card?.inputs
   if (card === undefined || inputs === undefined) return undefined
@@ -117,7 +118,7 @@ function toTensor(
 function described(input: TensorMetadata | undefined, what: string): TensorMetadata {
   if (input !== undefined) return input
   throw usageError(
-    `the card of the model does not describe the input for ${what}`,
+    `the model's card does not describe the input for ${what}`,
     'Use a .npy file, which contains datatype and shape.',
   )
 }
@@ -133,7 +134,7 @@ function fromJson(bytes: Uint8Array, input: TensorMetadata | undefined, what: st
     const type = typeof datatype === 'string' ? datatype : (input?.datatype ?? datatypeOf(data))
     if (type === undefined) {
       throw badFile(
-        `${what} contains numbers, and the card of the model does not describe the input`,
+        `${what} contains numbers, and the model's card does not describe the input`,
         'Use {"datatype":"FP32","shape":[1,4],"data":[…]}.',
       )
     }
@@ -170,7 +171,7 @@ function datatypeOf(data: Json | undefined): string | undefined {
 }
 
 function valuesOf(datatype: string, values: readonly Json[], what: string): FileTensor['data'] {
-  // These types have no array of their own; the request's encoder rounds the numbers.
+  // JavaScript has no typed arrays for these types; the request's encoder rounds the numbers.
   if (datatype === 'FP16' || datatype === 'BF16') {
     if (values.every((value) => typeof value === 'number')) return values
     throw badFile(`${what} contains values that are not numbers`, `${datatype} needs numbers.`)
@@ -242,7 +243,7 @@ function imageSizeOf({ shape }: TensorMetadata): { width: number; height: number
 async function readInputFile(file: string): Promise<Uint8Array> {
   try {
     if ((await stat(file)).size > FILE_BYTES_MAX) {
-      throw badFile(`file "${file}" is larger than ${FILE_BYTES_MAX} bytes, the limit of MQTT`, 'Split it.')
+      throw badFile(`file "${file}" is larger than ${FILE_BYTES_MAX} bytes, MQTT's limit`, 'Split it.')
     }
     return await readFile(file)
   } catch (error) {

@@ -20,7 +20,7 @@ import {
 } from '@inferwire/protocol'
 import { printable } from '../table.ts'
 
-/** The options of a configured model on which topics depend. */
+/** The options of a configured model that are needed to explain its topics. */
 export interface ConfiguredModel {
   readonly url: string
   readonly protocolVersion?: ProtocolVersion | undefined
@@ -43,7 +43,7 @@ export interface TopicExplanation {
   readonly reply_topic?: string
   /** The topic of the request to which a reply or a cancel message belongs. */
   readonly request_topic?: string
-  /** Method and URL of the connector's call. Only with a configuration. */
+  /** Method and URL of the connector's call; present only if a configuration is given. */
   readonly upstream?: string
   /** Sentences that describe what a message on this topic does. */
   readonly notes: readonly string[]

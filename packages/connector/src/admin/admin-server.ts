@@ -38,7 +38,7 @@ export async function startAdminServer(host: string, port: number, views: AdminV
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 5_000
-  // The only limit is that of Node.js, 16 KiB for the whole head. If the number of fields were limited, Node.js would
+  // The only limit on the head is 16 KiB, which Node.js enforces. If the number of fields were limited, Node.js would
   // silently drop further fields, possibly a second Host.
   server.maxHeadersCount = 0
   await listen(server, host, port)

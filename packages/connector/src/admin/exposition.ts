@@ -9,7 +9,7 @@ export interface LiveState {
   readonly inFlight: number
   /** Number of deliveries whose PUBACK has not been sent. */
   readonly unacknowledged: number
-  /** Number of messages published by the main session that the broker has not acknowledged. */
+  /** Number of the main session's published messages that the broker has not acknowledged. */
   readonly unpublished: number
   /** Bytes held by requests in flight and by their replies. */
   readonly bytesInFlight: number
@@ -167,7 +167,7 @@ export class Exposition {
     this.#one(
       'inferwire_poison_requests_total',
       'counter',
-      'Requests set aside because each attempt crashed the process.',
+      'Requests set aside because every attempt to run them crashed the process.',
       () => telemetry.poisonRequests,
     )
     this.#one(
@@ -194,7 +194,7 @@ export class Exposition {
         name: 'inferwire_batch_failovers_total',
         type: 'counter',
         labels: ['model', 'operation'],
-        help: 'Merged calls that failed or were answered wrongly, so that their requests were sent again in smaller calls.',
+        help: 'Merged calls that failed or received a wrong answer, so that their requests were sent again in smaller calls.',
       },
       () =>
         [...this.#telemetry.all].flatMap(({ model, operation, batchSize, batchFailovers }) =>

@@ -6,7 +6,7 @@ import type { JudgedBody } from './payload.ts'
 
 /** Created by `Admission.admit`. A single object, because two for every request would cost more. */
 export class AdmittedRequest extends RunningRequest implements EndpointRequest {
-  /** Replaced by an equal buffer if the request joins a running request. */
+  /** Replaced by the identical body of the running request if this request joins one. */
   body: Buffer
   readonly contentType: RequestContentType
   readonly inferenceHeaderContentLength: string | undefined

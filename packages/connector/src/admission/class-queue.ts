@@ -31,7 +31,7 @@ export class ClassQueue {
     return (this.#queues[priority] ??= new FairQueue())
   }
 
-  /** Returns the total of all classes above this one. */
+  /** Returns the number or the bytes of the waiting requests in all classes above this one. */
   above(priority: number, measure: 'waiting' | 'bytes'): number {
     let total = 0
     for (let higher = priority + 1; higher <= PRIORITY_MAX; higher += 1) {
@@ -40,7 +40,7 @@ export class ClassQueue {
     return total
   }
 
-  /** Returns the total of all classes below this one. */
+  /** Returns the number or the bytes of the waiting requests in all classes below this one. */
   below(priority: number, measure: 'waiting' | 'bytes'): number {
     let total = 0
     for (let lower = 0; lower < priority; lower += 1) total += this.#queues[lower]?.[measure] ?? 0

@@ -19,13 +19,13 @@ export class RunningRequest implements RequestName {
   readonly id: string | undefined
   readonly correlationData: Uint8Array | undefined
   readonly deadline: RequestDeadline
-  // A list instead of a Set: decision 0009.
+  // A linked list, which costs less than a Set (decision 0009).
   previous: RunningRequest | undefined
   next: RunningRequest | undefined
   /** The client whose count includes this request; undefined when the request no longer counts. */
   counted: { inFlight: number } | undefined
 
-  // Separate parameters, not an object literal: V8 might allocate the literal and the objects in it in old space.
+  // The parameters are separate, because V8 might allocate an object literal and the objects in it in old space.
   constructor(
     { client, id }: Pick<RequestName, 'client' | 'id'>,
     model: string,
@@ -50,7 +50,7 @@ export class RunningRequest implements RequestName {
 
 interface Client {
   inFlight: number
-  /** The newest request; the others follow through `next`. */
+  /** The newest request, the head of the linked list. */
   newest: RunningRequest | undefined
   tokens: number
   refilledAtMs: number

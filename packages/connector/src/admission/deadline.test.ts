@@ -47,7 +47,7 @@ test('leaves no timer after the request has ended', () => {
   expect(deadline.problem).toBeUndefined()
 })
 
-test('ends a request that has expired on arrival with deadline_exceeded, without a timer', () => {
+test('ends a request that has already expired on arrival with deadline_exceeded, without starting a timer', () => {
   const deadline = new RequestDeadline(1_000, 0, 1_000)
   expect(deadline.problem).toMatchObject({ code: 'deadline_exceeded' })
   expect(vi.getTimerCount()).toBe(0)

@@ -1,4 +1,4 @@
-// The deadline of a request, which also stops a cancelled request.
+// The deadline of a request. The same object stops a request that is cancelled.
 import { Problem, PROPERTY, userProperty, type MessageProperties } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
 
@@ -27,7 +27,7 @@ export class RequestDeadline implements Deadline {
     else this.#timer = stopLater(this, notAnswered(budgetMs), nowMs)
   }
 
-  /** Replaces the model's timeout by `budgetMs`, counted from now. */
+  /** Replaces the model's timeout with `budgetMs`, counted from now. */
   extend(budgetMs: number): void {
     if (this.problem !== undefined) return
     this.streamBudgetMs = budgetMs

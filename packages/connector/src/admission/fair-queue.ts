@@ -20,7 +20,7 @@ class ClientQueue {
   readonly client: string
   // Deficit round robin (Shreedhar and Varghese, 1995): the cost that this client may still use in its turn.
   deficit = 0
-  /** Number and bytes of the waiters that are still waiting. */
+  /** Number and total size of the waiters that are still waiting. */
   waiting = 0
   bytes = 0
   #waiters: Waiter[] = []
@@ -144,7 +144,7 @@ export class FairQueue {
     this.#byClient.delete(waiter.client)
     // A client without requests does not accumulate a deficit.
     queue.deficit = 0
-    // Clients without waiting requests are skipped when their turn comes; until then they must not accumulate.
+    // Clients without waiting requests stay in the list until their turn comes, and must not accumulate there.
     if (this.#turns.length - this.#turn > 2 * this.#byClient.size + 64) {
       this.#turns = this.#turns.slice(this.#turn).filter(({ waiting }) => waiting > 0)
       this.#turn = 0

@@ -72,7 +72,7 @@ test('in a full queue a request replaces the newest one of the lowest class, but
   expect(admitted).toEqual(['running', 'high 2', 'high 1', 'normal'])
 })
 
-test('in a full queue, the clients of one class share the places that higher classes leave', async () => {
+test('in a full queue, the clients of one class share the places that higher classes leave free', async () => {
   const { rejected, enter } = arrange({ queueDepthMax: 4 })
   enter('running', 4)
   enter('high', 9, 'c')

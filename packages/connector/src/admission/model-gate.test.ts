@@ -262,7 +262,7 @@ describe('clients', () => {
     expect([gate.waiting, budget.bytes]).toEqual([10, 11])
   })
 
-  test("get their share of a full queue's bytes", async () => {
+  test('get their share of the bytes in a full queue', async () => {
     const { gate } = arrange({ queueDepthMax: 100, queueBytesMax: 100 })
     enter(gate, 1)
     const loud = all(gate, 'loud', 5, 20)

@@ -28,7 +28,7 @@ export interface SharedCalls {
   readonly waiting: number
 }
 
-// Suggested wait for a rejected client: roughly the time in which a full queue advances.
+// Suggested wait for a rejected client: roughly the time that a full queue takes to advance.
 const RETRY_AFTER_MS = 500
 // `queueWaitMaxMs` does not limit a short queue: twice `concurrency` requests may wait, however long a call takes.
 const WAITING_ROUNDS_MIN = 2

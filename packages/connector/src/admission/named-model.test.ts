@@ -1,4 +1,4 @@
-// Tests which model a body may name: it must not select another model than the topic does.
+// Tests which model a body may name: it must not select a model other than the one in the topic.
 import { expect, test } from 'vitest'
 import { findNamedModel } from './named-model.ts'
 

@@ -13,7 +13,7 @@ export function findNamedModel(body: Buffer, member: string, exposedName: string
   const { members, insertAt, isEmpty } = search(body, member)
   const [place, second] = members
   if (place === undefined) return { start: insertAt, end: insertAt, isEmpty }
-  // Some servers use the first of two equal members, others the last.
+  // Some servers use the first of two members with the same name, others the last.
   if (second !== undefined) throw new Problem('bad_payload', `The body has the member "${member}" twice.`)
   if (place.name !== member) {
     throw new Problem('bad_payload', `The body has a member "${place.name}"; write "${member}".`)
@@ -26,7 +26,7 @@ export function findNamedModel(body: Buffer, member: string, exposedName: string
   if (named !== exposedName) {
     throw new Problem(
       'forbidden_model',
-      `The body names another model than the topic. Write "${member}": "${exposedName}", or omit the member.`,
+      `The body names a different model than the topic. Write "${member}": "${exposedName}", or omit the member.`,
     )
   }
   return { start, end, isEmpty }

@@ -1,5 +1,5 @@
-// Checks a request: Retain flag, size, content type, and the first byte of the body, which is only parsed if it names
-// the model.
+// Checks a request: Retain flag, size, content type, and the first byte of the body. The body is parsed only if bodies
+// of its dialect name the model.
 import { DIALECTS, Problem, PROPERTY, userProperty, type DialectKind } from '@inferwire/protocol'
 import type { BoundOperation, Delivery, ExposedModel, ModelPlace, RequestContentType } from '../step.ts'
 import { findNamedModel } from './named-model.ts'
@@ -18,7 +18,7 @@ export interface JudgedBody {
   readonly modelPlace?: ModelPlace
 }
 
-// Correlation Data alone can have 64 KiB, and all properties of a request stay in memory while it waits.
+// Correlation Data alone can take 64 KiB, and all properties of a request stay in memory while it waits.
 const PROPERTY_BYTES_MAX = 64 * 1024
 
 const JSON_BODY: JudgedBody = {
@@ -41,14 +41,14 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
   if (delivery.propertyBytes > PROPERTY_BYTES_MAX) {
     throw new Problem(
       'payload_too_large',
-      `The properties have ${delivery.propertyBytes} bytes; the limit is ${PROPERTY_BYTES_MAX}.`,
+      `The properties are ${delivery.propertyBytes} bytes long; the limit is ${PROPERTY_BYTES_MAX}.`,
     )
   }
   if (!operation.hasBody && delivery.isWhole) return JSON_BODY
   if (payloadBytes > model.requestBytesMax || !delivery.isWhole) {
     throw new Problem(
       'payload_too_large',
-      `The body has ${payloadBytes} bytes; model "${model.name}" accepts at most ${model.requestBytesMax}.`,
+      `The body is ${payloadBytes} bytes long; model "${model.name}" accepts at most ${model.requestBytesMax}.`,
     )
   }
   if (payloadBytes === 0) {

@@ -10,8 +10,8 @@ export interface AllowRule {
   readonly priorityMax?: number | undefined
 }
 
-// Limit on cached decisions. Without it, new clients would add decisions forever. Above the limit all decisions are
-// deleted.
+// Limit on cached decisions. Without a limit, new clients would add decisions forever. When the limit is reached, all
+// decisions are deleted.
 const DECISIONS_MAX = 10_000
 
 // The strings between the asterisks.
@@ -30,7 +30,7 @@ export class Policy {
       }[]
     | undefined
   #showForbidden = false
-  /** The highest priority by client and model; undefined = the client may not use the model. */
+  /** The highest priority for each client and model; undefined = the client may not use the model. */
   readonly #decisions = new Map<string, number | undefined>()
 
   /** @param showForbidden whether a client may learn of models that it may not use */

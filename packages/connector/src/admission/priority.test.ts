@@ -17,7 +17,7 @@ test.each(['', '-1', '10', '1.5', 'high', '٣', ' 4'])('rejects %j', (text) => {
   )
 })
 
-test('only a rule of the policy allows more than the default; of several rules the highest applies', () => {
+test('a priority above the default requires a policy rule; if several rules match, the highest one applies', () => {
   expect(new Policy(undefined).priorityMax('plc', 'iris')).toBe(4)
   const policy = new Policy([
     { clients: ['*'], models: ['*'] },

@@ -72,7 +72,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   if (model.batching !== 'off' && !model.repeatable) {
     add(
       [...path, 'batching'],
-      'needs repeatable: true, because the requests of a merged call that fails are sent again; set one of the two',
+      'needs repeatable: true, because the requests of a merged call that fails are sent again; set it, or batching: off',
     )
   }
   if (model.contentTypes.length > 0 && !dialects.some(hasOpaqueBodies)) {
@@ -80,7 +80,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
     const usable = protocolVersions().filter((each) => protocolOf(each).dialects.every(hasOpaqueBodies))
     add(
       [...path, 'contentTypes'],
-      `${titles} has no such requests; remove them, or set protocolVersion: ${usable.join(' or ')}`,
+      `${titles} accepts only its own content types; remove the list, or set protocolVersion: ${usable.join(' or ')}`,
     )
   }
   const { modelName } = model
@@ -101,7 +101,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   }
   const { pathname } = new URL(model.url)
   if (transport === 'grpc' && pathname !== '/') {
-    add([...path, 'url'], `has the path "${pathname}", but gRPC has fixed paths; remove it`)
+    add([...path, 'url'], `has the path "${pathname}", but gRPC has fixed paths; remove the path`)
   }
   if (model.limits.requestBytesMax > bytesMax) {
     add(
@@ -134,7 +134,7 @@ function checkTls(
   const { certFile, keyFile } = tls
   if ((certFile === undefined) !== (keyFile === undefined)) {
     const missing = certFile === undefined ? 'certFile' : 'keyFile'
-    add([...path, missing], 'is missing; certFile and keyFile belong together')
+    add([...path, missing], 'is missing; set both certFile and keyFile, or neither')
   }
   const isUsed = Object.values(tls).some((value) => value !== undefined && value !== false)
   // Without this error, the operator would believe that the connection is encrypted.

@@ -16,7 +16,7 @@ export function variableOf(path: readonly string[]): string {
   return PREFIX + path.map((key) => key.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')
 }
 
-/** Returns the options outside of `models` and `policy` by the name of their environment variable. */
+/** Returns the options outside of `models` and `policy`, keyed by the name of their environment variable. */
 export function environmentOptions(): Map<string, Leaf> {
   const leaves = leavesOf(configSchema).filter(({ path }) => path[0] !== 'models' && path[0] !== 'policy')
   return new Map(leaves.map((leaf) => [variableOf(leaf.path), leaf]))
@@ -32,7 +32,10 @@ export interface FromEnvironment {
   readonly mistakes: readonly ConfigMistake[]
 }
 
-/** Reads the variables that begin with INFERWIRE_. An unknown variable is a mistake, because it has no effect. */
+/**
+ * Reads the variables that begin with INFERWIRE_. An unknown variable is reported as a mistake, because it would have
+ * no effect.
+ */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>): FromEnvironment {
   const known = environmentOptions()
   const options: { path: readonly string[]; value: unknown; variable: string }[] = []

@@ -5,9 +5,9 @@ export interface OptionGroup {
   readonly title: string
   /** One or two sentences about the purpose of the options. */
   readonly text: string
-  /** A configuration that loads. */
+  /** An example, which is a valid configuration. */
   readonly example: string
-  /** Paths, such as `broker.url` and `models.*.url`. */
+  /** The options' paths, such as `broker.url` and `models.*.url`. */
   readonly options: readonly string[]
 }
 
@@ -35,7 +35,7 @@ export const FRONT_PAGE: readonly OptionGroup[] = [
   },
   {
     title: 'Name and topics',
-    text: 'Connectors at the same broker need different names.',
+    text: 'Connectors on the same broker need different names.',
     example: `name: plant-7
 root: plant/infer
 `,

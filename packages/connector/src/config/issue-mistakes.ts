@@ -27,7 +27,7 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
   const { path } = issue
   const place = { path: shownPath(path), source: sourceOf(path) }
   if (issue.code === 'invalid_key') {
-    // The issue that describes the key (a model's name) is nested.
+    // The issue that describes the key (a model's name) is nested in this one.
     const expected = issue.issues[0]?.message ?? 'another name'
     return [{ ...place, message: `${shownKey(String(path.at(-1)))} is not valid; expected ${expected}` }]
   }
@@ -68,7 +68,7 @@ export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: 'a list',
   boolean: 'true or false',
-  // zod names this type as the expected one if the body of an example is missing.
+  // zod's name for the expected type if an example has no body.
   nonoptional: 'a JSON value',
   object: 'a map',
   record: 'a map',

@@ -1,4 +1,4 @@
-// Tests with real files that every kind of mistake is reported with its place and remedy.
+// Tests, with real files, that every kind of mistake is reported with its place and remedy.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -186,7 +186,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'content types on a version that has none',
     'models: {a: {url: http://h, protocolVersion: v2, contentTypes: [image/png]}}',
-    [/V2 has no such requests; remove them, or set protocolVersion: v1/],
+    [/V2 accepts only its own content types; remove the list, or set protocolVersion: v1/],
   ],
   [
     'an unknown kind of credential',
@@ -264,7 +264,7 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'a path with gRPC',
     'models: {a: {url: http://h/p, protocolVersion: grpc-v2}}',
-    [/:1:14: models\.a\.url: has the path "\/p", but gRPC has fixed paths; remove it/],
+    [/:1:14: models\.a\.url: has the path "\/p", but gRPC has fixed paths; remove the path/],
   ],
   [
     'a request that could never run',

@@ -13,7 +13,7 @@ const recorded = JSON.parse(
   readFileSync(new URL('../../../fixtures/tensors.json', import.meta.url), 'utf8'),
 ) as Recorded
 
-/** The pixels of all images in `images`, 8 rows of 9. */
+/** The pixels of every image in `images`: 8 rows of 9 pixels. */
 export const PIXELS = recorded.pixels
 
 /** Files that contain the same pixels. */
