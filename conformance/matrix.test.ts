@@ -74,9 +74,9 @@ test('results are added row by row, and a repeated row replaces its result', () 
   expect(page).not.toContain('old')
 })
 
-test('the command runs a row and writes its figures; an unknown row is an error that lists the names', async () => {
+test('the command runs a row and writes its figures; for an unknown row, it fails and lists all rows', async () => {
   const file = join(tempFolder('matrix'), 'figures.json')
-  // Runs the command as a user would, not as a vitest worker.
+  // Unsets VITEST, so that the command runs as it does for a user.
   const argv = ['-u', 'VITEST', process.execPath, '--import', TYPESCRIPT, CLI]
   const ran = await run('env', [...argv, 'duplicates', '--quick', '--json', file])
   expect(ran.code, ran.stdout + ran.stderr).toBe(0)
@@ -95,7 +95,7 @@ function ran(name: string, calls: number): RanRow {
   }
 }
 
-// Prettier pads the table and wraps the text.
+// Prettier pads the table and wraps the text, so white space is not compared.
 function unformatted(markdown: string): string {
   return markdown.replaceAll(/-{3,}/g, '---').replaceAll(/\s+/g, '')
 }

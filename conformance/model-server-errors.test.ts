@@ -146,7 +146,7 @@ describe('the text of an error', () => {
   const TRACEBACK =
     'Traceback (most recent call last):\n  File "/opt/lib/mlserver/model.py", line 49, in predict\n    x\nValueError: X has 2 features.\n'
 
-  test('contains no traceback and no path in the reply; the log contains the address and the start of the text', async () => {
+  test("is stripped of tracebacks and paths in the reply; the log contains the server's address and the start of the text", async () => {
     said = { status: 500, type: 'text/plain', body: TRACEBACK }
     const reply = await ask('raises')
     expect(reply.user).toMatchObject({ code: 'upstream_error', status: '500' })

@@ -32,7 +32,7 @@ const LOGINS: readonly (readonly [string, string])[] = [
 
 describe('users made by inferwire passwd', () => {
   test.each(['sha512', 'sha512-pbkdf2'])(
-    'log in to Mosquitto only with their password, hashed by %s',
+    'log in to Mosquitto with their %s-hashed password, and with no other password',
     async (algorithm) => {
       const file = join(folder, `ours-${algorithm}`)
       for (const [index, [user, password]] of LOGINS.entries()) {
@@ -60,7 +60,7 @@ describe('users made by inferwire passwd', () => {
     },
   )
 
-  test('use only topics with their own name if Mosquitto has the access rules', async () => {
+  test('can use only topics that contain their own name if Mosquitto has the access rules', async () => {
     const file = await fileOf([...LOGINS, ['inferwire', 'c']])
     const broker = await startMosquitto({ passwordFile: file, acl: aclText({ observers: ['plain'] }) })
     const connector = await TestClient.connect(broker.url, { username: 'inferwire', password: 'c' })
@@ -210,7 +210,7 @@ describe('lint', () => {
   test.each([
     ['\n', 'blank_line'],
     ['# users\n', 'comment_without_colon'],
-  ])('warns about the line %j: mosquitto_passwd deletes all users below it', async (line, code) => {
+  ])('warns that mosquitto_passwd deletes all users below the line %j', async (line, code) => {
     const below = readFileSync(await fileOf([['below', 'x']]), 'utf8')
     expect(lintPasswordFile(line + below)).toMatchObject([{ line: 1, code, level: 'warning' }])
     const [theirs, ours] = [join(folder, 'below-theirs'), join(folder, 'below-ours')]

@@ -71,7 +71,7 @@ function labels({ kind, metadata, spec }: KubernetesObject): string[] {
   ]
     .map((name) => `${kind} ${metadata.name} has no label ${name}`)
     .concat(
-      // A selector is immutable, and these labels change.
+      // A selector is immutable, so it must not contain these labels, which change with an upgrade.
       ['version', 'managed-by', 'chart']
         .filter((name) => selector.includes(`/${name}"`))
         .map((name) => `${kind} ${metadata.name} selects by the label ${name}`),
@@ -98,7 +98,7 @@ function security({ object, pod, containers }: Workload): string[] {
   const context = at(pod, 'securityContext')
   const wanted: [unknown, string][] = [
     [at(context, 'runAsNonRoot') === true, 'may run as root'],
-    [Number(at(context, 'runAsUser')) > 0, 'has no user other than root'],
+    [Number(at(context, 'runAsUser')) > 0, 'does not select a user other than root'],
     [at(context, 'seccompProfile', 'type') === 'RuntimeDefault', 'has no seccomp profile'],
     [pod['automountServiceAccountToken'] === false, "mounts the API server's token"],
     [pod['enableServiceLinks'] === false, 'has environment variables for all Services'],
@@ -265,7 +265,7 @@ function routes(object: KubernetesObject, objects: readonly KubernetesObject[]):
   const rules = [...list(at(spec, 'routes')), ...(kind === 'TCPRoute' ? list(at(spec, 'rules')) : [])]
   const targets = rules.flatMap((rule) => list(rule['services'] ?? rule['backendRefs']))
   return [
-    // A connection without TLS contains no host name.
+    // A connection without TLS names no host, so only the rule for any host matches it.
     ...rules
       .filter(({ match }) => isPlainTcp && match !== 'HostSNI(`*`)')
       .map(({ match }) => `${nameOf(object)} has the rule ${String(match)} without TLS`),

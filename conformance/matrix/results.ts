@@ -4,7 +4,7 @@ import type { RowResult } from './row.ts'
 import { NAMED_ROWS, ROWS } from './rows.ts'
 import { isMet, markdownResults, type RanRow } from './table.ts'
 
-/** A row's result in the file. */
+/** A row's result, as it is stored in the file. */
 interface RowRecord extends RowResult {
   readonly name: string
   readonly command: string

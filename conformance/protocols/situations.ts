@@ -1,4 +1,5 @@
-// The situations in which a request can end. Each has one result for the client, whatever dialect, transport and server.
+// The situations in which a request can end. Each has one result for the client, whatever the dialect, transport and
+// server.
 import { PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 
 interface SituationKind {

@@ -105,7 +105,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'stream_interrupted',
     'a stream broke, or its request was redelivered.',
     'conformance/openai.test.ts > on KServe > a stream that the server cuts off ends with stream_interrupted after its parts',
-    'conformance/openai.test.ts > a stream that a crash of the connector broke ends with stream_interrupted, and is not started again',
+    'conformance/openai.test.ts > a stream that was cut off by a connector crash ends with stream_interrupted, and is not restarted',
   ),
   code(
     'internal',

@@ -1,4 +1,4 @@
-// Chaos runs that each inject one kind of fault, so that their figures belong to this kind.
+// Chaos runs that each inject one kind of fault, so that their figures can be attributed to that kind.
 import { report } from '../../chaos/report.ts'
 import type { ChaosResult } from '../../chaos/result.ts'
 import { runChaos } from '../../chaos/run.ts'

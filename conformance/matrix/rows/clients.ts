@@ -12,7 +12,7 @@ function clients(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index}`)
 }
 
-/** One client sends as many requests as all others together. */
+/** One client sends about as many requests as all others together. */
 export const loudClient: Row = {
   name: 'loud-client',
   what: 'one client sends 100 times as many requests as each of 99 others; the total exceeds the capacity',
@@ -244,7 +244,7 @@ async function startDeafClient(
   let sent = 0
   const timer = setInterval(() => {
     sent += 1
-    // The broker no longer reads from a client that does not read its PUBACKs.
+    // The broker stops reading from a client that does not read its PUBACKs, so unsent requests pile up here.
     if (client.backlogBytes >= BACKLOG_BYTES_MAX) return
     client.publish(sent, {
       topic: 'infer/request/deaf/echo/predict',
