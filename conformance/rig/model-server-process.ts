@@ -33,7 +33,7 @@ export class ModelServerProcess {
     return ModelServerProcess.startProgram(PROGRAM, hasExpiredTls ? ['--expired-tls'] : [])
   }
 
-  /** Starts another program that uses FakeModelServer. It may also send messages without an order. */
+  /** Starts another program that uses FakeModelServer. That program may also send messages that no order asked for. */
   static async startProgram(program: URL, argv: readonly string[] = []): Promise<ModelServerProcess> {
     const child = startScript(program, argv)
     const gone = once(child, 'exit').then(([code]) => {

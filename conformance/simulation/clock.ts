@@ -227,7 +227,7 @@ function install(): () => void {
   syncBuiltinESMExports()
   return () => {
     Object.assign(globalThis, real)
-    // Deletes the instance's property, which hides that of its prototype.
+    // Deletes the instance's own property, so that the prototype's property is visible again.
     delete (performance as { now?: () => number }).now
     Date.now = realNow
     Math.random = realRandom

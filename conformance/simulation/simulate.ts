@@ -134,7 +134,7 @@ class World {
       if (this.#isDraining) break
       if (!this.#isOver) await clock.run(clock.nowMs + REST_WITHIN_MS, () => this.#isResting)
     }
-    // The sockets may still deliver packets in this time.
+    // During this time, the sockets may still deliver packets.
     await clock.run(clock.nowMs + 100_000)
     const { owner } = this.#connector!
     if (owner.timers > 0)

@@ -39,7 +39,10 @@ interface Message {
   readonly key: string
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
-  /** Whether it reached the broker after the last process was drained; if so, it waits for a next process. */
+  /**
+   * Whether it reached the broker after the last process was drained; if so, it would wait in the broker for a further
+   * process.
+   */
   readonly isLate: boolean
   end: 'acknowledged' | 'unrouted' | LossReason | undefined
 }

@@ -43,7 +43,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   }).catch((error: unknown): never => {
     if (!(error instanceof InferwireError) || target.urlVariable === undefined) return refusedOption(error)
     const { code, message, retryable, cause } = error
-    const where = ` The address is that of ${target.urlVariable}.`
+    const where = ` The address comes from ${target.urlVariable}.`
     throw new InferwireError(code, `${message}${where}`, { retryable, cause })
   })
   const topicOf = (model: string): string => target.topics.card(model)

@@ -190,8 +190,8 @@ function brokerUrl(
   return { url, variable: flags.broker === undefined ? BROKER_ENV.url : undefined }
 }
 
-// If a password contains an unencoded slash, the text before it looks like a host and port. Only WebSocket has paths.
-// The SDK rejects such a URL too, but `infer --show` does not connect.
+// If a password contains an unencoded slash, the text before it looks like a host and port, and the rest like a path.
+// Only WebSocket URLs may have a path. The SDK rejects such a URL too, but `infer --show` does not connect.
 function hasMore({ protocol, pathname, search, hash }: URL): boolean {
   if (hash !== '') return true
   return protocol.startsWith('mqtt') && `${pathname}${search}`.replace('/', '') !== ''

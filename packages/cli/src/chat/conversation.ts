@@ -46,8 +46,8 @@ export class Conversation {
   }
 
   /**
-   * Sends a message; `print` receives the answer piece by piece. Of a cancelled answer, the received part remains in
-   * the history; a failed turn is removed.
+   * Sends a message; `print` receives the answer piece by piece. If the answer is cancelled, the part received so far
+   * remains in the history; a failed turn is removed.
    * @throws InferwireError; `cancelled` if `signal` is aborted
    */
   async say(

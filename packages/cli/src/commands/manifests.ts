@@ -6,13 +6,13 @@ import type { ManifestFlags } from '../manifests/manifest-flags.ts'
 /** Builds the command. */
 export function manifestsCommand(): Command {
   const command = new Command('manifests')
-    .summary('print the Kubernetes objects of broker and connector')
+    .summary('print the Kubernetes objects for broker and connector')
     .description(
-      'Print the Kubernetes objects of broker and connector, the same as those of the Helm chart.\n' +
+      'Print the Kubernetes objects for broker and connector, which are the same as in the Helm chart.\n' +
         "Create the namespaces and the Secret with the connector's password yourself.",
     )
     .addOption(
-      new Option('--only <PART>', "one part; traefik: values for Traefik's Helm chart").choices([
+      new Option('--only <PART>', "print only this part; traefik: values for Traefik's Helm chart").choices([
         'mosquitto',
         'connector',
         'traefik',
