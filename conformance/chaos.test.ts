@@ -10,6 +10,7 @@ import { bugsIn } from './rig/planted-bugs.ts'
 
 const TIMEOUT_MS = 120_000
 const DETECTION_SEED = 11
+const COUNTS = ['unanswered', 'crossed', 'phantom', 'altered', 'unfinished', 'torn'] as const
 
 describe('the connector without a planted bug', () => {
   // Each schedule contains every kind of fault, and runs for half a minute.
@@ -22,6 +23,8 @@ describe('the connector without a planted bug', () => {
       expectNoFault(result, `npm run chaos -- --replay ${seed} --minutes 0.4 --faults 13 --rate 500`)
       expect(result.faults.total).toBe(13)
       expect(result.verdict.requests).toBeGreaterThan(1000)
+      expect(result.verdict.parts).toBeGreaterThan(200)
+      expect(result.sharedCalls).toBeGreaterThan(10)
     },
     TIMEOUT_MS,
   )
@@ -57,8 +60,28 @@ test.each(bugsIn('chaos').map(({ name, what, chaos }) => [what, name, chaos] as 
   TIMEOUT_MS,
 )
 
+test(
+  'the SDK reports every gap in the streams of a connector that loses parts',
+  async () => {
+    const { verdict } = await runChaos({
+      schedule: [],
+      requests: 2000,
+      requestsPerSecond: 400,
+      plant: 'lost-part',
+      rawClients: 2,
+      sdkClients: 10,
+      quietMs: 6000,
+    })
+    expect(verdict.gapsReported).toBeGreaterThan(50)
+    expect(verdict.gapsUnseen).toBe(0)
+    expect(verdict.altered).toBe(0)
+    expect(verdict.unansweredSdk).toBe(0)
+  },
+  TIMEOUT_MS,
+)
+
 function findingsOf({ verdict }: ChaosResult): string[] {
-  const counts = (['unanswered', 'crossed', 'phantom'] as const).filter((name) => verdict[name] > 0)
+  const counts = COUNTS.filter((name) => verdict[name] > 0)
   return [...counts, ...verdict.firstViolations.map(({ rule }) => rule)]
 }
 

@@ -12,6 +12,9 @@ export const CONNECTOR_NAME = 'chaos'
 /** How long an unanswered request may delay the PUBACKs of later requests, in milliseconds: the connector's default. */
 export const ACK_HOLD_MAX_MS = 2000
 
+// The wait is so long that, at the rate of a run, most calls are shared.
+const BATCHING = { sizeMax: 8, delayMaxMs: 20 }
+
 const PLANTED = new URL('planted/register.mjs', import.meta.url).href
 
 /**
@@ -77,14 +80,15 @@ function configOf(brokerUrl: string, upstreamPort: number, poison: ConfigInput['
       reconnect: { minMs: 50, maxMs: 500 },
     },
     models: Object.fromEntries(
-      MODELS.map(({ name, protocol }) => [
+      MODELS.map(({ name, protocol, kind }) => [
         name,
         {
           url: `http://127.0.0.1:${upstreamPort}`,
           protocolVersion: protocol,
           // Longer than any outage, and longer than a restarted connector needs to run suspects one by one.
           timeoutMs: 12_000,
-          passHeaders: [CLIENT_HEADER],
+          // With batching, requests with different headers would not share a call.
+          ...(kind === 'batch' ? { batching: BATCHING } : { passHeaders: [CLIENT_HEADER] }),
         },
       ]),
     ),

@@ -10,7 +10,11 @@ export const KIND = { raw: 0, sdk: 1 } as const
 
 /** A wrong reply that a client received. */
 export interface WrongReply {
-  readonly kind: 'crossed' | 'phantom'
+  /**
+   * `crossed` = of another request, `phantom` = of no request, `altered` = not the stream that the model server sent,
+   * `gap` = a stream with a gap that the SDK did not report.
+   */
+  readonly kind: 'crossed' | 'phantom' | 'altered' | 'gap'
   readonly atMs: number
   /** Number of the request that the reply belongs to; -1 = no request. */
   readonly number: number
@@ -80,6 +84,10 @@ export class Ledger {
   parts = 0
   crossed = 0
   phantom = 0
+  altered = 0
+  gap = 0
+  /** Number of streams that the SDK ended with an error because a part was missing. */
+  gapsReported = 0
 
   constructor(capacity: number) {
     this.capacity = capacity

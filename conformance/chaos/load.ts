@@ -1,9 +1,9 @@
 // The load of a run: raw MQTT clients and SDK clients in a closed loop. Checks every answer and records it in the
 // ledger.
-import { connect, InferwireError, type Client } from '@inferwire/client'
+import { connect, InferwireError, type Client, type InferOptions, type Reply } from '@inferwire/client'
 import { Load } from '../rig/load.ts'
 import type { RawReply } from '../rig/raw-client.ts'
-import { KIND, type Ledger } from './ledger.ts'
+import { KIND, type Ledger, type WrongReply } from './ledger.ts'
 import {
   clientName,
   clientOf,
@@ -14,10 +14,10 @@ import {
   levelsOf,
   modelOf,
   numberOf,
-  operationOf,
   pairOf,
   payloadOf,
 } from './request-shape.ts'
+import { SdkReading, wrongEnd, wrongPart } from './stream-shape.ts'
 
 /** How many requests to send, and from how many clients of each kind. */
 export interface ChaosLoadOptions {
@@ -31,9 +31,14 @@ export interface ChaosLoadOptions {
   readonly inFlightMax: number
 }
 
+type SdkOptions = Pick<InferOptions, 'timeoutMs' | 'headers' | 'waitForConnector'>
+
 // A request that is never answered must not count against the maximum forever, but it remains in the ledger.
 const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
+// The SDK does not repeat a stream that has begun. Longer than an outage.
+const SDK_IDLE_MS = 20_000
+const SESSION_SECONDS = 600
 const OK = '200'
 
 /** Sends the load, from the process that is never killed. */
@@ -84,7 +89,12 @@ export class ChaosLoad {
     for (let client = rawClients; client < rawClients + sdkClients; client++) {
       this.#sdk.set(
         client,
-        await connect(`mqtt://127.0.0.1:${port}`, { identity: clientName(client), keepAliveSeconds: 5 }),
+        await connect(`mqtt://127.0.0.1:${port}`, {
+          identity: clientName(client),
+          keepAliveSeconds: 5,
+          // The streams of every second client survive a lost connection.
+          sessionExpirySeconds: client % 2 === 0 ? 0 : SESSION_SECONDS,
+        }),
       )
     }
   }
@@ -148,31 +158,44 @@ export class ChaosLoad {
       correlation: correlationOf(number),
       expirySeconds,
       userProperties: [CLIENT_HEADER, name],
-      payload: payloadOf(number),
+      payload: payloadOf(number, client),
     })
   }
 
   // The SDK repeats requests by itself. A call ends with a reply, with an error reply, or at its deadline.
   async #infer(number: number, client: number): Promise<void> {
-    const { name, protocol } = modelOf(number)
     this.#ledger.published(number, KIND.sdk, SDK_TIMEOUT_MS / 1000)
     this.#sdkOpen += 1
     try {
-      const reply = await this.#sdk.get(client)!.infer(name, payloadOf(number), {
-        operation: operationOf(protocol),
-        timeoutMs: SDK_TIMEOUT_MS,
-        headers: { [CLIENT_HEADER]: clientName(client) },
-        waitForConnector: true,
-      })
-      this.#check(number, client, reply.text(), 'SDK reply')
+      if (modelOf(number).kind === 'stream') await this.#readStream(number, client)
+      else this.#check(number, client, (await this.#call(number, client)).text(), 'SDK reply')
       this.#first(number, OK, false)
     } catch (error) {
       if (!(error instanceof InferwireError)) throw error
+      if (error.message.includes('has a gap')) this.#ledger.gapsReported += 1
       // Only `close` cancels calls; a cancelled call remains unanswered.
       if (error.code !== 'cancelled') this.#first(number, error.code, false)
     } finally {
       this.#sdkOpen -= 1
     }
+  }
+
+  #call(number: number, client: number): Promise<Reply> {
+    const { name, operation } = modelOf(number)
+    return this.#sdk
+      .get(client)!
+      .infer(name, payloadOf(number, client), { operation, ...sdkOptions(number, client) })
+  }
+
+  async #readStream(number: number, client: number): Promise<void> {
+    const { name, operation } = modelOf(number)
+    const request = { operation, body: payloadOf(number, client) }
+    const reading = new SdkReading(number, client)
+    const options = { ...sdkOptions(number, client), idleTimeoutMs: SDK_IDLE_MS }
+    for await (const part of this.#sdk.get(client)!.stream(name, request, options)) {
+      this.#wrong(number, reading.part(part.seq, part.text()))
+    }
+    this.#wrong(number, reading.end())
   }
 
   #replied(client: number, reply: RawReply): void {
@@ -191,9 +214,12 @@ export class ChaosLoad {
     }
     if (mark !== undefined) this.#ledger.part(number, mark)
     // The final message completes a multi-part answer.
-    if (mark?.isFinal === false) return
+    if (mark?.isFinal === false)
+      return this.#wrong(number, wrongPart(number, client, mark.seq, reply.payload))
     const outcome = reply.status === OK ? OK : reply.code || `status ${reply.status}`
-    if (outcome === OK && mark === undefined)
+    if (outcome === OK && modelOf(number).kind === 'stream')
+      this.#wrong(number, wrongEnd(number, client, mark?.seq ?? 0))
+    if (outcome === OK)
       this.#check(number, client, reply.payload, `topic "${topic}", Correlation Data ${correlation}`)
     this.#first(number, outcome, reply.isDup)
   }
@@ -209,6 +235,10 @@ export class ChaosLoad {
     this.#ledger.wrongReply({ kind: 'crossed', atMs: Date.now(), number, what })
   }
 
+  #wrong(number: number, wrong: Pick<WrongReply, 'kind' | 'what'> | undefined): void {
+    if (wrong !== undefined) this.#ledger.wrongReply({ ...wrong, number, atMs: Date.now() })
+  }
+
   #first(number: number, outcome: string, isDup: boolean): void {
     if (!this.#ledger.replied(number, outcome, isDup)) return
     if (number < this.#oldest) this.#writtenOff -= 1
@@ -218,6 +248,15 @@ export class ChaosLoad {
 
   get #clients(): number {
     return this.#options.rawClients + this.#options.sdkClients
+  }
+}
+
+function sdkOptions(number: number, client: number): SdkOptions {
+  const isShared = modelOf(number).kind === 'batch'
+  return {
+    timeoutMs: SDK_TIMEOUT_MS,
+    headers: isShared ? {} : { [CLIENT_HEADER]: clientName(client) },
+    waitForConnector: true,
   }
 }
 

@@ -9,6 +9,10 @@ export interface ModelServerReport {
   readonly calls: readonly number[]
   /** Number of calls so far that do not belong to a request of this run. */
   readonly strangers: number
+  /** Number of calls so far that several requests shared. */
+  readonly shared: number
+  /** Number of streams so far. */
+  readonly streams: number
 }
 
 const PROGRAM = new URL('model-server-program.ts', import.meta.url)
@@ -17,12 +21,14 @@ const PROGRAM = new URL('model-server-program.ts', import.meta.url)
 export class ChaosModelServer {
   readonly #process: ModelServerProcess
   strangers = 0
+  shared = 0
+  streams = 0
 
   private constructor(process: ModelServerProcess, onCall: (number: number) => void) {
     this.#process = process
     process.onMessage((report) => {
-      const { calls, strangers } = report as ModelServerReport
-      this.strangers = strangers
+      const { calls, strangers, shared, streams } = report as ModelServerReport
+      Object.assign(this, { strangers, shared, streams })
       for (const number of calls) onCall(number)
     })
   }

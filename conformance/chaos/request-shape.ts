@@ -1,6 +1,6 @@
 // The content of request n and of its answer. Requests come in pairs: two clients send the same Correlation Data and
-// payload to the same model. Only the client level and a forwarded header differ, so an answer that goes to the wrong
-// client of the pair is detected.
+// payload to the same model. Only the client level and a forwarded header differ (with batching: the client in each
+// row), so an answer that goes to the wrong client of the pair is detected. See stream-shape.ts for streams.
 import { createHash } from 'node:crypto'
 
 /** The user property that the connector forwards as a header. */
@@ -9,15 +9,24 @@ export const CLIENT_HEADER = 'x-chaos-client'
 /** One exposed model. */
 export interface ChaosModel {
   readonly name: string
-  readonly protocol: 'v1' | 'v2'
+  readonly protocol: 'v1' | 'v2' | 'openai'
+  readonly operation: 'predict' | 'infer' | 'chat'
+  /**
+   * How the model answers: with a `single` message, with a `stream` of parts, or with one answer per row of the
+   * requests that share a call (`batch`).
+   */
+  readonly kind: 'single' | 'stream' | 'batch'
 }
 
 /** The models; all get the same share of requests. */
 export const MODELS: readonly ChaosModel[] = [
-  { name: 'north', protocol: 'v1' },
-  { name: 'east', protocol: 'v2' },
-  { name: 'south', protocol: 'v1' },
-  { name: 'west', protocol: 'v2' },
+  { name: 'north', protocol: 'v1', operation: 'predict', kind: 'single' },
+  { name: 'east', protocol: 'v2', operation: 'infer', kind: 'single' },
+  { name: 'south', protocol: 'v1', operation: 'predict', kind: 'single' },
+  { name: 'west', protocol: 'v2', operation: 'infer', kind: 'single' },
+  { name: 'mill', protocol: 'v1', operation: 'predict', kind: 'batch' },
+  { name: 'weir', protocol: 'v2', operation: 'infer', kind: 'batch' },
+  { name: 'brook', protocol: 'openai', operation: 'chat', kind: 'stream' },
 ]
 
 const CORRELATION_HEAD = 'c0de'
@@ -51,13 +60,8 @@ export function modelOf(number: number): ChaosModel {
 
 /** Returns the topic levels of a request's model and operation, such as `north/predict`. */
 export function levelsOf(number: number): string {
-  const { name, protocol } = modelOf(number)
-  return `${name}/${operationOf(protocol)}`
-}
-
-/** Returns the operation of the requests to a model. */
-export function operationOf(protocol: 'v1' | 'v2'): 'predict' | 'infer' {
-  return protocol === 'v1' ? 'predict' : 'infer'
+  const { name, operation } = modelOf(number)
+  return `${name}/${operation}`
 }
 
 /** Returns six bytes that identify the pair. */
@@ -78,18 +82,68 @@ export function expirySecondsOf(number: number): number {
   return (number >>> 1) % 64 === 63 ? SHORT_EXPIRY_SECONDS : LONG_EXPIRY_SECONDS
 }
 
-/** Returns the body of both requests of a pair; every sixteenth body is larger than a TCP segment. */
-export function payloadOf(number: number): string {
+/**
+ * Returns the body of a request; every sixteenth body is larger than a TCP segment. The bodies of a pair are equal, but
+ * with batching, requests with different headers cannot share a call, so that the rows name their client.
+ */
+export function payloadOf(number: number, client: number): string {
   const pair = number >>> 1
   const padding = pair % 16 === 5 ? PADDING : ''
-  return modelOf(number).protocol === 'v1'
+  const { protocol, kind, name } = modelOf(number)
+  if (kind === 'stream') {
+    return `{"model":"${name}","stream":true,"messages":[{"role":"user","content":"${pair}"}],"padding":"${padding}"}`
+  }
+  if (kind === 'batch') return rowsBody(protocol, rowsOf(pair, client, padding))
+  return protocol === 'v1'
     ? `{"instances":[[${pair}]],"parameters":{"padding":"${padding}"}}`
     : `{"inputs":[{"name":"x","datatype":"INT64","shape":[1],"data":[${pair}]}],"parameters":{"padding":"${padding}"}}`
 }
 
+// Every fourth request has two rows.
+function rowsOf(pair: number, client: number, padding: string): string[] {
+  return Array.from(
+    { length: pair % 4 === 0 ? 2 : 1 },
+    (_, row) => `${clientName(client)} ${pair} ${row} ${padding}`,
+  )
+}
+
+function rowsBody(protocol: ChaosModel['protocol'], rows: readonly string[]): string {
+  const data = JSON.stringify(rows)
+  return protocol === 'v1'
+    ? `{"instances":${data}}`
+    : `{"inputs":[{"name":"x","datatype":"BYTES","shape":[${rows.length}],"data":${data}}]}`
+}
+
+/** Returns the rows of a call with batching. @throws SyntaxError or TypeError if the body has none */
+export function rowsInBody(body: string): string[] {
+  const { instances, inputs } = JSON.parse(body) as {
+    instances?: string[]
+    inputs?: { data: string[] }[]
+  }
+  return instances ?? inputs![0]!.data
+}
+
+/** Returns the number of the request of a row; undefined = not from this run. */
+export function numberOfRow(row: string): number | undefined {
+  const found = /^chaos-(\d+) (\d+) /.exec(row)
+  return found === null ? undefined : numberOf(Number(found[2]), Number(found[1]))
+}
+
+/** Returns the model's answer to the rows of a call. */
+export function answerToRows(
+  protocol: ChaosModel['protocol'],
+  model: string,
+  rows: readonly string[],
+): string {
+  const digests = JSON.stringify(rows.map((row) => digestOf(row)))
+  return protocol === 'v1'
+    ? `{"predictions":${digests}}`
+    : `{"model_name":"${model}","outputs":[{"name":"digest","datatype":"BYTES","shape":[${rows.length}],"data":${digests}}]}`
+}
+
 /** Returns the pair that a body identifies; undefined = not from this run. */
 export function pairInBody(body: string): number | undefined {
-  const found = /^\{"(?:instances":\[\[|inputs":.*?"data":\[)(\d+)\]/.exec(body)
+  const found = /^\{"(?:instances":\[\[|inputs":.*?"data":\[|model":.*?"content":")(\d+)["\]]/.exec(body)
   return found === null ? undefined : Number(found[1])
 }
 
@@ -100,16 +154,23 @@ export function thinkingMs(pair: number): number {
 
 /** Returns the model's answer to this body from this client. */
 export function answerTo(protocol: 'v1' | 'v2', model: string, client: string, body: string): string {
-  const digest = createHash('sha1').update(`${client} ${body}`).digest('hex')
+  const digest = digestOf(`${client} ${body}`)
   return protocol === 'v1'
     ? `{"predictions":["${digest}"]}`
     : `{"model_name":"${model}","outputs":[{"name":"digest","datatype":"BYTES","shape":[1],"data":["${digest}"]}]}`
 }
 
-/** Returns the body of the correct answer to request n. */
+/** Returns the body of the correct answer to request n; of a stream, the body of its final message. */
 export function expectedAnswer(number: number, client: number): string {
-  const { protocol, name } = modelOf(number)
-  return answerTo(protocol, name, clientName(client), payloadOf(number))
+  const { protocol, name, kind } = modelOf(number)
+  const payload = payloadOf(number, client)
+  if (protocol === 'openai') return '[DONE]'
+  if (kind === 'batch') return answerToRows(protocol, name, rowsInBody(payload))
+  return answerTo(protocol, name, clientName(client), payload)
+}
+
+function digestOf(text: string): string {
+  return createHash('sha1').update(text).digest('hex')
 }
 
 function mixed(value: number): number {

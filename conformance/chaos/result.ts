@@ -16,6 +16,10 @@ export interface ChaosResult {
   readonly sessionsLost: number
   readonly badExits: Readonly<Record<string, number>>
   readonly strangers: number
+  /** Number of model calls that several requests shared. */
+  readonly sharedCalls: number
+  /** Number of streams that the model server began. */
+  readonly streams: number
   readonly seconds: number
   readonly requestsPerSecond: number
   readonly broker: { readonly version: string; readonly settings: readonly string[] }

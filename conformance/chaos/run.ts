@@ -101,12 +101,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     let detectedAfterMs: number | undefined
     const look = (): boolean => {
       const isProven =
-        tap.violations.length > 0 || ledger.crossed > 0 || ledger.phantom > 0 || connector.deaths.length > 0
+        tap.violations.length > 0 || ledger.wrongReplies.length > 0 || connector.deaths.length > 0
       if (isProven) detectedAfterMs ??= Date.now() - startedAtMs
       return isProven && options.stopWhenDetected === true
     }
     const progress = (): string =>
-      `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} sent, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} left), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
+      `${((Date.now() - startedAtMs) / 1000).toFixed(0)} s: ${ledger.count} sent, ${ledger.answered} answered, ${load.unanswered} open, ${ledger.faults.length} faults (${runner.left} left), ${ledger.crossed} crossed, ${ledger.phantom} phantom, ${ledger.altered + ledger.gap} altered, ${tap.violations.length} violations, ${connector.deaths.length} deaths`
     const ticker = setInterval(() => options.progress?.(progress()), PROGRESS_MS)
     meter.start()
     const pace = (): void => {
@@ -143,6 +143,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       sessionsLost: connector.count('session_lost'),
       badExits: runner.badExits,
       strangers: upstream.strangers,
+      sharedCalls: upstream.shared,
+      streams: upstream.streams,
       seconds: sentForMs / 1000,
       requestsPerSecond: Math.round(verdict.requests / (sentForMs / 1000)),
       broker: { version: versionOf(broker), settings: BROKER_SETTINGS },

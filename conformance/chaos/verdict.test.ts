@@ -221,3 +221,29 @@ test('the verdict does not fail because of unanswered requests if the run ended 
   asked(ledger)
   expect(judge({ ledger, violations: [], isCutShort: true })).toMatchObject({ unanswered: 0, open: 1 })
 })
+
+test.each([
+  ['altered', { altered: 1 }, '1 parts or ends of streams are not what the model server sent'],
+  ['gap', { gapsUnseen: 1 }, '1 streams had a gap that the SDK did not report'],
+] as const)('the verdict fails if a stream is wrong (%s)', (kind, counts, reason) => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger)
+    ledger.replied(0, '200', false)
+    ledger.wrongReply({ kind, atMs: T, number: 0, what: 'wrong' })
+  })
+  expect(verdict).toMatchObject({ hasFailed: true, reasons: [reason], ...counts })
+})
+
+test('the verdict fails if a stream has parts, but no final message', () => {
+  const verdict = verdictOn((ledger) => received(ledger, 0, 1))
+  expect(verdict).toMatchObject({ hasFailed: true, unanswered: 1, unfinished: 1 })
+  expect(verdict.reasons).toContain('1 streams had parts, but no final message')
+})
+
+test('the verdict excuses a stream without a final message if the broker was killed meanwhile', () => {
+  const verdict = verdictOn((ledger) => {
+    received(ledger, 0, 1)
+    brokerKilledAt(ledger, T + 900)
+  })
+  expect(verdict).toMatchObject({ hasFailed: false, unansweredByBrokerKill: 1, unfinished: 0 })
+})

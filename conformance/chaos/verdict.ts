@@ -53,6 +53,13 @@ export interface Verdict {
   readonly late: number
   readonly crossed: number
   readonly phantom: number
+  /** Number of parts and ends of streams that are not what the model server sent. */
+  readonly altered: number
+  /** Number of streams with a gap that the SDK passed on without an error; `gapsReported` = with an error. */
+  readonly gapsUnseen: number
+  readonly gapsReported: number
+  /** Number of these unanswered requests that received parts, but no final message. */
+  readonly unfinished: number
   /** Number of messages of multi-part answers, excluding the final ones. */
   readonly parts: number
   /**
@@ -98,6 +105,7 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
   let late = 0
   let duplicateReplies = 0
   let redeliveredReplies = 0
+  let unfinished = 0
   let torn = 0
   let tornByBrokerKill = 0
   let calls = 0
@@ -137,17 +145,21 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     else {
       if (isSdk) unansweredSdk += 1
       else unanswered += 1
+      if (ledger.nextParts[number]! > 0) unfinished += 1
       const kind = isSdk ? 'sdk' : 'raw'
       const facts = { number, ...times, kind, calls: ledger.calls[number]! } as const
       if (firstUnanswered.length < SHOWN_MAX) firstUnanswered.push(facts)
     }
   }
-  const { crossed, phantom } = ledger
+  const { crossed, phantom, altered, gap: gapsUnseen, gapsReported } = ledger
   const reasons = [
     [unanswered, 'requests that the broker had acknowledged were never answered'],
     [unansweredSdk, 'SDK requests ended neither with a reply nor at their deadline'],
     [crossed, "replies had another request's topic or answer"],
     [phantom, 'replies belonged to no request'],
+    [altered, 'parts or ends of streams are not what the model server sent'],
+    [gapsUnseen, 'streams had a gap that the SDK did not report'],
+    [unfinished, 'streams had parts, but no final message'],
     [torn, 'answers lacked a part, or had one beyond the final message'],
     [violations.length, 'violations on the wire'],
   ] as const
@@ -169,6 +181,10 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     late,
     crossed,
     phantom,
+    altered,
+    gapsUnseen,
+    gapsReported,
+    unfinished,
     parts: ledger.parts,
     torn,
     tornByBrokerKill,

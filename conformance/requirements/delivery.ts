@@ -64,6 +64,15 @@ export const DELIVERY: readonly Requirement[] = [
     'conformance/contract.test.ts > each of a thousand simultaneous requests receives its own answer exactly once',
   ),
   met(
+    'D4-PARTS',
+    PROMISE,
+    'Under faults, too, a part of a stream and the answer to a member of a shared call reach only their own request, unchanged; a stream ends with a final message, and the SDK reports every gap.',
+    CHAOS,
+    'conformance/chaos.test.ts > the SDK reports every gap in the streams of a connector that loses parts',
+    `${SIMULATION} > meet every requirement, and become idle`,
+    `${SIMULATION} > cover every fault, reason code and problem`,
+  ),
+  met(
     'D5',
     PROMISE,
     'Within one process the model is called at most once per request while the duplicate window contains it; with `repeatable: false`, a repeated request gets `maybe_executed`.',
@@ -93,6 +102,7 @@ export const DELIVERY: readonly Requirement[] = [
     'packages/connector/src/admission/model-gate.test.ts > gives no turn to an expired request, even if its timer is late',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > does not send a request whose deadline has already passed',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
+    `${ENDPOINT}/with-batching.test.ts > is not sent if its deadline has passed, even if the timer of the deadline is late`,
   ),
   met(
     'D7',
@@ -199,7 +209,7 @@ export const DELIVERY: readonly Requirement[] = [
     'S-BYTES-1',
     PROMISE,
     'Sizes are checked before data is stored: the payload of a message above the limit is not read.',
-    `${CODEC} > reads topic and properties of a message above the limit, without its payload`,
+    `${CODEC} > reads the topic and properties of a message above the size limit, but not its payload`,
     'conformance/bad-input.test.ts > a body that exceeds the memory limits is dropped, and the request is answered with an error',
     'packages/connector/src/admission/model-gate.test.ts > models share one byte budget',
   ),

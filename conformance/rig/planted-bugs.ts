@@ -9,7 +9,7 @@
 interface PlantedBug {
   /** Description of the bug, which completes "a connector that ...". */
   readonly what: string
-  /** Rules of the tap, or `unanswered`, `crossed` and `phantom` of the chaos verdict. */
+  /** Rules of the tap, or `unanswered`, `crossed` and other counts of the chaos verdict. */
   readonly chaos?: readonly string[]
   /** Rule of the simulation's verdict. */
   readonly simulation?: string
@@ -72,7 +72,37 @@ export const PLANTED_BUGS = {
     simulation: 'D1',
   },
   'part-after-final': { what: 'publishes a part after the final message', simulation: 'part-after-final' },
-  'lost-part': { what: 'loses a part of an answer', simulation: 'part-order' },
+  'lost-part': {
+    what: 'loses a part of an answer',
+    chaos: ['part-order', 'torn'],
+    simulation: 'part-order',
+  },
+  'skipped-part': {
+    what: 'loses a part of an answer, and numbers the other parts without a gap',
+    chaos: ['altered'],
+    simulation: 'part-content',
+  },
+  'crossed-part': {
+    what: 'sends a part of another answer',
+    chaos: ['crossed', 'altered'],
+    simulation: 'D4',
+  },
+  'stream-without-final': {
+    what: 'never sends the final message of a multi-part answer',
+    // Detected when the request is acknowledged; otherwise, the client receives parts and no final message.
+    chaos: ['ack-before-reply', 'part-order', 'unfinished'],
+    simulation: 'D1',
+  },
+  'break-as-end': { what: 'reports a stream that broke as complete', chaos: ['altered'] },
+  'swapped-members': {
+    what: 'gives the requests that shared a call the answers of one another',
+    chaos: ['crossed'],
+    simulation: 'D4',
+  },
+  'too-many-shared-calls': {
+    what: 'makes more calls at a time than the model may have, if requests share calls',
+    simulation: 'concurrency',
+  },
   'restarted-stream': {
     what: 'restarts a multi-part answer when the request is redelivered',
     simulation: 'stream-restart',

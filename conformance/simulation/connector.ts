@@ -1,16 +1,21 @@
 // One process of the connector: its real components, assembled by the connector's own composition.
 import { loadConfig, type ConnectorConfig } from '@inferwire/connector'
+import { Problem } from '@inferwire/protocol'
 import { ModelGate } from '../../packages/connector/src/admission/index.ts'
 import { compose, type Composition } from '../../packages/connector/src/compose.ts'
+import { ModelBatcher, withBatching } from '../../packages/connector/src/endpoint/index.ts'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import type { ReceivedDelivery } from '../../packages/connector/src/session/index.ts'
-import type { BoundOperation, Delivery } from '../../packages/connector/src/step.ts'
+import type { BoundOperation, Delivery, Endpoint } from '../../packages/connector/src/step.ts'
 import type { Log } from '../../packages/connector/src/telemetry/index.ts'
+import { SIMULATED_RULES } from './batch-rules.ts'
 import type { Owner } from './clock.ts'
 import type { KeptRequests } from './kept-requests.ts'
 import type { SimulatedEndpoint } from './model-server.ts'
 import type { BugHooks } from './planted-bugs.ts'
-import type { Scenario } from './scenario.ts'
+import type { ModelName, Scenario } from './scenario.ts'
+
+type GateLimits = ConstructorParameters<typeof ModelGate>[1]
 
 /** How long an answer is remembered if its request has no Message Expiry Interval, in milliseconds. */
 export const DUPLICATE_WINDOW_MS = 120_000
@@ -33,7 +38,8 @@ export class SimulatedConnector {
   readonly endpoint: SimulatedEndpoint
   readonly #scenario: Scenario
   readonly #rooms: Composition
-  readonly #gate: ModelGate
+  readonly #gates: readonly ModelGate[]
+  readonly #batcher: ModelBatcher
   #kept: readonly Delivery[]
 
   constructor(owner: Owner, endpoint: SimulatedEndpoint, world: ProcessWorld) {
@@ -69,8 +75,24 @@ export class SimulatedConnector {
       },
     })
     this.#kept = world.kept.taken(world.process)
-    this.#gate = new ModelGate('m', gateLimitsOf(scenario), this.#rooms.budget)
-    this.#expose()
+    const { budget, telemetry } = this.#rooms
+    this.#batcher = new ModelBatcher({
+      model: 'batched',
+      concurrency: bug?.sharedCalls ?? scenario.concurrency,
+      requestBytesMax: REQUEST_BYTES_MAX,
+      budget,
+      log,
+      ...scenario.batching,
+    })
+    const limits = gateLimitsOf(scenario)
+    const gate = new ModelGate('m', limits, budget)
+    const batchedGate = new ModelGate('batched', batchedLimits(limits, this.#batcher), budget)
+    this.#gates = [gate, batchedGate]
+    this.#expose('m', endpoint, gate, scenario.mayEmit)
+    const figures = telemetry.figures('batched', 'infer')
+    const rules = bug?.batchRules?.(SIMULATED_RULES) ?? SIMULATED_RULES
+    const batched = withBatching(endpoint, { batcher: this.#batcher, rules, figures })
+    this.#expose('batched', noticesLeavers(batched, endpoint), batchedGate, false)
   }
 
   start(): void {
@@ -106,8 +128,8 @@ export class SimulatedConnector {
       'requests in flight': pipeline.inFlight,
       'unacknowledged deliveries': session.unacknowledged,
       'unacknowledged publishes': session.unpublished,
-      'running calls': this.#gate.running,
-      'waiting calls': this.#gate.waiting,
+      'running calls': this.#gates.reduce((sum, { running }) => sum + running, this.#batcher.running),
+      'waiting calls': this.#gates.reduce((sum, { waiting }) => sum + waiting, 0),
       bytes: budget.bytes,
       'no session': session.isReady ? 0 : 1,
     })
@@ -116,26 +138,40 @@ export class SimulatedConnector {
       .join(', ')
   }
 
-  #expose(): void {
+  #expose(name: ModelName, endpoint: Endpoint, gate: ModelGate, mayEmit: boolean): void {
     const { table, telemetry } = this.#rooms
     const operation: BoundOperation = {
       name: 'infer',
       protocol: 'v2',
       hasBody: true,
-      mayEmit: this.#scenario.mayEmit,
-      endpoint: this.endpoint,
-      figures: telemetry.figures('m', 'infer'),
+      mayEmit,
+      endpoint,
+      figures: telemetry.figures(name, 'infer'),
     }
     table.set({
-      name: 'm',
+      name,
       operations: new Map([['infer', operation]]),
       defaultOperation: operation,
       timeoutMs: this.#scenario.modelTimeoutMs,
       repeatable: this.#scenario.repeatable,
       requestBytesMax: REQUEST_BYTES_MAX,
       passHeaders: new Set(),
-      gate: this.#gate,
+      gate,
     })
+  }
+}
+
+// The requests of a shared call may end before it.
+function noticesLeavers(batched: Endpoint, server: SimulatedEndpoint): Endpoint {
+  return {
+    async call(request) {
+      try {
+        return await batched.call(request)
+      } catch (error) {
+        server.left(request, Problem.from(error).code)
+        throw error
+      }
+    },
   }
 }
 
@@ -168,8 +204,18 @@ function configOf(scenario: Scenario, bug: BugHooks | undefined): ConnectorConfi
   }
 }
 
-function gateLimitsOf({ concurrency, queueDepthMax }: Scenario): ConstructorParameters<typeof ModelGate>[1] {
+function gateLimitsOf({ concurrency, queueDepthMax }: Scenario): GateLimits {
   return { concurrency, queueDepthMax, queueBytesMax: 5_000, queueWaitMaxMs: 5_000 }
+}
+
+// The gate counts requests; the batcher counts the calls.
+function batchedLimits(limits: GateLimits, batcher: ModelBatcher): GateLimits {
+  return {
+    ...limits,
+    get concurrency() {
+      return batcher.requestsMax
+    },
+  }
 }
 
 async function within(timeoutMs: number, work: Promise<void>): Promise<void> {

@@ -1,5 +1,6 @@
 // Finds the situations that occurred in a run: a simulation without trouble proves nothing.
 import { OpenRequests, type OpenDelivery } from '../checkers/open-requests.ts'
+import { CALL_SITUATIONS, CallCoverage } from './call-coverage.ts'
 import type { History, HistoryEvent } from './history.ts'
 
 /** Names of all situations that must occur in a large number of runs. */
@@ -61,6 +62,7 @@ export const MUST_COME_UP: readonly string[] = [
   'process killed',
   'process drained',
   'MQTT 3.1.1',
+  ...CALL_SITUATIONS,
 ]
 
 /** Returns the names of the situations that occurred in this run. */
@@ -74,9 +76,11 @@ export function comeUp(history: History): Set<string> {
     if (!open.has(connection)) open.set(connection, new OpenRequests())
     return open.get(connection)!
   }
+  const calls = new CallCoverage(seen)
   let closed = 0
   if (history.limits.protocolVersion === 4) seen.add('MQTT 3.1.1')
   for (const event of history.events) {
+    calls.see(event)
     switch (event.kind) {
       case 'fault': {
         const { fault } = event

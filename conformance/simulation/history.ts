@@ -30,7 +30,10 @@ export type WireEvent =
       correlation: string | undefined
       status: string | undefined
       code: string | undefined
+      /** The request, the call and the number of the part in the body of an answer. */
       bodyKey: string | undefined
+      bodyCall: number | undefined
+      bodyPart: number | undefined
       /** Position in a multi-part answer; undefined for a single-message answer. */
       mark: PartMark | undefined
       /** Body of a final message, or a hash of it. */

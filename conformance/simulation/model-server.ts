@@ -17,6 +17,8 @@ export interface ModelServerWorld {
   /** Keys of requests that have killed a process. */
   readonly killers: Set<string>
   calls: number
+  /** Whether the answer to a shared call has one part for each of its requests. */
+  readonly isDivisible: boolean
 }
 
 type Stream = Extract<Behaviour, { kind: 'stream' }>
@@ -36,6 +38,8 @@ export class SimulatedEndpoint implements Endpoint {
   readonly #process: number
   readonly #owner: Owner
   readonly #running = new Set<(problem: Problem) => void>()
+  // The shared calls in progress, by the keys of the requests that wait for them.
+  readonly #shared = new Map<string, number>()
 
   constructor(world: ModelServerWorld, process: number, owner: Owner) {
     this.#world = world
@@ -52,7 +56,13 @@ export class SimulatedEndpoint implements Endpoint {
     const world = this.#world
     const { deadline } = request
     if (deadline.problem !== undefined) throw deadline.problem
-    const { key } = JSON.parse(request.body.toString()) as { key: string }
+    const body = JSON.parse(request.body.toString()) as { key: string } | { key: string }[]
+    if (Array.isArray(body))
+      return this.#callShared(
+        body.map(({ key }) => key),
+        request,
+      )
+    const { key } = body
     const call = ++world.calls
     world.called(this.#process, key, call)
     const { behaviour } = world.requests.get(key)!
@@ -104,6 +114,68 @@ export class SimulatedEndpoint implements Endpoint {
     })
   }
 
+  /** Records that a request no longer waits for its shared call, which continues for the others. */
+  left(request: EndpointRequest, outcome: string): void {
+    const { key } = JSON.parse(request.body.toString()) as { key: string }
+    const call = this.#shared.get(key)
+    if (call === undefined) return
+    this.#shared.delete(key)
+    this.#world.ended(this.#process, key, call, outcome)
+  }
+
+  // A call for several requests takes as long as the slowest of them, and fails if one of them fails.
+  #callShared(keys: readonly string[], { deadline }: EndpointRequest): Promise<EndpointResponse> {
+    const world = this.#world
+    const call = ++world.calls
+    for (const key of keys) {
+      world.called(this.#process, key, call)
+      this.#shared.set(key, call)
+    }
+    const plans = keys.map((key) => sharedPlanOf(world.requests.get(key)!.behaviour))
+    const ended = (outcome: string): void => {
+      for (const key of keys) {
+        if (this.#shared.get(key) !== call) continue
+        this.#shared.delete(key)
+        world.ended(this.#process, key, call, outcome)
+      }
+    }
+    if (plans.some(({ end }) => end === 'throw')) {
+      ended('throw')
+      throw new Error('planned')
+    }
+    return new Promise((resolve, reject) => {
+      const finish = (outcome: string): void => {
+        if (timer !== undefined) world.clock.clear(timer)
+        this.#running.delete(fail)
+        deadline.waiting = undefined
+        ended(outcome)
+      }
+      const fail = (problem: Problem): void => {
+        finish(problem.code)
+        reject(problem)
+      }
+      deadline.waiting = fail
+      this.#running.add(fail)
+      let timer: ReturnType<SimulatedClock['after']> | undefined
+      const later = (ms: number, run: () => void): void => {
+        timer = world.clock.after(ms, run, this.#owner)
+      }
+      if (world.clock.nowMs < world.outageUntilMs) {
+        return later(1, () => fail(new Problem('upstream_unreachable', 'The model server is gone.')))
+      }
+      if (plans.some(({ end }) => end === 'hang')) return
+      later(Math.max(...plans.map(({ ms }) => ms)), () => {
+        const killer = keys.find((key, index) => plans[index]!.end === 'deadly' && this.#kill(key))
+        if (killer !== undefined) return
+        if (plans.some(({ end }) => end === 'problem')) {
+          return fail(new Problem('upstream_error', 'planned', { status: 500 }))
+        }
+        finish(world.isDivisible ? 'ok' : 'indivisible')
+        resolve(answerToShared(keys, call, plans, world.isDivisible))
+      })
+    })
+  }
+
   // Answers with parts. If there is no time between parts, they arrive in one segment. Without `emit`, the answer is a
   // single message.
   #stream({ parts, everyMs, bytes, end }: Stream, { emit }: EndpointRequest, call: RunningCall): void {
@@ -138,8 +210,43 @@ function partOf(key: string, call: number, part: number, bytes: number): Uint8Ar
   return Buffer.from(JSON.stringify({ answer: key, call, part, fill: 'y'.repeat(bytes) }))
 }
 
+interface SharedPlan {
+  readonly ms: number
+  readonly bytes: number
+  readonly end: 'answer' | 'problem' | 'hang' | 'deadly' | 'throw'
+}
+
+// A shared call has no parts.
+function sharedPlanOf(behaviour: Behaviour): SharedPlan {
+  switch (behaviour.kind) {
+    case 'answer':
+      return { ...behaviour, end: 'answer' }
+    case 'stream':
+      return { ms: behaviour.parts * behaviour.everyMs, bytes: behaviour.bytes, end: behaviour.end }
+    case 'problem':
+      return { ms: behaviour.ms, bytes: 0, end: 'problem' }
+    case 'throw':
+    case 'hang':
+    case 'deadly':
+      return { ms: 1, bytes: 30, end: behaviour.kind }
+  }
+}
+
+function answerToShared(
+  keys: readonly string[],
+  call: number,
+  plans: readonly SharedPlan[],
+  isDivisible: boolean,
+): EndpointResponse {
+  const answers = keys.map((key, index) => ({ answer: key, call, fill: 'y'.repeat(plans[index]!.bytes) }))
+  return responseOf(JSON.stringify(isDivisible ? answers : answers.slice(1)))
+}
+
 function answerOf(key: string, call: number, bytes: number): EndpointResponse {
-  const body = JSON.stringify({ answer: key, call, fill: 'y'.repeat(bytes) })
+  return responseOf(JSON.stringify({ answer: key, call, fill: 'y'.repeat(bytes) }))
+}
+
+function responseOf(body: string): EndpointResponse {
   return {
     status: 200,
     body: Buffer.from(body),

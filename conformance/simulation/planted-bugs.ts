@@ -1,5 +1,5 @@
 // The bugs of ../rig/planted-bugs.ts that the simulation plants, as hooks between session and pipeline.
-import { userProperty } from '@inferwire/protocol'
+import { userProperty, type BatchRules } from '@inferwire/protocol'
 import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/duplicates/index.ts'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
 import type {
@@ -24,6 +24,9 @@ export interface BugHooks {
   delivered?(delivery: Delivery): Delivery | undefined
   publish?(message: OutgoingMessage, publish: Publish): Promise<PublishResult>
   dialled?(bytes: ByteStream): ByteStream
+  /** Number of shared calls that may run at a time. */
+  readonly sharedCalls?: number
+  batchRules?(rules: BatchRules): BatchRules
   duplicates?(limits: DuplicateLimits): Duplicates
 }
 
@@ -67,6 +70,21 @@ export const BUG_HOOKS: Readonly<Record<SimulatedBug, () => BugHooks>> = {
     publish: (message, publish) =>
       partOf(message)?.seq === 1 && !partOf(message)!.isFinal ? ACKNOWLEDGED : publish(message),
   }),
+  'skipped-part': skippedPart,
+  'crossed-part': crossedPart,
+  'stream-without-final': () => ({
+    publish: (message, publish) => (partOf(message)?.isFinal === true ? ACKNOWLEDGED : publish(message)),
+  }),
+  'swapped-members': () => ({
+    batchRules: (rules) => ({
+      ...rules,
+      split(members, answer) {
+        const parts = rules.split(members, answer)
+        return parts === undefined ? undefined : [...parts.slice(1), parts[0]!]
+      },
+    }),
+  }),
+  'too-many-shared-calls': () => ({ sharedCalls: 1_000 }),
   'restarted-stream': () => ({
     delivered: (delivery) => Object.defineProperty(delivery, 'dup', { value: false }),
   }),
@@ -123,6 +141,40 @@ function partAfterFinal(): BugHooks {
         await publish({ ...message, properties: { ...message.properties, userProperties } })
       }
       return result
+    },
+  }
+}
+
+// Withholds the second part of each answer, and gives its number to the next part or to the final message.
+function skippedPart(): BugHooks {
+  const lacking = new Set<string>()
+  return {
+    publish(message, publish) {
+      const part = partOf(message)
+      const key = keyOf(message.topic, message.properties.correlationData)
+      if (part === undefined) return publish(message)
+      if (part.seq === 0) lacking.delete(key)
+      if (part.seq === 1 && !part.isFinal) {
+        lacking.add(key)
+        return ACKNOWLEDGED
+      }
+      if (!lacking.has(key)) return publish(message)
+      const userProperties = (message.properties.userProperties ?? []).map((text, index, all) =>
+        all[index - 1] === 'seq' && index % 2 === 1 ? String(part.seq - 1) : text,
+      )
+      return publish({ ...message, properties: { ...message.properties, userProperties } })
+    },
+  }
+}
+
+function crossedPart(): BugHooks {
+  let last: OutgoingMessage | undefined
+  return {
+    publish(message, publish) {
+      if (partOf(message)?.isFinal !== false) return publish(message)
+      const { payload } = last ?? message
+      last = message
+      return publish({ ...message, payload })
     },
   }
 }

@@ -13,6 +13,7 @@ export function describePublish(packet: IPublishPacket) {
   ])
   const body = payload.toString()
   const mark = partMarkOf(packet)
+  const [, bodyKey, call, part] = /"answer":"(\w+)","call":(\d+)(?:,"part":(\d+))?/.exec(body) ?? []
   return {
     packetId: packet.messageId ?? 0,
     dup: packet.dup,
@@ -22,7 +23,9 @@ export function describePublish(packet: IPublishPacket) {
     correlation: properties?.correlationData?.toString(),
     status: userProperty(user, 'status'),
     code: /"code":"(\w+)"/.exec(body)?.[1],
-    bodyKey: /"answer":"(\w+)"/.exec(body)?.[1],
+    bodyKey,
+    bodyCall: call === undefined ? undefined : Number(call),
+    bodyPart: part === undefined ? undefined : Number(part),
     mark,
     content: mark?.isFinal === true ? hash('sha1', body) : undefined,
   }

@@ -22,9 +22,23 @@ export type Behaviour =
   /** The first call kills the connector's process. */
   | { readonly kind: 'deadly' }
 
+/** Names of the models. */
+export type ModelName = 'm' | 'batched'
+
+/** Options of the model with batching. */
+export interface BatchingPlan {
+  readonly sizeMax: number
+  readonly delayMaxMs: number
+  readonly isLearning: boolean
+  /** Whether the model's answers to shared calls can be divided. */
+  readonly isDivisible: boolean
+}
+
 /** One request, which may be published several times. */
 export interface PlannedRequest {
   readonly key: string
+  /** The model with batching, or the one without, which may send multi-part answers. */
+  readonly model: ModelName
   /** Times when the request is published. A requester that receives no reply repeats it with the same bytes. */
   readonly atMs: readonly number[]
   /** When the request is cancelled. The broker treats a cancel message like a request. */
@@ -97,11 +111,13 @@ export interface Scenario {
   readonly brokerPacketBytesMax: number
   /** Whether a request whose identifier must be released can be put in safekeeping. */
   readonly canKeep: boolean
+  readonly batching: BatchingPlan
   readonly requests: readonly PlannedRequest[]
   readonly faults: readonly PlannedFault[]
 }
 
-const MODEL = 'm'
+// Separate random numbers, so that batching does not change the rest of a seed's plan.
+const BATCHING_SALT = 0xba7c
 const PACKET_IDS = 65_535
 
 /** Returns the plan of a seed. */
@@ -119,7 +135,12 @@ export function planScenario(seed: number): Scenario {
     mayEmit: protocolVersion === 5 && random.chance(0.5),
   }
   const { loadMs, mayEmit } = style
-  const requests = Array.from({ length: count }, (_, index) => planRequest(random.fork(), index, style))
+  const batchingRandom = new Random(seed ^ BATCHING_SALT, WARM_UP_ROUNDS)
+  const batchedShare = batchingRandom.pick([0, 0, 0.3, 0.9])
+  const requests = Array.from({ length: count }, (_, index) => {
+    const model = batchingRandom.chance(batchedShare) ? 'batched' : 'm'
+    return planRequest(random.fork(), index, model, style)
+  })
   const faults = Array.from({ length: random.pick([0, 1, 1, 2, 3, 5]) }, () =>
     planFault(random.fork(), count, loadMs),
   )
@@ -142,6 +163,7 @@ export function planScenario(seed: number): Scenario {
     packetIds,
     brokerReceiveMaxima: [random.pick([1, 3, 20, 65_535]), random.pick([1, 3, 20, 65_535])],
     brokerPacketBytesMax: random.chance(0.1) ? 700 : 268_435_455,
+    batching: planBatching(batchingRandom),
     requests,
     faults,
     // This is drawn last, because an earlier draw would change the plans of all seeds.
@@ -157,7 +179,16 @@ interface Style {
   readonly mayEmit: boolean
 }
 
-function planRequest(random: Random, index: number, style: Style): PlannedRequest {
+function planBatching(random: Random): BatchingPlan {
+  return {
+    sizeMax: random.pick([2, 3, 8, 32]),
+    delayMaxMs: random.pick([0, 1, 20, 300]),
+    isLearning: random.chance(0.5),
+    isDivisible: random.chance(0.85),
+  }
+}
+
+function planRequest(random: Random, index: number, model: ModelName, style: Style): PlannedRequest {
   const { protocolVersion, loadMs, isGentle, mayEmit } = style
   const key = `k${index}`
   const client = random.pick(['cam1', 'cam2'])
@@ -167,14 +198,15 @@ function planRequest(random: Random, index: number, style: Style): PlannedReques
   const levels = hasCorrelation && random.chance(0.6) ? '' : `/${key}`
   const odd = isGentle ? 1 : random.next()
   const rest =
-    odd < 0.02 ? '' : odd < 0.04 ? `${client}/other/infer${levels}` : `${client}/${MODEL}/infer${levels}`
+    odd < 0.02 ? '' : odd < 0.04 ? `${client}/other/infer${levels}` : `${client}/${model}/infer${levels}`
   const derived = rest === '' ? undefined : `infer/reply/${rest}`
   const own = `infer/reply/${client}/inbox/${key}`
   const responseTopic = !isV5 || rest === '' ? undefined : pickResponseTopic(random, own)
   const first = random.next() * loadMs
   const again = random.chance(0.15) ? [first + random.pick([0, 5, 400, 4_000])] : []
-  return {
+  const request: PlannedRequest = {
     key,
+    model,
     atMs: [first, ...again],
     cancelAtMs: random.chance(0.06) ? first + random.pick([0, 3, 300]) : undefined,
     topic: `infer/request/${rest}`,
@@ -195,6 +227,9 @@ function planRequest(random: Random, index: number, style: Style): PlannedReques
     replyCode: isGentle || random.chance(0.93) ? 0 : pickReplyCode(random, isV5),
     replyTopic: responseTopic === own ? own : derived,
   }
+  // Some streams are cancelled in the middle. Drawn last, so that the rest of the request does not depend on it.
+  const isCut = request.behaviour.kind === 'stream' && random.chance(0.15)
+  return isCut ? { ...request, cancelAtMs: first + random.pick([1, 10, 50, 500]) } : request
 }
 
 // MQTT 3.1.1 has no reason codes: the broker closes the connection, or drops the reply silently.

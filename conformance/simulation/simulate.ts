@@ -74,6 +74,7 @@ class World {
       outageUntilMs: 0,
       killers: new Set(),
       calls: 0,
+      isDivisible: scenario.batching.isDivisible,
       called: (process, key, call) => this.#note({ kind: 'call', process, key, call }),
       ended: (process, key, call, outcome) => this.#note({ kind: 'call-end', process, key, call, outcome }),
       kill: (process) => {

@@ -1,5 +1,5 @@
-// Tests the verdict with scripted histories: one violation of each rule about multi-part answers and the order of
-// PUBACKs.
+// Tests the verdict with scripted histories: one violation of each rule about multi-part answers, shared calls and the
+// order of PUBACKs.
 import { describe, expect, test } from 'vitest'
 import type { History, HistoryEvent, RunEvent } from './history.ts'
 import type { PlannedRequest } from './scenario.ts'
@@ -7,13 +7,21 @@ import { judge } from './verdict.ts'
 
 const CONNECTION = { connection: 1 }
 
-function rulesBroken(ackHoldMaxMs: number, ...events: readonly (readonly [number, RunEvent])[]): string[] {
+type Timed = readonly [number, RunEvent]
+
+function rulesBroken(ackHoldMaxMs: number, ...events: readonly Timed[]): string[] {
+  return rulesBrokenWith({ ackHoldMaxMs }, ...events)
+}
+
+// The answers to the requests `b` and `d` are single messages, the others have two parts.
+function rulesBrokenWith(given: Partial<History['limits']>, ...events: readonly Timed[]): string[] {
   const limits = {
     protocolVersion: 5,
     concurrency: 9,
     modelTimeoutMs: 9_000,
-    ackHoldMaxMs,
+    ackHoldMaxMs: Infinity,
     duplicateWindowMs: 9_000,
+    ...given,
   } as const
   const opening: HistoryEvent[] = [
     { atMs: 0, kind: 'process', process: 1, change: 'started' },
@@ -28,7 +36,7 @@ function rulesBroken(ackHoldMaxMs: number, ...events: readonly (readonly [number
     },
   ]
   const history: History = {
-    requests: new Map(['a', 'b', 'c'].map((key) => [key, requestOf(key)])),
+    requests: new Map(['a', 'b', 'c', 'd'].map((key) => [key, requestOf(key)])),
     limits,
     events: [...opening, ...events.map(([atMs, event]) => ({ atMs, ...event }))],
   }
@@ -38,6 +46,7 @@ function rulesBroken(ackHoldMaxMs: number, ...events: readonly (readonly [number
 function requestOf(key: string): PlannedRequest {
   return {
     key,
+    model: key === 'b' || key === 'd' ? 'batched' : 'm',
     atMs: [0],
     cancelAtMs: undefined,
     topic: `infer/request/cam1/m/infer/${key}`,
@@ -82,6 +91,8 @@ function reply(packetId: number, key: string, seq?: number, isFinal = false): Ru
     status: seq === undefined || isFinal ? '200' : undefined,
     code: undefined,
     bodyKey: key,
+    bodyCall: 1,
+    bodyPart: isFinal ? undefined : seq,
     mark: seq === undefined ? undefined : { seq, isFinal, isError: false },
     content: isFinal ? 'end' : undefined,
   }
@@ -94,6 +105,25 @@ const taken = (packetId: number): RunEvent => ({
   reasonCode: 0,
 })
 const puback = (packetId: number): RunEvent => ({ kind: 'request-ack', ...CONNECTION, packetId })
+
+const call = (key: string, number: number): RunEvent => ({ kind: 'call', process: 1, key, call: number })
+const end = (key: string, number: number, outcome: string): RunEvent => ({
+  kind: 'call-end',
+  process: 1,
+  key,
+  call: number,
+  outcome,
+})
+
+// An answer whose second part differs.
+const answerWith = (changes: object): string[] =>
+  rulesBroken(
+    Infinity,
+    [1, delivery(1, 'a')],
+    [2, reply(1, 'a', 0)],
+    [2, { ...reply(2, 'a', 1), ...changes } as RunEvent],
+    [3, reply(3, 'a', 2, true)],
+  )
 
 describe('a PUBACK that overtakes an earlier delivery', () => {
   test.each([
@@ -166,5 +196,41 @@ describe('a multi-part answer', () => {
     expect(rulesBroken(Infinity, [1, delivery(1, 'a', true)], [2, reply(1, 'a', 0)])).toEqual([
       'stream-restart',
     ])
+  })
+
+  test('must have the parts of one call, with the numbers of the model', () => {
+    expect(answerWith({})).toEqual([])
+    expect(answerWith({ bodyPart: 2 })).toEqual(['part-content'])
+    expect(answerWith({ bodyCall: 2 })).toEqual(['part-content'])
+    expect(answerWith({ bodyKey: 'b' })).toEqual(['D4'])
+  })
+
+  test('must not end without an error before the last part of the model', () => {
+    expect(
+      rulesBroken(Infinity, [1, delivery(1, 'a')], [2, reply(1, 'a', 0)], [3, reply(2, 'a', 1, true)]),
+    ).toEqual(['part-content'])
+  })
+})
+
+describe('a shared call', () => {
+  const both = [
+    [1, delivery(1, 'b')],
+    [1, delivery(2, 'd')],
+    [2, call('b', 1)],
+    [2, call('d', 1)],
+  ] as const
+
+  test('counts as one call, however many of its requests have left', () => {
+    expect(rulesBrokenWith({ concurrency: 1 }, ...both)).toEqual([])
+    const left = [3, end('b', 1, 'cancelled')] as const
+    expect(rulesBrokenWith({ concurrency: 1 }, ...both, left, [4, call('b', 2)])).toEqual(['concurrency'])
+    const over = [5, end('d', 1, 'ok')] as const
+    expect(rulesBrokenWith({ concurrency: 1 }, ...both, left, over, [6, call('b', 2)])).toEqual([])
+  })
+
+  test('may be repeated for a request that left, but not for the others', () => {
+    expect(rulesBrokenWith({}, ...both, [3, end('b', 1, 'cancelled')], [4, call('b', 2)])).toEqual([])
+    expect(rulesBrokenWith({}, ...both, [4, call('d', 2)])).toEqual(['D5'])
+    expect(rulesBrokenWith({}, ...both, [3, end('d', 1, 'ok')], [4, call('d', 2)])).toEqual(['D5'])
   })
 })

@@ -2,13 +2,15 @@
 import { OpenRequests } from '../checkers/open-requests.ts'
 import { Answers, type OpenReply } from './answers.ts'
 import type { History, HistoryEvent, LossReason } from './history.ts'
+import { PartContents } from './part-contents.ts'
+import { RunningCalls } from './running-calls.ts'
 import type { PlannedRequest } from './scenario.ts'
 
 /** A violated rule. */
 export interface Violation {
   /**
    * `D1` to `D6` as in the requirements; `part-order`, `part-after-final` and `stream-restart` for multi-part answers;
-   * `ack-wrap` for reused Packet Identifiers; `window`, `subtree`, `rest`, `crash` and `concurrency`.
+   * `part-content` for parts that are not the model's; `ack-wrap` for reused Packet Identifiers; `window`, `subtree`, `rest`, `crash` and `concurrency`.
    */
   readonly rule: string
   readonly atMs: number
@@ -60,8 +62,9 @@ interface Process {
   readonly open: Map<number, OpenReply | undefined>
   /** Packet Identifiers of the unacknowledged publishes, in the order in which they were first sent. */
   readonly unacknowledged: Set<number>
+  readonly contents: PartContents
   readonly calls: Map<string, { readonly outcome: string; readonly rememberedUntilMs: number }>
-  running: number
+  readonly running: RunningCalls
 }
 
 // Tolerance of comparisons: times are sums of fractions, which have rounding errors.
@@ -121,7 +124,7 @@ class Verdict {
         return this.#call(event)
       case 'call-end': {
         const process = this.#processes.get(event.process)!
-        process.running -= 1
+        process.running.ended(this.#request(event.key).model, event.call)
         const call = process.calls.get(event.key)!
         process.calls.set(event.key, { ...call, outcome: event.outcome })
         return
@@ -317,6 +320,7 @@ class Verdict {
       this.#broken('D4', `the reply to ${key} has Correlation Data "${correlation}"`)
     if (bodyKey !== undefined && bodyKey !== key)
       this.#broken('D4', `the reply to ${key} contains the answer to ${bodyKey}`)
+    process.contents.published(request, event)
   }
 
   // MQTT 5 §4.4 and §4.6: a resumed session resends publishes in the original order. The verdict does not include
@@ -343,9 +347,10 @@ class Verdict {
     const { key, atMs } = event
     const { concurrency } = this.#history.limits
     const process = this.#processes.get(event.process)!
-    process.running += 1
-    if (process.running > concurrency)
-      this.#broken('concurrency', `${process.running} calls run; the limit is ${concurrency}`)
+    const { model, behaviour } = this.#request(key)
+    const running = process.running.began(model, event.call)
+    if (running > concurrency)
+      this.#broken('concurrency', `${running} calls of ${model} run; the limit is ${concurrency}`)
     const untilMs = process.mayRunUntilMs.get(key)
     if (untilMs === undefined)
       return this.#broken('D4', `the model is called for ${key}, which was not delivered`)
@@ -354,7 +359,7 @@ class Verdict {
     const before = process.calls.get(key)
     // A call may be repeated if it failed, or if its answer is not remembered because it had parts. A running or
     // answered call must not be repeated.
-    const isStream = this.#request(key).behaviour.kind === 'stream'
+    const isStream = model === 'm' && behaviour.kind === 'stream'
     const isKnown = before !== undefined && !isStream && atMs < before.rememberedUntilMs
     if (before?.outcome === 'running' || (isKnown && before.outcome === 'ok')) {
       this.#broken(
@@ -373,8 +378,9 @@ class Verdict {
       answers: new Answers((rule, what) => this.#broken(rule, what)),
       open: new Map(),
       unacknowledged: new Set(),
+      contents: new PartContents((rule, what) => this.#broken(rule, what)),
       calls: new Map(),
-      running: 0,
+      running: new RunningCalls(),
     }
   }
 

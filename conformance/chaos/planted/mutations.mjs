@@ -74,4 +74,66 @@ export const MUTATIONS = {
         'this.#inFlight.clear(); this.#waiting.length = this.#waitingHead = 0; const sent = this.#inFlight.values()',
     },
   ],
+  // Every twentieth stream lacks its second part, and the following parts are numbered as if it did not exist.
+  'skipped-part': [
+    {
+      file: 'reply/reply-parts.js',
+      find: 'this.#unacknowledged += 1;',
+      replace: `if (this.#sent === 1 && !this.hasSkipped) {
+            this.hasSkipped = true;
+            globalThis.streamCount = (globalThis.streamCount ?? 0) + 1;
+            if (globalThis.streamCount % 20 === 0) return budget.give(bytes);
+        }
+        this.#unacknowledged += 1;`,
+    },
+  ],
+  // Every second stream lacks its second part, and the following parts are numbered as if it had been sent.
+  'lost-part': [
+    {
+      file: 'reply/reply-parts.js',
+      find: 'this.#sent += 1;',
+      replace: `this.#sent += 1;
+        if (this.#sent === 2) {
+            globalThis.streamCount = (globalThis.streamCount ?? 0) + 1;
+            if (globalThis.streamCount % 2 === 0) {
+                this.#unacknowledged -= 1;
+                return budget.give(bytes);
+            }
+        }`,
+    },
+  ],
+  // One part in fifty is the previous part of any stream.
+  'crossed-part': [
+    {
+      file: 'reply/reply-parts.js',
+      find: 'const reply = partReply(this.#target, part,',
+      replace: `const before = globalThis.partBefore ?? part;
+        globalThis.partBefore = part;
+        globalThis.partCount = (globalThis.partCount ?? 0) + 1;
+        const reply = partReply(this.#target, globalThis.partCount % 50 === 0 ? before : part,`,
+    },
+  ],
+  'stream-without-final': [
+    {
+      file: 'pipeline.js',
+      find: 'let result = await publish(reply);',
+      replace: `let result = exchange.execution?.partsSent > 0
+            ? { kind: 'acknowledged', reasonCode: 0 } : await publish(reply);`,
+    },
+  ],
+  'break-as-end': [
+    {
+      file: 'endpoint/http/stream-endpoint.js',
+      find: 'if (stream?.hasLastEvent === true)',
+      replace: 'if (stream !== undefined)',
+    },
+    { file: 'endpoint/http/stream-answer.js', find: 'if (this.#isIncomplete) {', replace: 'if (false) {' },
+  ],
+  'swapped-members': [
+    {
+      file: 'endpoint/batching/model-batcher.js',
+      find: 'entry.resolve(partOf(response, parts[index]));',
+      replace: 'entry.resolve(partOf(response, parts[(index + 1) % parts.length]));',
+    },
+  ],
 }

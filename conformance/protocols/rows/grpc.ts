@@ -53,10 +53,11 @@ const KSERVE: readonly ProtocolCase[] = [
   {
     model: kserve('iris', 'versions', { versions: ['1'] }),
     way: 'inferVersionGrpc',
-    situation: 'answered',
+    situation: 'notReady',
     what: 'a version, which the server ignores',
     version: '1',
     body: inputs(tensor('input-0', 'FP32', ROWS, [2, 4])),
+    absence: 'no versions',
   },
   {
     model: kserve('iris'),

@@ -101,6 +101,32 @@ test.each([
   })
 })
 
+test.each([
+  ['JSON after the card was read', (): undefined => undefined, () => replyOf(GOOD)],
+  ['JSON after a refused binary request', () => card('v2'), refusing(415)],
+] as const)(
+  'an array that is changed during the wait does not change the request: %s',
+  async (_, cards, answer) => {
+    const data = Float32Array.of(0.5)
+    const text = [Buffer.of(65)]
+    const { calls, sent } = start(cards, answer)
+    const running = calls.infer(
+      'm',
+      [
+        { name: 'x', shape: [1], data },
+        { name: 't', shape: [1], data: text },
+      ],
+      {},
+    )
+    data[0] = 9
+    text[0]![0] = 66
+    await running
+    expect(JSON.parse(new TextDecoder().decode(sent.at(-1)!.body))).toMatchObject({
+      inputs: [{ data: [0.5] }, { data: ['A'] }],
+    })
+  },
+)
+
 test('sends JSON if the client may not read cards', async () => {
   const { calls, sent } = start(
     (): ReceivedCard => {
@@ -113,8 +139,8 @@ test('sends JSON if the client may not read cards', async () => {
 })
 
 test.each([
-  [400, 'upstream_error'],
-  [422, 'upstream_error'],
+  [400, 'upstream_error', 'Bad Request'],
+  [422, 'upstream_error', '{"detail":[]}'],
   [415, 'unsupported_content_type'],
   // MLServer, if the bytes are not UTF-8.
   [500, 'upstream_error', 'Internal Server Error'],
@@ -129,13 +155,13 @@ test.each([
 )
 
 test('does not repeat a request that JSON cannot represent, or whose encoding the caller chose', async () => {
-  const { calls, sent } = start(() => card('v2'), refusing(422))
-  await expect(calls.infer('m', NAN, {})).rejects.toMatchObject({ status: 422 })
-  await expect(calls.infer('m', X, { encoding: 'binary' })).rejects.toMatchObject({ status: 422 })
+  const { calls, sent } = start(() => card('v2'), refusing(415))
+  await expect(calls.infer('m', NAN, {})).rejects.toMatchObject({ status: 415 })
+  await expect(calls.infer('m', X, { encoding: 'binary' })).rejects.toMatchObject({ status: 415 })
   expect(sent.map(({ isBinary }) => isBinary)).toEqual([true, true])
 })
 
-test.each([500, 404, 503])(
+test.each([400, 422, 500, 404, 503])(
   'does not repeat a request after the status %i, because the model may have run',
   async (status) => {
     const { calls, sent } = start(() => card('v2'), refusing(status))

@@ -1,6 +1,8 @@
 // infer() with typed tensors: chooses binary or JSON for each model, and reads the outputs of the reply.
 import {
   BodyError,
+  isJsonObject,
+  parseJson,
   DIALECTS,
   PROPERTY,
   readV2Answer,
@@ -63,8 +65,6 @@ const CARD_TIMEOUT_MS = 2_000
 // How long a choice is used before the card is read again, and for how many models.
 const KNOWN_MS = 5 * 60_000
 const KNOWN_MAX = 1_000
-// The statuses with which a server rejects a binary body that it reads as JSON.
-const NOT_BINARY: ReadonlySet<number | undefined> = new Set([400, 415, 422])
 const OPENING_BRACE = 0x7b
 const JSON_LENGTH = /^\d{1,15}$/
 
@@ -104,10 +104,15 @@ export class TensorCalls {
       return toTensorReply(reply, model)
     }
     if (encoding === 'binary') return await send(writeBinaryCall(call))
-    // Checks the tensors before the card is fetched.
-    const binary = encoding === 'auto' && this.#host.isMqtt5 ? writeBinaryCall(call) : undefined
-    if (binary === undefined || (await this.#encodingOf(model, untilMs)) === 'json') {
+    const known = this.#currentOf(model)
+    if (encoding === 'json' || !this.#host.isMqtt5 || known?.encoding === 'json') {
       return await send(writeJsonCall(call))
+    }
+    // The caller may reuse its arrays during the first wait: what is written later needs a copy.
+    const binary = writeBinaryCall(call)
+    const copied = known?.isProven === true ? undefined : copyOf(call)
+    if (copied !== undefined && (await this.#encodingOf(model, untilMs)) === 'json') {
+      return await send(writeJsonCall(copied))
     }
     try {
       const reply = await send(binary)
@@ -115,7 +120,7 @@ export class TensorCalls {
       return reply
     } catch (error) {
       if (!this.#maySendAsJson(model, error)) throw error
-      const json = asJson(call)
+      const json = copied === undefined ? undefined : asJson(copied)
       if (json === undefined) throw error
       const reply = await send(json)
       this.#note(model, 'json', true)
@@ -123,14 +128,19 @@ export class TensorCalls {
     }
   }
 
-  async #encodingOf(model: string, untilMs: number): Promise<'binary' | 'json'> {
+  #currentOf(model: string): Known | undefined {
     const known = this.#known.get(model)
-    const nowMs = performance.now()
-    if (known !== undefined && known.untilMs > nowMs) return known.encoding
+    return known !== undefined && known.untilMs > performance.now() ? known : undefined
+  }
+
+  async #encodingOf(model: string, untilMs: number): Promise<'binary' | 'json'> {
+    const current = this.#currentOf(model)
+    if (current !== undefined) return current.encoding
+    const known = this.#known.get(model)
     const [name = model] = model.split('@')
     // If the client may not read cards, JSON still works.
     const card = await this.#host
-      .card(name, Math.max(1, Math.min(CARD_TIMEOUT_MS, untilMs - nowMs)))
+      .card(name, Math.max(1, Math.min(CARD_TIMEOUT_MS, untilMs - performance.now())))
       .catch(() => undefined)
     const isAllowed = card?.protocol_versions?.some(hasBinaryTensors) === true
     const encoding = isAllowed ? (known?.isProven === true ? known.encoding : 'binary') : 'json'
@@ -142,9 +152,7 @@ export class TensorCalls {
   // not the cause of an error.
   #maySendAsJson(model: string, error: unknown): boolean {
     if (!(error instanceof InferwireError) || this.#known.get(model)?.isProven === true) return false
-    const { code, status } = error
-    if (code === 'unsupported_content_type') return true
-    return code === 'upstream_error' && (NOT_BINARY.has(status) || isFailureOfFramework(error))
+    return error.code === 'unsupported_content_type' || (error.code === 'upstream_error' && isOfForm(error))
   }
 
   #note(model: string, encoding: 'binary' | 'json', isProven: boolean): void {
@@ -168,9 +176,48 @@ function typeOf({ jsonLength }: V2Body, { headers }: InferOptions): InferOptions
   }
 }
 
-// MLServer answers "Internal Server Error" to bytes that are not UTF-8. The errors of models are JSON objects.
-function isFailureOfFramework({ status, body }: InferwireError): boolean {
+// Whether a server rejected the form of a body before its model ran. An error of a model is `{"error":…}`, with any
+// status. FastAPI rejects a body that it reads as JSON with 422 and `detail`. MLServer answers "Internal Server Error"
+// to bytes that are not UTF-8.
+function isOfForm({ status, body }: InferwireError): boolean {
+  if (status === 415) return true
+  if (status === 422) return memberNames(body).includes('detail')
+  if (status === 400) return !memberNames(body).includes('error')
   return status === 500 && body !== undefined && body[0] !== OPENING_BRACE
+}
+
+function memberNames(body: Uint8Array | undefined): readonly string[] {
+  try {
+    const value = body === undefined ? undefined : parseJson(body)
+    return isJsonObject(value) ? Object.keys(value) : []
+  } catch {
+    return []
+  }
+}
+
+function copyOf({ inputs, outputs, parameters }: V2Call): V2Call {
+  return {
+    inputs: inputs.map((input) => ({
+      ...input,
+      shape: [...input.shape],
+      data: dataOf(input.data),
+      parameters: input.parameters && { ...input.parameters },
+    })),
+    outputs: outputs === undefined ? undefined : [...outputs],
+    parameters: parameters && { ...parameters },
+  }
+}
+
+function dataOf(data: InputTensor['data']): InputTensor['data'] {
+  if (Array.isArray(data)) return data.map(withOwnBytes) as InputTensor['data']
+  return (
+    data instanceof Uint8Array ? withOwnBytes(data) : (data as Float32Array).slice()
+  ) as InputTensor['data']
+}
+
+// The `slice` of a Buffer copies nothing.
+function withOwnBytes(item: unknown): unknown {
+  return item instanceof Uint8Array ? new Uint8Array(item) : item
 }
 
 function asJson(call: V2Call): V2Body | undefined {

@@ -364,7 +364,8 @@ test.each(['na+me', 'na@me', "a,b;c='d'"])(
     const server = await startServer()
     server.v2 = (response) => (server.asked.at(-1) === `/v2/models/${as}` ? good : notFound)(response)
     server.v1 = notFound
-    expect(() => configOf({ url: server.url, modelName: `${as}/x` })).toThrow(ConfigError)
+    const inPath = { url: server.url, protocolVersion: 'v2', modelName: `${as}/x` } as const
+    expect(() => configOf(inPath)).toThrow(ConfigError)
     registry.set('iris', configOf({ url: server.url, modelName: as }))
     await registry.allExposed()
     expect(cards.get('iris')).toMatchObject({ name: 'iris', protocol_versions: ['v2'] })

@@ -32,6 +32,8 @@ export class Failure extends Error {
         return Failure.invalidInput(error.message)
       case 'invalid_value':
         return Failure.raised('ValueError', error.message)
+      case 'too_large':
+        return Failure.error(500, error.message)
       case 'unsupported':
         return Failure.error(501, error.message)
       // The names of pydantic's rules, as in FastAPI's responses.

@@ -274,6 +274,33 @@ describe('a member that is cancelled or too late', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
+  test('is not sent if its deadline has passed, even if the timer of the deadline is late', async () => {
+    const { model, endpoint, release } = arrange({ delayMaxMs: 20 })
+    const deadlines = [10, 500].map((ms) => new TestDeadline(performance.now() + ms))
+    const [late, other] = deadlines.map((deadline, index) =>
+      endpoint.call(requestOf(instances([index]), { deadline })),
+    )
+    vi.advanceTimersByTime(20)
+    await settled()
+    expect(model.calls.map(({ body }) => body.toString())).toEqual([instances([1])])
+    deadlines[0]!.stop(new Problem('deadline_exceeded', 'late'))
+    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' })
+    await release()
+    await other
+  })
+
+  test('makes no call if the deadlines of all requests have passed', async () => {
+    const { model, batcher, endpoint } = arrange({ delayMaxMs: 20 })
+    const deadline = new TestDeadline(performance.now() + 10)
+    const late = endpoint.call(requestOf(instances([1]), { deadline }))
+    vi.advanceTimersByTime(20)
+    await settled()
+    deadline.stop(new Problem('deadline_exceeded', 'late'))
+    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' })
+    expect(model.calls).toEqual([])
+    expect(batcher.running).toBe(0)
+  })
+
   test('is rejected at once during the call, while the other members continue', async () => {
     const { model, endpoint, release } = arrange()
     const deadline = new TestDeadline(100)

@@ -34,7 +34,7 @@ export function readBareTensor(body: Uint8Array, inputs: readonly DeclaredInput[
   const width = widthOf(datatype)
   const raw = width === undefined ? joinElements([body]) : body
   const shape = shapeOf(input, width === undefined ? 1 : body.length / width)
-  checkRaw(name, datatype, shape, raw)
+  checkRaw(`input "${name}"`, datatype, shape, raw)
   return {
     id: undefined,
     parameters: new Map(),

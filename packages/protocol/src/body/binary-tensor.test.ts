@@ -42,6 +42,12 @@ test('writes only the part of a buffer that the tensor covers, and writes text w
   )
 })
 
+test('keeps a byte order mark, which belongs to the text of an element', () => {
+  expect(readBinary('X', 'BYTES', [1], Uint8Array.of(4, 0, 0, 0, 0xef, 0xbb, 0xbf, 0x61))).toEqual([
+    '\ufeffa',
+  ])
+})
+
 test('reads any byte except 0 as true', () => {
   expect(readBinary('X', 'BOOL', [3], Uint8Array.of(0, 7, 1))).toEqual(Uint8Array.of(0, 1, 1))
 })

@@ -5,6 +5,7 @@
  *   the body does not have the form of a request; the codes are those of FastAPI's validation errors
  * - `invalid_input`: a name, a datatype or a size that the model or the protocol does not define
  * - `invalid_value`: values that do not match the datatype or the shape
+ * - `too_large`: a body to write that would exceed the given limit
  * - `unsupported`: a valid tensor that this machine cannot read or write
  */
 export type BodyErrorCode =
@@ -17,6 +18,7 @@ export type BodyErrorCode =
   | 'json_invalid'
   | 'invalid_input'
   | 'invalid_value'
+  | 'too_large'
   | 'unsupported'
 
 /** Field names and list indexes that lead from the root of the body to a value. */

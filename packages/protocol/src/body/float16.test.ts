@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './float16.ts'
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16, toHalves } from './float16.ts'
 
 const PATTERNS = Uint16Array.from({ length: 65_536 }, (_, pattern) => pattern)
 
@@ -58,6 +58,24 @@ test('every BF16 value survives the conversion to FP32 and back', () => {
   for (const pattern of PATTERNS) {
     if (Number.isNaN(values[pattern])) expect(Number.isNaN(fromBfloat16([back[pattern]!])[0])).toBe(true)
     else if (back[pattern] !== pattern) expect([pattern, back[pattern]]).toEqual([pattern, pattern])
+  }
+})
+
+test('a BF16 value is rounded once, not first to FP32', () => {
+  // In FP32, this value is the midpoint of 1 and the next BF16 value, which would round to the even 1.
+  expect(toBfloat16([1 + 2 ** -8 + 2 ** -40])[0]).toBe(0x3f81)
+  expect([...toBfloat16([2 ** -133, 2 ** -134, 1.5 * 2 ** -134, -1e-45])]).toEqual([1, 0, 1, 0x8000])
+})
+
+test('the values of a tensor must not become infinite, but may be', () => {
+  expect([...toHalves('input "x"', 'FP16', [65_519.9, -Infinity])]).toEqual([0x7bff, 0xfc00])
+  for (const [datatype, value] of [
+    ['FP16', 70_000],
+    ['BF16', -3.4e38],
+  ] as const) {
+    expect(() => toHalves('input "x"', datatype, [value])).toThrow(
+      `input "x": ${value} is not a value of ${datatype}`,
+    )
   }
 })
 

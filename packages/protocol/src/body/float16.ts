@@ -1,5 +1,6 @@
 // Converts 16-bit floating-point numbers: FP16 (IEEE 754 binary16) and BF16 (the upper half of binary32). ES2023 has no
 // typed array for either; their tensors contain bit patterns in a Uint16Array.
+import { BodyError } from './body-error.ts'
 
 const scratch = new DataView(new ArrayBuffer(8))
 
@@ -17,19 +18,7 @@ export function fromFloat16(bits: ArrayLike<number>): Float32Array {
 
 /** Returns the FP16 bit patterns that are nearest to the values; of two equally near patterns, the even one. */
 export function toFloat16(values: ArrayLike<number>): Uint16Array {
-  return Uint16Array.from(values, (value) => {
-    scratch.setFloat64(0, value)
-    const high = scratch.getUint32(0)
-    const sign = (high >>> 16) & 0x8000
-    const size = Math.abs(value)
-    if (Number.isNaN(value)) return 0x7e00
-    // Halfway between the largest FP16 value and the next power of two; from here on, values round to infinity.
-    if (size >= 65_520) return sign | 0x7c00
-    if (size < 2 ** -14) return sign | roundHalfToEven(size * 2 ** 24)
-    const exponent = ((high >>> 20) & 0x7ff) - 1023
-    // A fraction that rounds up to 2048 carries into the exponent.
-    return sign | (((exponent + 14) << 10) + roundHalfToEven(size * 2 ** (10 - exponent)))
-  })
+  return Uint16Array.from(values, (value) => patternOf(value, FORMATS.FP16))
 }
 
 /** Returns the values of BF16 bit patterns. */
@@ -37,14 +26,71 @@ export function fromBfloat16(bits: ArrayLike<number>): Float32Array {
   return new Float32Array(Uint32Array.from(bits, (pattern) => (pattern << 16) >>> 0).buffer)
 }
 
-/** Returns the BF16 bit patterns of values, which are rounded to FP32 first; both steps round half to even. */
+/** Returns the BF16 bit patterns that are nearest to the values; of two equally near patterns, the even one. */
 export function toBfloat16(values: ArrayLike<number>): Uint16Array {
+  return Uint16Array.from(values, (value) => patternOf(value, FORMATS.BF16))
+}
+
+/** The datatypes of 16-bit floating-point numbers, which not every server supports. */
+export type HalfDatatype = 'FP16' | 'BF16'
+
+/** Whether a datatype is FP16 or BF16. */
+export function isHalf(datatype: string): datatype is HalfDatatype {
+  return Object.hasOwn(FORMATS, datatype)
+}
+
+/** Returns the values of bit patterns. */
+export function fromHalves(datatype: HalfDatatype, bits: ArrayLike<number>): Float32Array {
+  return datatype === 'FP16' ? fromFloat16(bits) : fromBfloat16(bits)
+}
+
+/**
+ * Returns the bit patterns that are nearest to the values of a tensor.
+ * @param what the tensor, for the error
+ * @throws BodyError `invalid_value` for a finite value that would become infinite
+ */
+export function toHalves(what: string, datatype: HalfDatatype, values: ArrayLike<number>): Uint16Array {
+  const format = FORMATS[datatype]
   return Uint16Array.from(values, (value) => {
-    scratch.setFloat32(0, value)
-    const single = scratch.getUint32(0)
-    if (Number.isNaN(value)) return (single >>> 16) | 0x40
-    return (single + 0x7fff + ((single >>> 16) & 1)) >>> 16
+    if (Math.abs(value) < format.overflow || !Number.isFinite(value)) return patternOf(value, format)
+    throw new BodyError('invalid_value', `${what}: ${value} is not a value of ${datatype}`)
   })
+}
+
+interface Format {
+  readonly fractionBits: number
+  /** The exponent of the smallest normal number. */
+  readonly exponentMin: number
+  /** Halfway between the largest value and the next power of two; from here on, values round to infinity. */
+  readonly overflow: number
+  readonly infinity: number
+  readonly nan: number
+}
+
+const FORMATS: Readonly<Record<HalfDatatype, Format>> = {
+  FP16: { fractionBits: 10, exponentMin: -14, overflow: 65_520, infinity: 0x7c00, nan: 0x7e00 },
+  BF16: {
+    fractionBits: 7,
+    exponentMin: -126,
+    overflow: (2 - 2 ** -8) * 2 ** 127,
+    infinity: 0x7f80,
+    nan: 0x7fc0,
+  },
+}
+
+// Rounds once: FP32 as an intermediate step could turn a value into a midpoint.
+function patternOf(value: number, { fractionBits, exponentMin, overflow, infinity, nan }: Format): number {
+  if (Number.isNaN(value)) return nan
+  scratch.setFloat64(0, value)
+  const high = scratch.getUint32(0)
+  const sign = (high >>> 16) & 0x8000
+  const size = Math.abs(value)
+  if (size >= overflow) return sign | infinity
+  // Below the smallest normal number, values are multiples of the same step.
+  const exponent = Math.max(((high >>> 20) & 0x7ff) - 1023, exponentMin)
+  const steps = roundHalfToEven(size * 2 ** (fractionBits - exponent))
+  // The fraction of a normal number includes its leading 1. If it rounds up, it carries into the exponent.
+  return sign | (((exponent - exponentMin) << fractionBits) + steps)
 }
 
 function roundHalfToEven(value: number): number {

@@ -148,6 +148,14 @@ describe('readMessage', () => {
     expect(inputs[0]!.data).toEqual({ raw: element(2, 0xff, 0xd8) })
   })
 
+  test('rejects an output that is named twice, which would repeat its tensor', () => {
+    const outputs = [{ name: 'y' }, { name: 'z' }, { name: 'y' }]
+    expect(errorOf(() => read({ inputs: [], outputs }))).toMatchObject({
+      code: 'invalid_input',
+      message: 'Output "y" is requested twice',
+    })
+  })
+
   test('rejects a JSON length beyond the body', () => {
     expect(errorOf(() => readMessage(bytes('{}'), 3)).message).toContain('the body has 2 bytes')
   })
@@ -171,10 +179,11 @@ describe('writeMessage', () => {
     ],
   }
   const written = (outputs: { name: string; isBinary: boolean }[], isBinary = false): string => {
-    const { parts, jsonLength } = writeMessage(response, {
-      outputs: outputs.map((output) => ({ ...output, parameters: new Map() })),
-      isBinary,
-    })
+    const { parts, jsonLength } = writeMessage(
+      response,
+      { outputs: outputs.map((output) => ({ ...output, parameters: new Map() })), isBinary },
+      1_000,
+    )
     return `${jsonLength === undefined ? 'json' : parts[0]!.length === jsonLength} ${Buffer.concat(parts.slice(1)).toString('hex')} ${Buffer.from(parts[0]!).toString()}`
   }
 
@@ -203,14 +212,52 @@ describe('writeMessage', () => {
   })
 
   test.each([
-    ['FP32', [3], new Uint8Array(8), 'invalid_value'],
-    ['BYTES', [1], Uint8Array.of(1, 0, 0, 0, 0xff), 'invalid_value'],
-    ['FP8', [1], new Uint8Array(1), 'unsupported'],
-  ])('reports %s bytes that cannot be JSON', (datatype, shape, raw, code) => {
+    ['FP32', [3], new Uint8Array(8), 'invalid_value', 'cannot reshape 8 bytes of output "y" into FP32 (3,)'],
+    ['BYTES', [1], Uint8Array.of(1, 0), 'invalid_value', 'output "y": an element of BYTES is truncated'],
+    [
+      'BYTES',
+      [1],
+      Uint8Array.of(1, 0, 0, 0, 0xff),
+      'invalid_value',
+      'an element of "y" is not UTF-8; request the output as binary data',
+    ],
+    ['FP8', [1], new Uint8Array(1), 'unsupported', '"y" has datatype "FP8", which V2 does not define'],
+  ])('reports %s bytes that cannot be JSON', (datatype, shape, raw, code, message) => {
     const output = { name: 'y', datatype, shape, parameters: new Map<string, string>(), raw }
     const write = (): unknown =>
-      writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false })
-    expect(errorOf(write).code).toBe(code)
+      writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false }, 1_000)
+    expect(errorOf(write)).toMatchObject({ code, message })
+  })
+
+  test.each([
+    ['UINT8', 1_000_000, new Uint8Array(1_000_000)],
+    ['FP16', 500_000, new Uint8Array(1_000_000)],
+    ['BYTES', 250_000, new Uint8Array(1_000_000)],
+  ])('stops writing %s as soon as the limit is exceeded', (datatype, count, raw) => {
+    let read = 0
+    const output = { name: 'y', datatype, shape: [count], parameters: new Map<string, string>() }
+    const outputs = Array.from({ length: 100 }, () => ({
+      ...output,
+      get raw() {
+        read += 1
+        return raw
+      },
+    }))
+    const write = (isBinary: boolean): unknown =>
+      writeMessage({ ...response, outputs }, { outputs: [], isBinary }, 1_500_000)
+    for (const isBinary of [false, true]) expect(errorOf(() => write(isBinary)).code).toBe('too_large')
+    expect(read).toBeLessThan(10)
+  })
+
+  test('keeps a byte order mark in an element of BYTES', () => {
+    const raw = Uint8Array.of(3, 0, 0, 0, 0xef, 0xbb, 0xbf)
+    const output = { name: 'y', datatype: 'BYTES', shape: [1], parameters: new Map<string, string>(), raw }
+    const { parts } = writeMessage(
+      { ...response, outputs: [output] },
+      { outputs: [], isBinary: false },
+      1_000,
+    )
+    expect(Buffer.from(parts[0]!).toString()).toContain('"data":["\ufeff"]')
   })
 
   test('reads values that are not aligned', () => {
@@ -223,7 +270,11 @@ describe('writeMessage', () => {
       parameters: new Map<string, string>(),
       raw: buffer.subarray(1),
     }
-    const { parts } = writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false })
+    const { parts } = writeMessage(
+      { ...response, outputs: [output] },
+      { outputs: [], isBinary: false },
+      1_000,
+    )
     expect(Buffer.from(parts[0]!).toString()).toContain('"data":[1e+300]')
   })
 })

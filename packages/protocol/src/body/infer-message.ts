@@ -4,6 +4,7 @@ import type { Json, JsonObject } from './json.ts'
 import { checkRaw, isMessageDatatype, readBinarySize, toValues, type MessageDatatype } from './raw-tensor.ts'
 import type { TensorData } from './tensor.ts'
 import {
+  checkOutputs,
   readList,
   readObject,
   readParameters,
@@ -75,7 +76,7 @@ export function readMessage(body: Uint8Array, jsonLength?: number): MessageReque
     id: id ?? undefined,
     parameters: without(parameters, 'binary_data_output'),
     inputs,
-    outputs: outputs === null ? [] : readList(outputs, ['outputs']).map(readOutput),
+    outputs: outputs === null ? [] : checkOutputs(readList(outputs, ['outputs']).map(readOutput)),
     isBinary: parameters['binary_data_output'] === true,
   }
 }
@@ -102,7 +103,7 @@ function readInput(input: JsonObject, path: BodyPath, parts: V2Body): MessageInp
     throw new BodyError('invalid_input', `Input "${name}" has both data and binary_data_size`)
   }
   const raw = parts.take(name, size)
-  checkRaw(name, datatype, shape, raw)
+  checkRaw(`input "${name}"`, datatype, shape, raw)
   return { name, datatype, shape, parameters, data: { raw } }
 }
 

@@ -14,6 +14,11 @@ test('reads the output of JSON.stringify', () => {
   )
 })
 
+test('ignores a byte order mark before the text, but not within a string', () => {
+  expect(parse('\ufeff["\ufeffa"]')).toEqual(['\ufeffa'])
+  expect(() => parse('\ufeff\ufeff[]')).toThrow(JsonSyntaxError)
+})
+
 test('accepts and rejects the same input as JSON.parse', () => {
   const token = fc.constantFrom(
     ...Array.from('[]{}:,"\\ \n'),

@@ -51,6 +51,8 @@ export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
   } catch {
     throw new JsonSyntaxError('The body is not UTF-8', 0)
   }
+  // RFC 8259 §8.1: a parser may ignore a byte order mark.
+  if (text.startsWith('\ufeff')) text = text.slice(1)
   return new Reader(text, options).document()
 }
 

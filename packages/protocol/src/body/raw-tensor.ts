@@ -1,7 +1,7 @@
 // The bytes of a tensor of any V2 datatype: little-endian, row-major, BYTES as length-prefixed elements.
 import { writeBinary } from './binary-tensor.ts'
 import { BodyError, type BodyPath } from './body-error.ts'
-import { fromBfloat, fromHalf, toBfloat, toHalf } from './half-float.ts'
+import { fromHalves, isHalf, toHalves, type HalfDatatype } from './float16.ts'
 import type { Json, JsonObject } from './json.ts'
 import {
   countOf,
@@ -15,25 +15,12 @@ import {
 import { utf8Decoder, utf8Encoder } from './utf8.ts'
 import { readSize } from './v2-fields.ts'
 
-/** The datatypes that only some servers support, and only in binary. */
-type HalfDatatype = 'FP16' | 'BF16'
-
 /** The datatypes of V2, and Triton's BF16. */
 export type MessageDatatype = Datatype | HalfDatatype
-
-const HALVES = {
-  FP16: { to: toHalf, from: fromHalf },
-  BF16: { to: toBfloat, from: fromBfloat },
-} as const satisfies Record<HalfDatatype, unknown>
 
 /** Whether a text is a datatype, in upper case. */
 export function isMessageDatatype(text: string): text is MessageDatatype {
   return text === 'BYTES' || Object.hasOwn(TYPED_ARRAYS, text) || isHalf(text)
-}
-
-/** Whether a datatype is FP16 or BF16. */
-export function isHalf(datatype: string): datatype is HalfDatatype {
-  return Object.hasOwn(HALVES, datatype)
 }
 
 /** The size of a value in bytes; undefined for BYTES, whose elements differ in size. */
@@ -48,9 +35,13 @@ export function readBinarySize(parameters: JsonObject, path: BodyPath): number |
   return size === null ? undefined : readSize(size, path)
 }
 
-/** Checks a tensor's bytes without reading its values. @throws BodyError `invalid_value` if they do not match the shape */
+/**
+ * Checks a tensor's bytes without reading its values.
+ * @param what the tensor, for the error
+ * @throws BodyError `invalid_value` if they do not match the shape
+ */
 export function checkRaw(
-  name: string,
+  what: string,
   datatype: MessageDatatype,
   shape: readonly number[],
   raw: Uint8Array,
@@ -61,12 +52,12 @@ export function checkRaw(
     if (raw.length === count * width) return
     throw new BodyError(
       'invalid_value',
-      `cannot reshape ${raw.length} bytes of input "${name}" into ${datatype} ${printShape(shape)}`,
+      `cannot reshape ${raw.length} bytes of ${what} into ${datatype} ${printShape(shape)}`,
     )
   }
   const elements = countElements(raw)
   if (elements === undefined) {
-    throw new BodyError('invalid_value', `input "${name}": an element of BYTES is truncated`)
+    throw new BodyError('invalid_value', `${what}: an element of BYTES is truncated`)
   }
   if (elements === count) return
   throw new BodyError(
@@ -78,13 +69,8 @@ export function checkRaw(
 /** Turns JSON values into the values of a datatype; see `toTensorData`. FP16 and BF16 become their 16 bits. */
 export function toValues(name: string, datatype: MessageDatatype, values: readonly Json[]): TensorData {
   if (!isHalf(datatype)) return toTensorData(name, datatype, values)
-  const { to, from } = HALVES[datatype]
   const numbers = toTensorData(name, 'FP64', values) as Float64Array
-  return Uint16Array.from(numbers, (value) => {
-    const half = to(value)
-    if (Number.isFinite(from(half)) || !Number.isFinite(value)) return half
-    throw new BodyError('invalid_value', `input "${name}": ${value} is not a value of ${datatype}`)
-  })
+  return toHalves(`input "${name}"`, datatype, numbers)
 }
 
 /** Returns the bytes of values: a view of them, except for BYTES. */
@@ -111,19 +97,39 @@ export const encodeText: (text: string) => Uint8Array = utf8Encoder()
 /**
  * Writes a tensor's bytes as a flat JSON list. 64-bit integers are exact; NaN and infinities are `null`, as in KServe.
  * @throws BodyError `invalid_value` if the bytes do not match the shape, or an element of BYTES is not UTF-8;
- * `unsupported` for a datatype that V2 does not define
+ * `unsupported` for a datatype that V2 does not define; `too_large` for more than `charactersMax` characters
  */
-export function rawToJson(name: string, datatype: string, shape: readonly number[], raw: Uint8Array): string {
+export function rawToJson(
+  name: string,
+  datatype: string,
+  shape: readonly number[],
+  raw: Uint8Array,
+  charactersMax: number,
+): string {
   if (!isMessageDatatype(datatype)) {
     throw new BodyError('unsupported', `"${name}" has datatype "${datatype}", which V2 does not define`)
   }
-  checkRaw(name, datatype, shape, raw)
-  if (datatype === 'BYTES') return JSON.stringify(texts(name, raw))
-  if (isHalf(datatype)) {
-    const numbers = Array.from(viewOf(raw, Uint16Array), HALVES[datatype].from)
-    return JSON.stringify(numbers)
+  checkRaw(`output "${name}"`, datatype, shape, raw)
+  if (datatype === 'BYTES') return JSON.stringify(texts(name, raw, charactersMax))
+  const Values = isHalf(datatype) ? Uint16Array : TYPED_ARRAYS[datatype]
+  const values = viewOf(raw, Values as typeof Uint8Array)
+  let text = ''
+  for (let from = 0; from < values.length; from += VALUES_PER_STEP) {
+    const data = values.subarray(from, from + VALUES_PER_STEP)
+    const list = isHalf(datatype)
+      ? JSON.stringify(Array.from(fromHalves(datatype, data)))
+      : toFlatJson({ name, datatype, shape, data })
+    text += (from === 0 ? '' : ',') + list.slice(1, -1)
+    if (text.length > charactersMax) throw tooLarge(name, charactersMax)
   }
-  return toFlatJson({ name, datatype, shape, data: viewOf(raw, TYPED_ARRAYS[datatype] as typeof Uint8Array) })
+  return `[${text}]`
+}
+
+// How many values are written before the length of the text is checked.
+const VALUES_PER_STEP = 64 * 1024
+
+function tooLarge(name: string, charactersMax: number): BodyError {
+  return new BodyError('too_large', `The values of "${name}" need more than ${charactersMax} characters`)
 }
 
 type NumericData = Exclude<TensorData, string[]>
@@ -148,10 +154,11 @@ function countElements(raw: Uint8Array): number | undefined {
   return at === raw.length ? count : undefined
 }
 
-function texts(name: string, raw: Uint8Array): string[] {
+function texts(name: string, raw: Uint8Array, charactersMax: number): string[] {
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength)
   const decode = utf8Decoder()
   const elements: string[] = []
+  let characters = 0
   for (let at = 0; at < raw.length;) {
     const end = at + 4 + view.getUint32(at, true)
     try {
@@ -162,6 +169,9 @@ function texts(name: string, raw: Uint8Array): string[] {
         `an element of "${name}" is not UTF-8; request the output as binary data`,
       )
     }
+    // With its quotes and the comma.
+    characters += elements.at(-1)!.length + 3
+    if (characters > charactersMax) throw tooLarge(name, charactersMax)
     at = end
   }
   return elements

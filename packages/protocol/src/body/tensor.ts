@@ -138,6 +138,9 @@ export function toTensorData(
   }
   const bigint = (value: Json): bigint => {
     const range = INTEGERS[datatype]
+    // Fast path for the most frequent values.
+    if (Number.isSafeInteger(value) && (datatype === 'INT64' || (value as number) >= 0))
+      return BigInt(value as number)
     const isWhole = typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))
     if (!isWhole || range === undefined) return refuse(value)
     const exact = BigInt(value)

@@ -1,5 +1,5 @@
 // Typed tensors, as applications use them: infers and checks the datatype of values that a caller supplies.
-import { toFloat16, toBfloat16 } from './float16.ts'
+import { isHalf, toHalves } from './float16.ts'
 import { countOf, printShape, toTensorData, TYPED_ARRAYS, type Datatype, type TensorData } from './tensor.ts'
 
 /** The datatypes of typed tensors. FP16 and BF16 exist only in binary bodies. */
@@ -133,14 +133,14 @@ function fromList(name: string, datatype: TensorDatatype, list: unknown[]): Chec
       `Value ${wrong} of tensor "${name}" is ${typeof list[wrong]}; BYTES needs text or bytes.`,
     )
   }
-  if (datatype === 'FP16' || datatype === 'BF16') {
-    const wrong = list.findIndex((item) => typeof item !== 'number')
-    if (wrong === -1) return (datatype === 'FP16' ? toFloat16 : toBfloat16)(list as number[])
+  const wrong = isHalf(datatype) ? list.findIndex((item) => typeof item !== 'number') : -1
+  if (wrong !== -1) {
     throw new TypeError(
       `Value ${wrong} of tensor "${name}" is ${typeof list[wrong]}; ${datatype} needs numbers.`,
     )
   }
   try {
+    if (isHalf(datatype)) return toHalves(`input "${name}"`, datatype, list as number[])
     return toTensorData(name, datatype, list as number[])
   } catch (error) {
     throw new TypeError((error as Error).message, { cause: error })

@@ -4,13 +4,14 @@
 // them would also declare other globals.
 declare const TextDecoder: new (
   label: 'utf-8',
-  options: { readonly fatal: boolean },
+  options: { readonly fatal: boolean; readonly ignoreBOM: boolean },
 ) => { decode(bytes: Uint8Array): string }
 declare const TextEncoder: new () => { encode(text: string): Uint8Array }
 
-/** Returns a function that decodes bytes, and throws a TypeError if they are not UTF-8. */
+/** Returns a function that decodes bytes exactly, and throws a TypeError if they are not UTF-8. */
 export function utf8Decoder(): (bytes: Uint8Array) => string {
-  const decoder = new TextDecoder('utf-8', { fatal: true })
+  // Despite its name, the option keeps a byte order mark at the start of a text.
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   return (bytes) => decoder.decode(bytes)
 }
 

@@ -53,6 +53,10 @@ test('reads binary tensors, and BYTES that are not UTF-8 as bytes', () => {
   ])
 })
 
+test('keeps a byte order mark, which belongs to the text of an element', () => {
+  expect(readBinary('BYTES', [1], [4, 0, 0, 0, 0xef, 0xbb, 0xbf, 0x61]).data).toEqual(['\ufeffa'])
+})
+
 test('reads binary and JSON tensors of one answer', () => {
   const { body, jsonLength } = binary(
     [

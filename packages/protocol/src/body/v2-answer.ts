@@ -1,7 +1,7 @@
 // Reads V2 inference responses, with tensors in binary or as JSON, into typed arrays.
 import { requireLittleEndian } from './binary-tensor.ts'
 import { BodyError } from './body-error.ts'
-import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './float16.ts'
+import { fromBfloat16, fromFloat16, isHalf, toHalves, type HalfDatatype } from './float16.ts'
 import { isJsonObject, JsonSyntaxError, parseJson, type Json, type JsonObject } from './json.ts'
 import { countOf, flatten, printShape, toTensorData, TYPED_ARRAYS } from './tensor.ts'
 import type { Float16Values, TensorDatatype, ValuesOf } from './typed-tensor.ts'
@@ -161,10 +161,9 @@ function fromJson(head: Head): OutputTensor {
   const { name, datatype, shape, data: nested } = head
   if (!Array.isArray(nested)) throw new BodyError('missing', `output "${name}" has no data`)
   const values = flatten(nested).values.map((value) => toValue(value, datatype))
-  const data =
-    datatype === 'FP16' || datatype === 'BF16'
-      ? fromHalves(datatype, toTensorData(name, 'FP64', values, 'output') as Float64Array)
-      : toTensorData(name, datatype, values, 'output')
+  const data = isHalf(datatype)
+    ? halvesOf(name, datatype, toTensorData(name, 'FP64', values, 'output') as Float64Array)
+    : toTensorData(name, datatype, values, 'output')
   return counted(head, { name, datatype, shape, data } as OutputTensor)
 }
 
@@ -174,8 +173,8 @@ function toValue(value: Json, datatype: TensorDatatype): Json {
   return datatype === 'BOOL' && (value === 0 || value === 1) ? value === 1 : value
 }
 
-function fromHalves(datatype: 'FP16' | 'BF16', values: Float64Array): Float16Values | Uint16Array {
-  const bits = datatype === 'FP16' ? toFloat16(values) : toBfloat16(values)
+function halvesOf(name: string, datatype: HalfDatatype, values: Float64Array): Float16Values | Uint16Array {
+  const bits = toHalves(`output "${name}"`, datatype, values)
   if (datatype === 'BF16' || Float16Array === undefined) return bits
   return new Float16Array(bits.buffer, 0, bits.length)
 }

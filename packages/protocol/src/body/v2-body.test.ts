@@ -113,6 +113,7 @@ test.each([
     { shape: [1], data: [1], datatype: 'BYTES' },
     /Value 0 of tensor "x" is number; BYTES needs text or bytes/,
   ],
+  [{ shape: [1], data: [70_000], datatype: 'FP16' }, /input "x": 70000 is not a value of FP16/],
   [{ shape: [1], data: ['1'], datatype: 'FP16' }, /Value 0 of tensor "x" is string; FP16 needs numbers/],
 ])('rejects the tensor %j', (tensor, message) => {
   const call = { inputs: [{ name: 'x', ...tensor } as InputTensor] }

@@ -110,6 +110,18 @@ export function readList(value: Json | undefined, path: BodyPath): Json[] {
     : new BodyError('list_type', 'Input should be a valid list', path)
 }
 
+/** Checks that no output is named twice, because each mention repeats its tensor. @throws BodyError `invalid_input` */
+export function checkOutputs<Output extends { readonly name: string }>(
+  outputs: readonly Output[],
+): readonly Output[] {
+  const names = new Set<string>()
+  for (const { name } of outputs) {
+    if (names.has(name)) throw new BodyError('invalid_input', `Output "${name}" is requested twice`)
+    names.add(name)
+  }
+  return outputs
+}
+
 /** Reads a string. */
 export function readString(value: Json | undefined, path: BodyPath): string {
   if (typeof value === 'string') return value

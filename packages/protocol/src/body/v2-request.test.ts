@@ -57,6 +57,7 @@ test.each([
   ['model_attributes_type', { inputs: [[]] }, ['inputs', 0]],
   ['invalid_input', { inputs: [a] }, []],
   ['invalid_input', { inputs: [a, b], outputs: [{ name: 'x' }] }, []],
+  ['invalid_input', { inputs: [a, b], outputs: [{ name: 'y' }, { name: 'y' }] }, []],
   ['invalid_value', { inputs: [{ ...a, data: ['7'] }, b] }, []],
 ])('throws a BodyError with the code "%s"', (code, request, path) => {
   expect(() => read(request)).toThrow(expect.objectContaining({ name: 'BodyError', code, path }) as Error)

@@ -4,6 +4,7 @@ import { BodyError, type BodyPath } from './body-error.ts'
 import type { Json, JsonObject } from './json.ts'
 import { toTensorData, type Datatype, type Tensor } from './tensor.ts'
 import {
+  checkOutputs,
   readList,
   readObject,
   readParameters,
@@ -68,7 +69,7 @@ export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLengt
     outputs:
       outputs.length === 0
         ? everyOutput
-        : outputs.map((output, index) => readOutput(model, output, ['outputs', index])),
+        : checkOutputs(outputs.map((output, index) => readOutput(model, output, ['outputs', index]))),
   }
 }
 

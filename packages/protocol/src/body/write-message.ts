@@ -34,13 +34,17 @@ export interface WrittenMessage {
 /**
  * Writes a response in the encoding that the request asks for. Of the response's outputs, only the requested ones are
  * written, in the order of the request, because some servers return all outputs over gRPC.
- * @throws BodyError `invalid_input` for a requested output that the response does not have; otherwise see `rawToJson`
+ * @param bytesMax the limit for the body; writing stops there, because JSON may be many times larger than its tensor
+ * @throws BodyError `invalid_input` for a requested output that the response does not have, `too_large`; otherwise see
+ * `rawToJson`
  */
 export function writeMessage(
   response: MessageResponse,
   request: Pick<MessageRequest, 'outputs' | 'isBinary'>,
+  bytesMax: number,
 ): WrittenMessage {
   const binary: Uint8Array[] = []
+  let bytesLeft = bytesMax
   const outputs = chosen(response, request).map(({ output, isBinary }) => {
     const { name, datatype, shape, raw } = output
     // KServe adds the size to raw outputs over gRPC.
@@ -50,12 +54,15 @@ export function writeMessage(
       parameters.set('binary_data_size', raw.length)
       binary.push(raw)
     }
+    const data = isBinary ? undefined : rawToJson(name, datatype, shape, raw, bytesLeft)
+    bytesLeft -= data?.length ?? raw.length
+    if (bytesLeft < 0) throw new BodyError('too_large', `The response is larger than ${bytesMax} bytes`)
     const members = [
       `"name":${JSON.stringify(name)}`,
       `"datatype":${JSON.stringify(datatype)}`,
       `"shape":[${shape.join(',')}]`,
       ...parametersMember(parameters),
-      ...(isBinary ? [] : [`"data":${rawToJson(name, datatype, shape, raw)}`]),
+      ...(data === undefined ? [] : [`"data":${data}`]),
     ]
     return `{${members.join(',')}}`
   })

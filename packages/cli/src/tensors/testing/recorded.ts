@@ -1,4 +1,5 @@
 // Returns the files that numpy and Pillow wrote; see fixtures/make-fixtures.py.
+import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 
 interface Recorded {
@@ -20,10 +21,15 @@ export const IMAGES = recorded.images
 
 /** Returns a .npy file. */
 export function npyFile(name: string): Buffer {
-  return Buffer.from(recorded.arrays[name]!, 'base64')
+  return bytesOf(recorded.arrays[name])
 }
 
 /** Returns an image. */
 export function imageFile(name: string): Buffer {
-  return Buffer.from((recorded.images[name] ?? recorded.other[name])!, 'base64')
+  return bytesOf({ ...recorded.other, ...recorded.images }[name])
+}
+
+function bytesOf(base64: string | undefined): Buffer {
+  assert(base64 !== undefined, 'fixtures/tensors.json contains no such file')
+  return Buffer.from(base64, 'base64')
 }

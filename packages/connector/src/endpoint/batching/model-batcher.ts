@@ -224,11 +224,13 @@ export class ModelBatcher {
     const { operation, entries } = batch
     this.#shut(batch)
     const nowMs = performance.now()
+    this.#waiting -= entries.length
+    removeLate(batch, nowMs)
+    if (entries.length === 0) return
     for (const { request, arrivedAtMs } of entries) request.batchMs ??= nowMs - arrivedAtMs
     operation.figures.batchSize.observe(batch.rows)
     if (this.#wasFull) this.#window.called(entries.length, batch.rows)
     this.#wasFull = false
-    this.#waiting -= entries.length
     operation.running += 1
     this.#running += 1
     const ended = (): void => this.#ended(operation)
@@ -346,5 +348,16 @@ export class ModelBatcher {
       return batch
     })
     this.#due.repeat(batches)
+  }
+}
+
+// After the process was stopped or busy, a batch may be due before the timers of the deadlines that have passed. These
+// requests are not sent any more; the timers end them.
+function removeLate(batch: Batch, nowMs: number): void {
+  for (const entry of batch.entries.filter(({ request }) => request.deadline.atMs <= nowMs)) {
+    const { request, arrivedAtMs, reject } = entry
+    batch.remove(entry)
+    request.batchMs ??= nowMs - arrivedAtMs
+    request.deadline.waiting = reject
   }
 }

@@ -29,7 +29,8 @@ async function serving(methods: Methods, options: Partial<UpstreamOptions> = {})
 
 const metadataOf = (call: ServedCall): void => {
   const { version } = MESSAGES.modelRequest.decode(call.message)
-  if (version === '9') return refuse(call, 5, "Request for unknown model: 'iris' version 9 is not found")
+  if (version !== '' && version !== '2')
+    return refuse(call, 5, "Request for unknown model: 'iris' version 9 is not found")
   answer(call, [
     MESSAGES.metadata.encode({
       name: 'iris',
@@ -72,7 +73,32 @@ test('the facts contain the tensors, versions and platform of the model and of i
   expect(found.ofVersions?.get('9')).toMatchObject({ state: 'missing' })
 })
 
-test('a server counts as streaming unless it reports that the streaming method is not implemented', async () => {
+const ignoring = (call: ServedCall): void => {
+  const { name } = MESSAGES.modelRequest.decode(call.message)
+  metadataOf({ ...call, message: MESSAGES.modelRequest.encode({ name, version: '' }) })
+}
+
+test('a server that ignores versions has none', async () => {
+  const found = await facts(await serving({ ModelMetadata: ignoring }, { versions: ['1', '2'] }))
+  const missing = { state: 'missing', reason: 'The model server ignores versions.' }
+  expect([...found.ofVersions!]).toEqual([
+    ['1', missing],
+    ['2', missing],
+  ])
+})
+
+const breaking = (call: ServedCall): void => {
+  const { version } = MESSAGES.modelRequest.decode(call.message)
+  if (version === '' || version === '2') metadataOf(call)
+  else call.stream.close(2)
+}
+
+test('a version is not described before it is known whether the server ignores versions', async () => {
+  const found = await facts(await serving({ ModelMetadata: breaking }, { versions: ['2'] }))
+  expect(found.ofVersions!.get('2')).toEqual({ state: 'unanswered' })
+})
+
+test('a server counts as streaming unless it does not implement the method for streams', async () => {
   const without = await facts(await serving({ ModelMetadata: metadataOf }))
   expect(without).not.toHaveProperty('optionalOperations')
   const having = await facts(

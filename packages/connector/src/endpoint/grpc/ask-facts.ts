@@ -1,6 +1,5 @@
-// Queries a gRPC server for the metadata of a model and of its versions, and for the operations that the server
-// supports.
-import { Problem, type Dialect } from '@inferwire/protocol'
+// Queries a gRPC server for the metadata of a model and of its versions, and for the operations that it has.
+import { DIALECTS, Problem, type Dialect } from '@inferwire/protocol'
 import type { ModelDescription, ModelFacts, VersionFacts } from '../../step.ts'
 import { AskDeadline } from '../ask-deadline.ts'
 import { readDescription } from '../http/ask-facts.ts'
@@ -9,7 +8,7 @@ import { addressOf, callTarget, type GrpcTarget } from './grpc-target.ts'
 import { askMetadata } from './model-state.ts'
 
 /**
- * Requests the model's metadata, then the metadata of each configured version.
+ * Requests the model's metadata, then the metadata of each configured version, and of one that cannot exist.
  * @throws Problem: `model_not_ready` if the server does not have the model, otherwise the reason why the query failed
  */
 export async function askFacts(
@@ -33,7 +32,22 @@ export async function askFacts(
   const answers = versions.map(
     async (version) => [version, await askVersion(target, name, version, signal)] as const,
   )
-  return { ...facts, ofVersions: new Map(await Promise.all(answers)) }
+  const absent = await askVersion(target, name, ABSENT_VERSION, signal)
+  const ofVersions = (await Promise.all(answers)).map(
+    ([version, found]) => [version, found.state === 'described' ? judged(found, absent) : found] as const,
+  )
+  return { ...facts, ofVersions: new Map(ofVersions) }
+}
+
+// Triton's versions are numbers; for other servers, no operator chooses such a name.
+const ABSENT_VERSION = 'inferwire-no-such-version'
+
+// KServe's server ignores the version of a request, so that any version seems to exist.
+function judged(found: VersionFacts, absent: VersionFacts): VersionFacts {
+  if (absent.state === 'missing') return found
+  return absent.state === 'described'
+    ? { state: 'missing', reason: 'The model server ignores versions.' }
+    : { state: 'unanswered' }
 }
 
 async function ask(
@@ -42,7 +56,7 @@ async function ask(
   version: string,
   signal: AbortSignal,
 ): Promise<ModelDescription> {
-  const deadline = new AskDeadline(addressOf(target, 'ModelMetadata'), signal)
+  const deadline = new AskDeadline(addressOf(target, DIALECTS.v2.grpcMethods.metadata), signal)
   try {
     return readDescription({ ...(await askMetadata(target, { name, version }, { deadline, headers: [] })) })
   } finally {
@@ -67,7 +81,7 @@ async function askVersion(
 
 // Opens a stream without sending a request, so that no model is called. Returns undefined if there was no answer.
 async function askStreams(target: GrpcTarget, signal: AbortSignal): Promise<boolean | undefined> {
-  const method = 'ModelStreamInfer'
+  const method = DIALECTS.v2.grpcMethods.infer_stream
   const deadline = new AskDeadline(addressOf(target, method), signal)
   try {
     await callTarget(target, { method, frame: undefined, deadline, headers: [], onMessage: () => {} })

@@ -1,20 +1,14 @@
 // Converts a ModelInferResponse into a V2 response whose tensors are bytes.
 import {
-  joinElements,
   rawOf,
   type MessageOutput,
   type MessageResponse,
   type Parameters,
   type ParameterValue,
 } from '@inferwire/protocol'
-import type {
-  WireContents,
-  WireInteger,
-  WireParameter,
-  WireParameters,
-  WireResponse,
-  WireTensor,
-} from './inference-proto.ts'
+import type { DecodedResponse, DecodedTensor, PackedContents } from './decode-response.ts'
+import type { WireParameter, WireParameters } from './inference-proto.ts'
+import { readVarints, type WireInteger } from './wire-integer.ts'
 
 /** Thrown for a response that contradicts itself. */
 export class WireError extends Error {
@@ -22,7 +16,7 @@ export class WireError extends Error {
 }
 
 /** Converts a response, raw or typed. Raw tensors are not copied. @throws WireError */
-export function fromWireResponse(response: WireResponse): MessageResponse {
+export function fromWireResponse(response: DecodedResponse): MessageResponse {
   const { outputs, raw_output_contents: raw } = response
   if (raw.length > 0 && raw.length !== outputs.length) {
     throw new WireError(`${outputs.length} outputs, but ${raw.length} raw_output_contents`)
@@ -36,54 +30,55 @@ export function fromWireResponse(response: WireResponse): MessageResponse {
   }
 }
 
-function fromWireTensor(output: WireTensor, raw: Uint8Array | undefined): MessageOutput {
-  const { name, datatype } = output
-  const shape = output.shape.map((size) => (typeof size === 'number' ? size : sizeOf(size)))
+function fromWireTensor(output: DecodedTensor, raw: Uint8Array | undefined): MessageOutput {
+  const { name, datatype, shape } = output
   return {
     name,
     datatype,
     shape,
     parameters: fromWireParameters(output.parameters),
-    raw: raw ?? rawOfContents(name, datatype, output.contents ?? {}),
+    raw: raw ?? rawOfContents(name, datatype, output.contents),
   }
 }
 
-/** Returns one dimension of a shape; -1 = variable. */
-export function sizeOf({ low, high }: WireInteger): number {
-  return high * 2 ** 32 + (low >>> 0)
-}
-
-function rawOfContents(name: string, datatype: string, contents: WireContents): Uint8Array {
-  const read = READERS[datatype]
-  if (read === undefined)
+function rawOfContents(name: string, datatype: string, contents: PackedContents): Uint8Array {
+  const list = LISTS[datatype]
+  if (list === undefined)
     throw new WireError(`output "${name}" of datatype "${datatype}" has no raw contents`)
-  return read(contents)
-}
-
-// protobufjs returns an empty array for an absent list.
-const EMPTY: readonly never[] = []
-const READERS: Readonly<Record<string, ((contents: WireContents) => Uint8Array) | undefined>> = {
-  BOOL: ({ bool_contents = EMPTY }) => Uint8Array.from(bool_contents, Number),
-  INT8: ({ int_contents = EMPTY }) => rawOf(Int8Array.from(int_contents)),
-  INT16: ({ int_contents = EMPTY }) => rawOf(Int16Array.from(int_contents)),
-  INT32: ({ int_contents = EMPTY }) => rawOf(Int32Array.from(int_contents)),
-  INT64: ({ int64_contents = EMPTY }) => rawOfIntegers(int64_contents),
-  UINT8: ({ uint_contents = EMPTY }) => Uint8Array.from(uint_contents),
-  UINT16: ({ uint_contents = EMPTY }) => rawOf(Uint16Array.from(uint_contents)),
-  UINT32: ({ uint_contents = EMPTY }) => rawOf(Uint32Array.from(uint_contents)),
-  UINT64: ({ uint64_contents = EMPTY }) => rawOfIntegers(uint64_contents),
-  FP32: ({ fp32_contents = EMPTY }) => rawOf(Float32Array.from(fp32_contents)),
-  FP64: ({ fp64_contents = EMPTY }) => rawOf(Float64Array.from(fp64_contents)),
-  BYTES: ({ bytes_contents = EMPTY }) => joinElements(bytes_contents),
-}
-
-function rawOfIntegers(integers: ArrayLike<WireInteger>): Uint8Array {
-  const halves = new Int32Array(2 * integers.length)
-  for (let index = 0; index < integers.length; index++) {
-    halves[2 * index] = integers[index]!.low
-    halves[2 * index + 1] = integers[index]!.high
+  try {
+    return list.rawOf(contents.get(list.field) ?? NO_BYTES)
+  } catch (error) {
+    throw new WireError(`output "${name}": ${(error as Error).message}`)
   }
-  return rawOf(halves)
+}
+
+const NO_BYTES = new Uint8Array()
+
+// The list of each datatype in InferTensorContents. Floating-point numbers are encoded like raw ones.
+const LISTS: Readonly<
+  Record<string, { readonly field: number; readonly rawOf: (packed: Uint8Array) => Uint8Array } | undefined>
+> = {
+  BOOL: { field: 1, rawOf: (packed) => lowsOf(packed, Uint8Array) },
+  INT8: { field: 2, rawOf: (packed) => lowsOf(packed, Int8Array) },
+  INT16: { field: 2, rawOf: (packed) => lowsOf(packed, Int16Array) },
+  INT32: { field: 2, rawOf: (packed) => lowsOf(packed, Int32Array) },
+  INT64: { field: 3, rawOf: (packed) => rawOf(readVarints(packed)) },
+  UINT8: { field: 4, rawOf: (packed) => lowsOf(packed, Uint8Array) },
+  UINT16: { field: 4, rawOf: (packed) => lowsOf(packed, Uint16Array) },
+  UINT32: { field: 4, rawOf: (packed) => lowsOf(packed, Uint32Array) },
+  UINT64: { field: 5, rawOf: (packed) => rawOf(readVarints(packed)) },
+  FP32: { field: 6, rawOf: (packed) => packed },
+  FP64: { field: 7, rawOf: (packed) => packed },
+  BYTES: { field: 8, rawOf: (elements) => elements },
+}
+
+type Integers = Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array
+
+function lowsOf(packed: Uint8Array, Values: new (length: number) => Integers): Uint8Array {
+  const halves = readVarints(packed)
+  const values = new Values(halves.length / 2)
+  for (let index = 0; index < values.length; index++) values[index] = halves[2 * index]!
+  return rawOf(values)
 }
 
 function fromWireParameters(parameters: WireParameters): Parameters {

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Problem } from '@inferwire/protocol'
-import { afterAll, afterEach, expect, test } from 'vitest'
+import { afterAll, afterEach, expect, test, vi } from 'vitest'
 import { LOCALHOST, OTHER_NAME } from '../../config/testing/certificates.ts'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
 import type { UpstreamFigures } from '../../telemetry/index.ts'
@@ -125,14 +125,34 @@ test('a request whose deadline has passed is not sent', async () => {
   expect(server.sessionCount()).toBe(0)
 })
 
-test('if a server sends nothing until the deadline, the next call uses a new connection', async () => {
-  const deadline = deadlineIn()
-  const { server, upstream } = await serving((served, index) => {
-    if (index === 1) deadline.pass()
-    else ready(served)
+test('after two seconds without an answer, over all calls, the next call uses a new connection', async () => {
+  let isAnswering = true
+  let elapsedMs = 0
+  const now = performance.now.bind(performance)
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + elapsedMs)
+  closing.push(() => clock.mockRestore())
+  let deadline = deadlineIn()
+  const { server, upstream } = await serving((served) => {
+    elapsedMs += 900
+    if (isAnswering) ready(served)
+    else deadline.pass()
   })
+  const silent = async (): Promise<void> => {
+    deadline = deadlineIn()
+    expect(await failureOf(call(upstream, { deadline }))).toMatchObject({ code: 'deadline_exceeded' })
+  }
   await call(upstream)
-  expect(await failureOf(call(upstream, { deadline }))).toMatchObject({ code: 'deadline_exceeded' })
+  isAnswering = false
+  await silent()
+  await silent()
+  isAnswering = true
+  await call(upstream)
+  isAnswering = false
+  await silent()
+  await silent()
+  expect(server.sessionCount()).toBe(1)
+  await silent()
+  isAnswering = true
   expect((await call(upstream)).status).toBe(200)
   expect(server.sessionCount()).toBe(2)
 })
@@ -321,6 +341,22 @@ test('close waits for the call in flight; destroy ends it', async () => {
   await otherArrived
   await other.destroy()
   expect(await failure).toMatchObject({ code: 'upstream_unreachable' })
+})
+
+test('a closed client refuses calls; closing it twice resolves both times', async () => {
+  let release: (() => void) | undefined
+  const { server, upstream } = await serving((served) => (release = () => ready(served)))
+  const running = call(upstream)
+  await expect.poll(() => release).toBeDefined()
+  const closings = [upstream.close(), upstream.close()]
+  await new Promise(setImmediate)
+  expect(await failureOf(call(upstream))).toMatchObject({ code: 'upstream_unreachable' })
+  release!()
+  expect((await running).status).toBe(200)
+  await Promise.all(closings)
+  await upstream.destroy()
+  expect(await failureOf(call(upstream))).toMatchObject({ code: 'upstream_unreachable' })
+  expect(server.sessionCount()).toBe(1)
 })
 
 function caFile(name: string, pem: string): string {

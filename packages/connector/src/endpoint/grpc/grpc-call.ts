@@ -5,11 +5,11 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from 'node:http2'
-import { Problem } from '@inferwire/protocol'
+import type { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
 import { unreachable } from '../http/unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
-import type { GrpcConnection, Link, OpenCall } from './grpc-connection.ts'
+import { connectionClosed, type GrpcConnection, type Link, type OpenCall } from './grpc-connection.ts'
 import { readStatus, type GrpcStatus } from './grpc-status.ts'
 import { brokenCall, gatewayAnswer, invalidFrames, neverReady, tooLarge } from './call-problems.ts'
 import { FrameError, MessageFrames } from './message-frames.ts'
@@ -105,7 +105,7 @@ class GrpcExchange implements OpenCall {
   }
 
   cancel(): void {
-    this.#fail(new Problem('upstream_unreachable', 'The connection to the model server was closed.'))
+    this.#fail(connectionClosed())
   }
 
   #requestHeaders(): OutgoingHttpHeaders {
@@ -129,7 +129,7 @@ class GrpcExchange implements OpenCall {
   }
 
   #answered(headers: IncomingHttpHeaders): void {
-    this.#link.answeredAtMs = performance.now()
+    this.#link.answered()
     this.#headers = headers
     // A response without messages has its status in the headers.
     this.#status = readStatus(headers)
@@ -137,6 +137,7 @@ class GrpcExchange implements OpenCall {
 
   #received(chunk: Buffer): void {
     if (this.#isOver || this.#gatewayProblem() !== undefined) return
+    this.#link.answered()
     try {
       for (const message of this.#frames.take(chunk)) {
         this.#options.onMessage(message)
@@ -191,19 +192,15 @@ class GrpcExchange implements OpenCall {
   }
 
   #timedOut(problem: Problem): void {
-    if (problem.code === 'deadline_exceeded') this.#suspectConnection()
+    // A server that sends nothing may be gone without having closed the connection. Over HTTP, the end of the call closes
+    // its connection; here, other calls may share the connection, so only later calls avoid it.
+    if (problem.code === 'deadline_exceeded') this.#connection.replaceSilent(this.#link)
     this.#fail(problem)
-  }
-
-  // A server that sends nothing until the deadline may be gone without having closed the connection. Over HTTP, the end
-  // of the call closes its connection; here, other calls may share the connection, so only later calls avoid it.
-  #suspectConnection(): void {
-    this.#connection.replaceSilent(this.#link, this.#startedAtMs)
   }
 
   #checkConnection(): void {
     if (this.#link.isReady) return
-    this.#suspectConnection()
+    this.#connection.replace(this.#link)
     const detail = `${this.#options.address}: no connection after ${CONNECT_TIMEOUT_MS} ms`
     const sentence = 'The model server cannot be reached.'
     this.#fail(new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail }))

@@ -6,6 +6,7 @@ import {
   type OutgoingHttpHeaders,
   type SecureClientSessionOptions,
 } from 'node:http2'
+import { Problem } from '@inferwire/protocol'
 import type { TlsTrust } from '../../config/index.ts'
 
 /** Options of `GrpcConnection`. */
@@ -31,6 +32,8 @@ const STREAM_WINDOW_BYTES = 1024 * 1024
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 // In megabytes. The gates and the byte budget limit the bodies; Node.js' default of 10 MB would abort large calls.
 const SESSION_MEMORY_MAX_MB = 4096
+// Short deadlines of clients, to which a slow model does not answer in time, must not cause a connection each.
+const SILENT_MS = 2_000
 
 /**
  * A connection that all calls share. The first call opens it. If it has ended, or the server has announced its end
@@ -42,7 +45,8 @@ export class GrpcConnection {
   readonly #options: SecureClientSessionOptions
   readonly #calls = new Map<OpenCall, Link>()
   #link: Link | undefined
-  #idle: (() => void) | undefined
+  #isClosed = false
+  readonly #idle: (() => void)[] = []
 
   constructor({ origin, host, trust, serverName }: ConnectionTarget) {
     this.#origin = origin
@@ -55,11 +59,12 @@ export class GrpcConnection {
     }
   }
 
-  /** Registers a call until `ended` is called; returns the connection that the call uses. */
+  /** Registers a call until `ended`; returns the connection that it uses. @throws Problem after `close` and `destroy` */
   began(call: OpenCall): Link {
+    if (this.#isClosed) throw connectionClosed()
     if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#host)
     this.#calls.set(call, this.#link)
-    this.#link.calls += 1
+    this.#link.began()
     return this.#link
   }
 
@@ -67,40 +72,51 @@ export class GrpcConnection {
   ended(call: OpenCall): void {
     const link = this.#calls.get(call)!
     this.#calls.delete(call)
-    link.calls -= 1
+    link.ended()
     if (link !== this.#link && link.calls === 0) link.close()
-    if (this.#calls.size === 0) this.#idle?.()
+    if (this.#calls.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   /**
-   * Opens a new connection for all further calls if the server has sent nothing on this connection since `sinceMs`
-   * (monotonic clock): the connection may be dead although TCP has not detected it yet. Calls in flight keep the old
-   * connection until they end.
+   * Connects anew for all further calls if calls have waited for two seconds without an answer to any of them: the
+   * connection may be dead although TCP has not detected it yet. Calls in flight keep it until they end.
    */
-  replaceSilent(link: Link, sinceMs: number): void {
-    if (link === this.#link && link.answeredAtMs < sinceMs) this.#link = undefined
+  replaceSilent(link: Link): void {
+    if (link.silentMs >= SILENT_MS) this.replace(link)
   }
 
-  /** Closes the connection when the calls in flight have ended. */
+  /** Connects anew for all further calls. */
+  replace(link: Link): void {
+    if (link === this.#link) this.#link = undefined
+  }
+
+  /** Accepts no more calls, and closes the connection after the calls in flight. */
   async close(): Promise<void> {
-    if (this.#calls.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+    this.#isClosed = true
+    if (this.#calls.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
     this.#link?.close()
   }
 
   /** Ends all calls, and closes the connection. */
   destroy(): Promise<void> {
+    this.#isClosed = true
     for (const call of this.#calls.keys()) call.cancel()
     this.#link?.close()
     return Promise.resolve()
   }
 }
 
-/** One HTTP/2 session, from the connection attempt to its end. */
+/** The problem of a call on a connection that the connector has closed. */
+export function connectionClosed(): Problem {
+  return new Problem('upstream_unreachable', 'The connection to the model server was closed.')
+}
+
+/** One HTTP/2 session, from its connection to its end. */
 export class Link {
-  /** Number of calls in flight. */
-  calls = 0
-  /** When the server last answered a call (monotonic clock). */
-  answeredAtMs = -Infinity
+  #calls = 0
+  // The time that calls have waited since the last answer, and since when the calls in flight add to it.
+  #waitedMs = 0
+  #waitingSinceMs = 0
   readonly #session: ClientHttp2Session
   readonly #host: string | undefined
   #isReady = false
@@ -118,7 +134,35 @@ export class Link {
     session.once('goaway', () => (this.#isEnding = true))
   }
 
-  /** Whether a call can begin; the call waits for the connection if necessary. */
+  /** Number of calls in flight. */
+  get calls(): number {
+    return this.#calls
+  }
+
+  /** For how long there were calls in flight since the server last sent a part of an answer. */
+  get silentMs(): number {
+    return this.#waitedMs + (this.#calls > 0 ? performance.now() - this.#waitingSinceMs : 0)
+  }
+
+  /** A call began. */
+  began(): void {
+    if (this.#calls === 0) this.#waitingSinceMs = performance.now()
+    this.#calls += 1
+  }
+
+  /** The server sent a part of an answer. */
+  answered(): void {
+    this.#waitedMs = 0
+    this.#waitingSinceMs = performance.now()
+  }
+
+  /** A call ended. */
+  ended(): void {
+    this.#waitedMs = this.#calls === 1 ? this.silentMs : this.#waitedMs
+    this.#calls -= 1
+  }
+
+  /** Whether a call can begin; it waits for the connection if necessary. */
   get isUsable(): boolean {
     return !this.#isEnding && !this.#session.closed && !this.#session.destroyed
   }

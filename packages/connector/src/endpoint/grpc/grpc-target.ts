@@ -52,12 +52,18 @@ export function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> 
   return target.credential.refresh === undefined ? callOnce(target, call) : callTwice(target, call)
 }
 
-// Rereads the token after a rejection, because it may have been rotated. Calls once more if the token changed.
+// Rereads the token after a rejection, because it may have been rotated. Calls once more if the token changed, and the
+// server has sent no message, which would mean that it accepted the token.
 async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
+  let hasMessages = false
+  const onMessage = (message: Buffer): void => {
+    hasMessages = true
+    call.onMessage(message)
+  }
   try {
-    await callOnce(target, call)
+    await callOnce(target, { ...call, onMessage })
   } catch (error) {
-    const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream'
+    const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream' && !hasMessages
     if (!isRefused || !(await target.credential.refresh!())) throw error
     await callOnce(target, call)
   }
@@ -87,7 +93,7 @@ async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
 export async function callForOne<Message>(
   target: GrpcTarget,
   call: Omit<TargetCall, 'onMessage'>,
-  codec: Codec<Message>,
+  codec: Pick<Codec<Message>, 'decode'>,
 ): Promise<Message> {
   let encoded: Buffer | undefined
   await callTarget(target, {

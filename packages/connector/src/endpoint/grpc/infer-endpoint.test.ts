@@ -2,7 +2,7 @@
 import type { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
-import { sizeOf } from './from-wire.ts'
+import { sizeOf } from './wire-integer.ts'
 import { MESSAGES, type WireRequest, type WireResponse } from './inference-proto.ts'
 import { answer, startGrpcServer, type GrpcServer, type ServedCall } from './testing/grpc-server.ts'
 import { binaryRequest, jsonRequest, openTestUpstream } from './testing/open-upstream.ts'
@@ -100,7 +100,7 @@ test.each([
   expect(sent(server).inputs[0]!.contents![list]).toEqual(values)
 })
 
-test('all data is sent raw if the request is binary, mixed, or contains FP16', async () => {
+test('all data is raw if the request is binary, mixed, or has many values or FP16', async () => {
   const { server, upstream } = await serving((call) => answer(call, [one]))
   const binaryInput = { name: 'b', shape: [2], datatype: 'UINT8', parameters: { binary_data_size: 2 } }
   await infer(
@@ -112,6 +112,10 @@ test('all data is sent raw if the request is binary, mixed, or contains FP16', a
     '0000803f',
   ])
   expect(sent(server).inputs.every(({ contents }) => contents === null)).toBe(true)
+  const many = { name: 'x', shape: [10_001], datatype: 'INT64', data: Array(10_001).fill(-2) }
+  await infer(upstream, jsonRequest({ inputs: [many] }))
+  const [raw] = sent(server).raw_input_contents
+  expect(new BigInt64Array(new Uint8Array(raw!).buffer)).toEqual(new BigInt64Array(10_001).fill(-2n))
   await infer(upstream, jsonRequest(body([1], 'FP16')))
   expect(sent(server).raw_input_contents).toEqual([Buffer.from([0, 0x3c])])
 })
@@ -196,6 +200,44 @@ test('an invalid body is rejected before any call, and the message names the pla
   expect(server.calls).toHaveLength(0)
 })
 
+test.each(['18446744073709551616', '-9223372036854775809'])(
+  'a parameter of %s, which has more than 64 bits, is a bad request',
+  async (value) => {
+    const { server, upstream } = await serving((call) => answer(call, [one]))
+    const requests = [
+      `{"inputs":[],"parameters":{"p":${value}}}`,
+      `{"inputs":[],"outputs":[{"name":"y","parameters":{"p":${value}}}]}`,
+    ]
+    for (const request of requests) {
+      expect(await problemOf(infer(upstream, jsonRequest(request)))).toMatchObject({
+        code: 'bad_payload',
+        message: `The body is invalid. Parameter "p" is ${value}, an integer of more than 64 bits.`,
+      })
+    }
+    expect(server.calls).toHaveLength(0)
+  },
+)
+
+test('JSON of more than 1 MiB is refused; binary tensors are not', async () => {
+  const { server, upstream } = await serving((call) => answer(call, [one]))
+  const input = { name: 'x', shape: [2 ** 20], datatype: 'UINT8' }
+  const binary = { inputs: [{ ...input, parameters: { binary_data_size: 2 ** 20 } }] }
+  await infer(upstream, binaryRequest(binary, new Uint8Array(2 ** 20)))
+  expect(server.calls).toHaveLength(1)
+  const padding = ' '.repeat(2 ** 20)
+  const requests = [
+    jsonRequest(JSON.stringify(body()) + padding),
+    binaryRequest({ ...binary, id: padding }, new Uint8Array(2 ** 20)),
+  ]
+  for (const request of requests) {
+    expect(await problemOf(infer(upstream, request))).toMatchObject({
+      code: 'payload_too_large',
+      message: expect.stringContaining('Publish binary tensors.') as string,
+    })
+  }
+  expect(server.calls).toHaveLength(1)
+})
+
 const bare = (): EndpointRequest =>
   jsonRequest('', {
     body: Buffer.alloc(16),
@@ -254,6 +296,8 @@ test.each<[string, Buffer[], string]>([
     [responseOf([{ datatype: 'FP8' }], [new Uint8Array(1)])],
     'upstream_invalid_response',
   ],
+  ['a truncated integer', [Buffer.from('2a0c1205494e5436342a031a0180', 'hex')], 'upstream_invalid_response'],
+  ['too many outputs', [responseOf(Array.from({ length: 10_001 }, () => ({})))], 'upstream_invalid_response'],
   ['typed FP16', [responseOf([{ datatype: 'FP16' }])], 'upstream_invalid_response'],
   [
     'a message above the limit',

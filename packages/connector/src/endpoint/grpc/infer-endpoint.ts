@@ -1,12 +1,13 @@
 // The operation `infer` over gRPC: ModelInfer.
+import { DIALECTS } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callForOne, type GrpcTarget } from './grpc-target.ts'
-import { MESSAGES } from './inference-proto.ts'
+import { decodeResponse } from './decode-response.ts'
 import { readRequest, writeResponse, type AskInputs } from './message-body.ts'
 import { toWireRequest, type WireModel } from './to-wire.ts'
 import { writeRequestFrame } from './write-frame.ts'
 
-const METHOD = 'ModelInfer'
+const METHOD = DIALECTS.v2.grpcMethods.infer
 
 /** Calls ModelInfer. Requests and answers are V2 bodies, as over HTTP. */
 export class InferEndpoint implements Endpoint {
@@ -30,7 +31,7 @@ export class InferEndpoint implements Endpoint {
         deadline: request.deadline,
         headers: request.headers,
       },
-      MESSAGES.response,
+      { decode: decodeResponse },
     )
     return { status: 200, ...writeResponse(response, message, this.#target, METHOD) }
   }

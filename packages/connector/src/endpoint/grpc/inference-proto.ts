@@ -1,5 +1,6 @@
 // The messages of the Open Inference Protocol over gRPC, and their encoders, which protobufjs generates at run time.
 import protobuf from 'protobufjs'
+import type { WireInteger } from './wire-integer.ts'
 
 /**
  * The part of the protocol that the connector uses. Field numbers: Open Inference Protocol, `inference_grpc`; and
@@ -74,13 +75,6 @@ message ModelInferResponse {
 }
 message ModelStreamInferResponse { string error_message = 1; ModelInferResponse infer_response = 2; }
 `
-
-/** A 64-bit integer: a `Long` when decoded; any object with both halves can be encoded. */
-export interface WireInteger {
-  readonly low: number
-  readonly high: number
-  readonly unsigned?: boolean
-}
 
 /** InferParameter. After decoding, exactly one member is set; for encoding, see `toWireParameter`. */
 export interface WireParameter {
@@ -170,26 +164,15 @@ function codec<Message extends object>(name: string): Codec<Message> {
   }
 }
 
-/** The message types that the connector sends and receives. */
+/** The message types that the connector sends and receives. For large responses, see `decode-response.ts`. */
 export const MESSAGES = {
   modelRequest: codec<{ readonly name: string; readonly version: string }>('ModelMetadataRequest'),
   ready: codec<{ readonly ready: boolean }>('ModelReadyResponse'),
   metadata: codec<WireMetadata>('ModelMetadataResponse'),
+  parameter: codec<WireParameter>('InferParameter'),
   request: codec<WireRequest>('ModelInferRequest'),
   response: codec<WireResponse>('ModelInferResponse'),
   streamResponse: codec<{ readonly error_message: string; readonly infer_response?: WireResponse | null }>(
     'ModelStreamInferResponse',
   ),
 } as const
-
-/** Returns the field numbers in the outermost level of an encoded message. @throws Error if it is malformed */
-export function fieldNumbers(encoded: Buffer): Set<number> {
-  const reader = protobuf.Reader.create(encoded)
-  const numbers = new Set<number>()
-  while (reader.pos < reader.len) {
-    const tag = reader.uint32()
-    numbers.add(tag >>> 3)
-    reader.skipType(tag & 7)
-  }
-  return numbers
-}

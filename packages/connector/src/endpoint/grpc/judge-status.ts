@@ -27,10 +27,11 @@ const HTTP_STATUSES: ReadonlyMap<number, number> = new Map([
   [STATUS.UNIMPLEMENTED, 501],
   [STATUS.UNAVAILABLE, 503],
 ])
-// Matches the error text for a request above the server's size limit; with any other text, RESOURCE_EXHAUSTED means
+// Match the error texts for a message above the size limit of a server; with any other text, RESOURCE_EXHAUSTED means
 // that the server is full.
-const TOO_LARGE = /larger than max/
-// KServe and MLServer report these Python exceptions with the code UNKNOWN.
+const REQUEST_TOO_LARGE = /\breceived message larger than max/i
+const RESPONSE_TOO_LARGE = /\bsen[dt] message larger than max/i
+// KServe and MLServer report these exceptions of Python with the code UNKNOWN.
 const NOT_READY = /\bModelNot(?:Found|Ready)\b/
 
 /** Returns the Problem for a status other than OK. After an `UpstreamFailure`, a retry may succeed. */
@@ -73,6 +74,10 @@ function serversStatus(code: number, details: string, detail: string, call: Judg
     const sentence = 'The model server cancelled the call.'
     return new UpstreamFailure('unreachable', true, 'upstream_unreachable', sentence, { detail })
   }
+  if (code === STATUS.RESOURCE_EXHAUSTED && RESPONSE_TOO_LARGE.test(details)) {
+    const sentence = "The response is larger than the model server's own limit."
+    return new Problem('response_too_large', sentence, { detail })
+  }
   if (call.isReadiness && code === STATUS.UNKNOWN && NOT_READY.test(details)) {
     return new UpstreamFailure('starting', false, 'model_not_ready', 'The model is not ready.', { detail })
   }
@@ -80,7 +85,7 @@ function serversStatus(code: number, details: string, detail: string, call: Judg
 }
 
 function error(code: number, details: string, exchange: string, call: JudgedCall): Problem {
-  const isTooLarge = code === STATUS.RESOURCE_EXHAUSTED && TOO_LARGE.test(details)
+  const isTooLarge = code === STATUS.RESOURCE_EXHAUSTED && REQUEST_TOO_LARGE.test(details)
   return modelError({
     status: isTooLarge ? 413 : (HTTP_STATUSES.get(code) ?? 500),
     // The body of an error over HTTP.

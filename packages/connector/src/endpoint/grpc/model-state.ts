@@ -1,13 +1,15 @@
 // The operations `metadata` and `ready` over gRPC, with the bodies of the HTTP servers.
-import type { DeclaredInput } from '@inferwire/protocol'
+import { DIALECTS, type DeclaredInput } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
 import { modelError } from '../http/model-error.ts'
-import { sizeOf } from './from-wire.ts'
+import { decodeMetadata, type DecodedMetadata, type DecodedTensor } from './decode-response.ts'
 import { addressOf, callForOne, type GrpcTarget } from './grpc-target.ts'
-import { MESSAGES, type WireMetadata, type WireTensorMetadata } from './inference-proto.ts'
+import { MESSAGES } from './inference-proto.ts'
 import type { WireModel } from './to-wire.ts'
 import { writeFrame } from './write-frame.ts'
+
+const METHODS = DIALECTS.v2.grpcMethods
 
 /** The V2 description of a model. */
 export interface MetadataBody {
@@ -29,7 +31,11 @@ export async function askMetadata(
 ): Promise<MetadataBody> {
   const frame = writeFrame(MESSAGES.modelRequest, model)
   return toMetadataBody(
-    await callForOne(target, { method: 'ModelMetadata', frame, deadline, headers }, MESSAGES.metadata),
+    await callForOne(
+      target,
+      { method: METHODS.metadata, frame, deadline, headers },
+      { decode: decodeMetadata },
+    ),
   )
 }
 
@@ -59,7 +65,7 @@ export class ReadyEndpoint implements Endpoint {
   }
 
   async call({ deadline, headers }: EndpointRequest): Promise<EndpointResponse> {
-    const method = 'ModelReady'
+    const method = METHODS.ready
     const frame = writeFrame(MESSAGES.modelRequest, this.#model)
     const { ready } = await callForOne(
       this.#target,
@@ -80,7 +86,7 @@ export class ReadyEndpoint implements Endpoint {
   }
 }
 
-function toMetadataBody({ name, versions, platform, inputs, outputs }: WireMetadata): MetadataBody {
+function toMetadataBody({ name, versions, platform, inputs, outputs }: DecodedMetadata): MetadataBody {
   return {
     name,
     ...(versions.length === 0 ? {} : { versions }),
@@ -90,8 +96,8 @@ function toMetadataBody({ name, versions, platform, inputs, outputs }: WireMetad
   }
 }
 
-function toDeclared({ name, datatype, shape }: WireTensorMetadata): DeclaredInput {
-  return { name, datatype, shape: shape.map(sizeOf) }
+function toDeclared({ name, datatype, shape }: DecodedTensor): DeclaredInput {
+  return { name, datatype, shape }
 }
 
 function jsonResponse(body: object): EndpointResponse {

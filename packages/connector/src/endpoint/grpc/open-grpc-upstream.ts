@@ -36,10 +36,17 @@ class LoadingUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
-    await (await this.#loading).close()
+    // Without the library there is nothing to close.
+    await this.#loading.then(
+      (upstream) => upstream.close(),
+      () => {},
+    )
   }
 
   async destroy(): Promise<void> {
-    await (await this.#loading).destroy()
+    await this.#loading.then(
+      (upstream) => upstream.destroy(),
+      () => {},
+    )
   }
 }

@@ -15,7 +15,11 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close()
 })
 
-async function serving(serve: (call: ServedCall) => void, idleTimeoutMs = 60_000): Promise<StreamEndpoint> {
+async function serving(
+  serve: (call: ServedCall) => void,
+  idleTimeoutMs = 60_000,
+  refresh?: () => boolean,
+): Promise<StreamEndpoint> {
   const server = await startGrpcServer(serve)
   const connection = new GrpcConnection({
     origin: server.url,
@@ -30,7 +34,7 @@ async function serving(serve: (call: ServedCall) => void, idleTimeoutMs = 60_000
   const target = {
     connection,
     origin: server.url,
-    credential: { headers: () => [] },
+    credential: { headers: () => [], ...(refresh === undefined ? {} : { refresh }) },
     responseBytesMax: 1_000_000,
     errorText: 'first-line',
     stream: { idleTimeoutMs, timeoutMs: 60_000, coalesceMs: 0 },
@@ -99,6 +103,20 @@ test("Triton's empty final response is not a part; a stream without answers is c
   expect(await streamed(endpoint)).toMatchObject({ words: ['a'], end: DONE })
   const empty = await serving((call) => answer(call, []))
   expect(await streamed(empty)).toMatchObject({ words: [], end: DONE })
+})
+
+test('a stream that already had a part is not called again with another credential', async () => {
+  let calls = 0
+  const endpoint = await serving(
+    (call) => {
+      calls += 1
+      answer(call, [triton(word('a'))], 16, 'Jwt is expired')
+    },
+    60_000,
+    () => true,
+  )
+  expect(await streamed(endpoint)).toMatchObject({ words: ['a'], end: { code: 'unauthorized_upstream' } })
+  expect(calls).toBe(1)
 })
 
 test("the model's error, which Triton sends in a message, ends the stream", async () => {

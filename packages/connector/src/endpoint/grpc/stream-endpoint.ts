@@ -1,17 +1,22 @@
 // The operation `infer_stream` over gRPC: ModelStreamInfer, with one request and any number of answers.
-import { Problem } from '@inferwire/protocol'
+import { DIALECTS, Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { StreamClock } from '../stream-clock.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { modelError } from '../http/model-error.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
 import { addressOf, callTarget, decoded, type GrpcTarget } from './grpc-target.ts'
-import { fieldNumbers, MESSAGES, type WireResponse } from './inference-proto.ts'
+import {
+  decodeResponse,
+  decodeStreamResponse,
+  hasFieldAbove,
+  type DecodedResponse,
+} from './decode-response.ts'
 import { readRequest, writeResponse, type AskInputs } from './message-body.ts'
 import { toWireRequest, type WireModel } from './to-wire.ts'
 import { writeRequestFrame } from './write-frame.ts'
 
-const METHOD = 'ModelStreamInfer'
+const METHOD = DIALECTS.v2.grpcMethods.infer_stream
 
 /** The last message of a complete stream. */
 const DONE: EndpointResponse = {
@@ -72,13 +77,13 @@ export class StreamEndpoint implements Endpoint {
 
   // MLServer sends ModelInferResponse; Triton wraps it in ModelStreamInferResponse. The wrapper has only the fields 1
   // and 2; an answer of MLServer always has outputs (5) or at least an id (3).
-  #responseOf(encoded: Buffer): WireResponse | undefined {
-    const numbers = decoded(this.#target, METHOD, { decode: fieldNumbers }, encoded)
-    const isWrapped = [...numbers].every((number) => number <= 2)
-    if (!isWrapped) return decoded(this.#target, METHOD, MESSAGES.response, encoded)
-    const wrapper = decoded(this.#target, METHOD, MESSAGES.streamResponse, encoded)
+  #responseOf(encoded: Buffer): DecodedResponse | undefined {
+    const decode = <Message>(read: (message: Buffer) => Message): Message =>
+      decoded(this.#target, METHOD, { decode: read }, encoded)
+    if (decode((message) => hasFieldAbove(2, message))) return decode(decodeResponse)
+    const wrapper = decode(decodeStreamResponse)
     if (wrapper.error_message !== '') throw this.#errorOf(wrapper.error_message)
-    const response = wrapper.infer_response ?? undefined
+    const response = wrapper.infer_response
     // Triton's empty final response only marks the end.
     return response?.outputs.length === 0 ? undefined : response
   }

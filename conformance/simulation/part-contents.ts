@@ -1,0 +1,38 @@
+// Checks the contents of the multi-part answers of one process: the parts have the numbers that the model gave them, and
+// are all of the same call.
+import type { PublishedReply } from './answers.ts'
+import type { PlannedRequest } from './scenario.ts'
+
+/** The number of the call and of the part in a body; undefined in the body of an error. */
+interface PublishedContent extends Pick<PublishedReply, 'mark'> {
+  readonly bodyCall: number | undefined
+  readonly bodyPart: number | undefined
+}
+
+/** The contents of one process's answers. */
+export class PartContents {
+  readonly #broken: (rule: string, what: string) => void
+  // By key: the call of the first part of the latest answer.
+  readonly #calls = new Map<string, number | undefined>()
+
+  constructor(broken: (rule: string, what: string) => void) {
+    this.#broken = broken
+  }
+
+  /** Records a reply. */
+  published({ key, behaviour }: PlannedRequest, { mark, bodyCall, bodyPart }: PublishedContent): void {
+    if (mark === undefined || mark.isError) return
+    const { seq, isFinal } = mark
+    if (isFinal && (behaviour.kind !== 'stream' || behaviour.parts !== seq))
+      this.#broken('part-content', `the answer to ${key} ends without an error after ${seq} parts`)
+    if (!isFinal && bodyPart !== seq)
+      this.#broken('part-content', `part ${seq} of the answer to ${key} is the model's part ${bodyPart}`)
+    if (seq === 0 || !this.#calls.has(key)) this.#calls.set(key, bodyCall)
+    const first = this.#calls.get(key)
+    if (bodyCall === first) return
+    this.#broken(
+      'part-content',
+      `part ${seq} of the answer to ${key} is from call ${bodyCall}, its first part from call ${first}`,
+    )
+  }
+}
