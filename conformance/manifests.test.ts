@@ -505,7 +505,7 @@ function find(objects: readonly KubernetesObject[], kind: string): KubernetesObj
   return objects.find((object) => object.kind === kind)!
 }
 
-// Creates the files that the configuration names, which are mounted in the pod.
+// Creates the files that the configuration names; in the cluster, they are mounted in the pod.
 function connectorConfigOf(objects: readonly KubernetesObject[]): ReturnType<typeof loadConfig> {
   const folder = tempFolder('config')
   const secret = join(folder, 'secret')

@@ -90,7 +90,7 @@ async function retained(topic: string): Promise<string | undefined> {
 const statusOf = async (name: string): Promise<ConnectorStatus> =>
   JSON.parse((await retained(`${root}/status/${name}`)) ?? '{}') as ConnectorStatus
 
-test('two connectors with different models under one root do not answer for each other', async () => {
+test("two connectors with different models under one root do not answer requests for each other's models", async () => {
   const a = await run('a', ['iris'])
   const b = await run('b', ['rose'])
   await expect.poll(() => [events(a), events(b)].every((seen) => seen.includes('peer_found'))).toBe(true)

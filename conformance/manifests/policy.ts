@@ -1,5 +1,5 @@
-// Finds mistakes in a set of objects that an API server does not report: labels, selectors, ports, mounts, security,
-// and two brokers on one volume.
+// In a set of objects, finds the mistakes that an API server does not report: in labels, selectors, ports, mounts,
+// security, and two brokers on one volume.
 import type { KubernetesObject } from '@inferwire/kubernetes'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -9,7 +9,7 @@ const RECOMMENDED = ['name', 'instance', 'version', 'component', 'part-of', 'man
   (name) => `app.kubernetes.io/${name}`,
 )
 
-/** Objects that exist before these are applied. */
+/** Objects that exist before the checked objects are applied. */
 export interface Given {
   readonly secrets: readonly string[]
   readonly configMaps?: readonly string[]
@@ -93,7 +93,7 @@ function workloadOf(object: KubernetesObject): Workload {
   }
 }
 
-// Checks the restricted Pod Security Standard, and that the root file system is read-only.
+// Checks that a pod meets the restricted Pod Security Standard, and that its root file systems are read-only.
 function security({ object, pod, containers }: Workload): string[] {
   const context = at(pod, 'securityContext')
   const wanted: [unknown, string][] = [
@@ -195,7 +195,7 @@ function volumesOfOne({ object, pod, labels }: Workload, objects: readonly Kuber
       const isOne =
         at(object['spec'], 'replicas') === 1 &&
         at(object['spec'], 'strategy', 'type') === 'Recreate' &&
-        // ReadWriteOnce does not exclude a second pod on the same node.
+        // ReadWriteOnce does not prevent a second pod on the same node from using the volume.
         list(at(pod, 'affinity', 'podAntiAffinity', 'requiredDuringSchedulingIgnoredDuringExecution')).some(
           ({ topologyKey, labelSelector }) =>
             topologyKey === 'kubernetes.io/hostname' &&

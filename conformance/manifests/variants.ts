@@ -15,7 +15,7 @@ const SECRET_MOUNTS = [
   { secretName: 'iris-login', mountPath: '/etc/secrets/iris' },
   { secretName: 'broker-ca', mountPath: '/etc/secrets/broker' },
 ]
-// A configuration with files from these Secrets.
+// A configuration that uses files from these Secrets.
 const SECRET_FILES = {
   broker: {
     url: 'mqtts://mosquitto.mosquitto.svc:8883',

@@ -8,7 +8,7 @@ const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
 const PASSWD = 'conformance/passwd.test.ts'
-const GUIDE = 'the guide in Kubernetes'
+const GUIDE = 'the Kubernetes guide'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
 
 /** Requirements for the installation in Kubernetes. */

@@ -40,7 +40,7 @@ const TOPICS: readonly Requirement[] = [
     'C-ROOT-1',
     'design, The wire contract',
     "Connectors with different models work under one root: no connector answers for another connector's model, and requests for a model that no connector exposes are still answered.",
-    `${PEERS} > two connectors with different models under one root do not answer for each other`,
+    `${PEERS} > two connectors with different models under one root do not answer requests for each other's models`,
     `${PEERS} > a request for a model that no connector exposes is still answered`,
     `${PEERS} > requests that waited for a connector are not answered with model_not_found when it starts`,
   ),

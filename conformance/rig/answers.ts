@@ -21,7 +21,7 @@ export interface Reply {
   readonly socket: Socket
 }
 
-/** Answers a call, or leaves it without an answer. */
+/** Answers a call, or leaves it unanswered. */
 export type Answer = (reply: Reply, call: ModelCall) => void
 
 type Headers = Readonly<Record<string, string>>

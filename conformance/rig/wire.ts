@@ -7,7 +7,7 @@ export type OnPacket = (head: number, bytes: Buffer, start: number, end: number)
 
 const NOTHING = Buffer.alloc(0)
 
-/** Splits a byte stream into packets. Never reports a packet that the end of a connection truncated. */
+/** Splits a byte stream into packets. Never reports a packet that was truncated because its connection ended. */
 export class PacketScanner {
   readonly #onPacket: OnPacket
   #rest: Buffer = NOTHING

@@ -101,7 +101,7 @@ class World {
     const clock = this.#clock
     useClock(clock)
     this.#startProcess()
-    // The session must exist before the first request: messages without a subscription are not guaranteed.
+    // The session must exist before the first request, because without a subscription no delivery is guaranteed.
     await clock.run(5_000, () => this.#connector!.isResting)
     const startMs = clock.nowMs
     let requestsLeft = 0

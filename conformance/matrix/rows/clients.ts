@@ -54,7 +54,7 @@ export const loudClient: Row = {
       )
       findings.checkTime(
         beside.okP99Ms <= 2 * before.okP99Ms,
-        `p99 of the others is ${beside.okP99Ms.toFixed(0)} ms, ${before.okP99Ms.toFixed(0)} ms without the loud client`,
+        `the others' p99 is ${beside.okP99Ms.toFixed(0)} ms; without the loud client, it was ${before.okP99Ms.toFixed(0)} ms`,
       )
       findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
       return findings.result
@@ -178,7 +178,7 @@ export const slowSubscribers: Row = {
       findings.figure('held', held)
       findings.checkTime(
         beside.okP99Ms <= 1.1 * quiet.okP99Ms,
-        `p99 of the others is ${beside.okP99Ms.toFixed(1)} ms, ${quiet.okP99Ms.toFixed(1)} ms without this client`,
+        `the others' p99 is ${beside.okP99Ms.toFixed(1)} ms; without this client, it was ${quiet.okP99Ms.toFixed(1)} ms`,
       )
       findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
       findings.check(held === 0, `${held} unacknowledged requests`)

@@ -1,5 +1,5 @@
-// Rows for the connector's process and session: a request kills the process, another client takes over the session, the
-// session is subscribed again, one of several replicas is killed.
+// Rows for the connector's process and session: requests that kill the process, a second client that takes over the
+// session, a retained request when the connector subscribes again, and killed replicas.
 import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '@inferwire/connector'
 import { ConnectorProcess } from '../../rig/connector-process.ts'

@@ -13,7 +13,7 @@ export function chatCommand(): Command {
     .description(
       'Chat with a language model over MQTT. Tokens are printed as they arrive.\n' +
         'With a message as an argument, or if standard input is not a terminal, sends one message and exits.\n' +
-        'Otherwise Ctrl-C cancels the answer, and at the prompt, Ctrl-C or Ctrl-D ends the chat.',
+        'Otherwise starts a conversation: Ctrl-C cancels an answer; at the prompt, Ctrl-C or Ctrl-D ends the chat.',
     )
     .argument('<model>', 'name of the model')
     .argument('[message]', 'message to send')
