@@ -16,7 +16,7 @@ const CLI = fileURLToPath(new URL('matrix/cli.ts', import.meta.url))
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TYPESCRIPT = new URL('../scripts/typescript.mjs', import.meta.url).href
 
-describe('a quick row meets the counts of its criterion', () => {
+describe("a quick run of a row meets the counts in the row's criterion", () => {
   test.each(FAST)('%s', async (name) => {
     const row = ROWS.find((each) => each.name === name)!
     const { failures, figures } = await row.run({ quick: true, scale: 1, say: () => {} })
@@ -31,7 +31,7 @@ test('every row has a unique name, a criterion, and a reason if it cannot run', 
   for (const { reason } of NAMED_ROWS) expect(reason).not.toBe('')
 })
 
-test('the table shows an unmet criterion, and the command that repeats the row', () => {
+test('the table shows which part of a criterion is not met, and the command that repeats the row', () => {
   const findings = new Findings()
   findings.figure('calls', 2)
   findings.check(false, '2 calls for 1 request')
@@ -45,7 +45,7 @@ test('the table shows an unmet criterion, and the command that repeats the row',
   for (const { reason } of NAMED_ROWS) expect(table).toContain(`- Cannot run here: ${reason}`)
 })
 
-test('a row that runs a share of its full count reports the share', () => {
+test('a row that runs only a share of its full count reports both numbers', () => {
   const options = { quick: false, scale: 0.1, say: () => {} }
   const findings = new Findings()
   findings.ran('kills', amountOf(options, 1000, 6), 1000)

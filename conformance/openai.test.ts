@@ -109,7 +109,7 @@ const chat = (content: string, more: object = {}): object => ({
 })
 
 describe('on KServe', () => {
-  test('the cards list the operations that the server has, with chat as the default', () => {
+  test('the cards list the operations that the server supports, and chat is the default', () => {
     const cards = Object.fromEntries(
       ['words', 'vectors', 'assistant'].map((name) => {
         const card = client.received.find(({ topic }) => topic === `infer/models/${name}`)!.json()
@@ -163,7 +163,7 @@ describe('on KServe', () => {
     },
   )
 
-  test('token counts are in the final message, and in the metrics', async () => {
+  test('token counts are in the final message and in the metrics', async () => {
     const usage = { stream: true, stream_options: { include_usage: true } }
     const stream = await ask('words/chat', chat('a b c d', usage))
     expect(stream.last.user).toMatchObject({ 'prompt-tokens': '4', 'completion-tokens': '4' })
@@ -331,7 +331,7 @@ describe('on Triton', () => {
     expect([textOf(stream.last), stream.last.user['final']]).toEqual(['[DONE]', 'true'])
   })
 
-  test("errors before and during the stream have the server's text", async () => {
+  test("errors before and during a stream contain the server's text", async () => {
     const failing = { text_input: 'a b', max_tokens: 3, stream: true }
     const before = await ask('text/generate', { ...failing, fail_at: 0 })
     const within = await ask('text/generate', { ...failing, fail_at: 2 })

@@ -123,7 +123,7 @@ describe('users made by mosquitto_passwd', () => {
     },
   )
 
-  test('share a file with users made by inferwire passwd, and either tool can change the passwords of all users', async () => {
+  test('can be in the same file as users made by inferwire passwd, and either tool can change all passwords', async () => {
     const file = join(folder, 'shared')
     writeFileSync(file, 'ann:a\nbob:b\n', { mode: 0o600 })
     expect(await passwd(['-U', file])).toMatchObject({ code: 0, stderr: `${file}: hashed 2 passwords\n` })
@@ -189,7 +189,7 @@ describe('lint', () => {
     await broker.stop()
   })
 
-  test('reports which of two lines for a user is unused', async () => {
+  test('reports which of two lines for the same user is ignored', async () => {
     const text =
       readFileSync(await fileOf([['ann', 'one']]), 'utf8') +
       readFileSync(await fileOf([['ann', 'two']]), 'utf8')

@@ -67,7 +67,7 @@ function configFile(name: string, stateFolder?: string): string {
   return path
 }
 
-test('a request that kills the process is tried three times, then answered with `internal` and set aside', async () => {
+test('a request that kills the process is tried three times, and is then answered with `internal` and set aside', async () => {
   const config = configFile('poisoned')
   await start(config)
   const topic = 'infer/request/cam7/slow-50/predict'

@@ -126,7 +126,7 @@ test('requests queued before a reload are answered by the model that the reload 
   expect((await client.ask('infer/request/me/slow-200/predict', BODY)).user['status']).toBe('200')
 })
 
-test('a changed model keeps the old configuration until the model server is reached; then removed versions disappear', async () => {
+test('a changed model keeps the old configuration until its metadata arrives; then removed versions disappear', async () => {
   const server = await startDiscreetServer()
   const model = { url: server.url, versions: ['1', '2'] }
   const { connector } = await run({ iris: { ...model, description: 'before' } })

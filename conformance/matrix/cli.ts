@@ -71,7 +71,7 @@ for (const row of chosen) {
   ran.push(last)
   say(`  ${isMet(result) ? 'met' : 'NOT MET'} after ${seconds.toFixed(0)} s: ${textOf(result.figures)}`)
   for (const failure of shortcomings(result)) say(`  - ${failure}`)
-  // The results are saved after each row, so that a later failure loses none.
+  // The results are saved after each row, so that a failure in a later row does not lose them.
   if (values.json !== undefined) addResults(values.json, [last])
 }
 say(`\n${markdownResults(ran, positionals.length === 0 ? NAMED_ROWS : [])}`)

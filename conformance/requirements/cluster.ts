@@ -52,7 +52,7 @@ export const KUBERNETES: readonly Requirement[] = [
     `${PASSWD} > users made by inferwire passwd > log in to Mosquitto with their %s-hashed password, and with no other password`,
     `${PASSWD} > users made by mosquitto_passwd > are verified by inferwire passwd`,
     `${PASSWD} > lint > reports exactly the users whom Mosquitto ignores`,
-    `${PASSWD} > lint > reports which of two lines for a user is unused`,
+    `${PASSWD} > lint > reports which of two lines for the same user is ignored`,
     `${PASSWD} > lint > prints file, line and remedy`,
   ),
   met(

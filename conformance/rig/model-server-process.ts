@@ -9,7 +9,9 @@ const PROGRAM = new URL('model-server-program.ts', import.meta.url)
 /** The first message of a program: where it listens. */
 interface Address {
   readonly port: number
-  /** Port with the expired certificate, and the path of the authority's certificate; only with `hasExpiredTls`. */
+  /**
+   * The port that uses the expired certificate, and the path of the authority's certificate; only with `hasExpiredTls`.
+   */
   readonly tlsPort?: number
   readonly caFile?: string
 }

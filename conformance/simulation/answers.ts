@@ -69,7 +69,7 @@ export class Answers {
     }
   }
 
-  /** Returns whether a delivery that first arrived at this time is answered. */
+  /** Returns whether a delivery that first arrived at `seenMs` has been answered. */
   isAnsweredSince(key: string, seenMs: number): boolean {
     // Two rejections: the broker rejected both the answer and the error that replaced it.
     return (this.#answeredMs.get(key) ?? -1) >= seenMs || (this.#refused.get(key) ?? 0) >= 2

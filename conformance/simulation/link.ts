@@ -76,7 +76,7 @@ export class Link {
         done()
       },
       destroy: (error, done) => {
-        // The written bytes may still be delivered, or be lost because of the reset.
+        // Bytes that are already written may still be delivered, or may be lost because of the reset.
         this.die(this.#random.chance(0.5) ? 'all' : 'some', this.#latencyMs())
         done(error)
       },

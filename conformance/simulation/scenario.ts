@@ -125,7 +125,7 @@ export function planScenario(seed: number): Scenario {
   const random = new Random(seed, WARM_UP_ROUNDS)
   const protocolVersion = random.chance(0.12) ? 4 : 5
   const ackOrder = random.pick(['strict', 'strict', 'bounded', 'bounded', 'bounded', 'as-settled'] as const)
-  // Some runs have so few Packet Identifiers, instead of 65,535, that they are reused.
+  // In some runs, there are so few Packet Identifiers (instead of 65,535) that they are reused.
   const packetIds = random.chance(0.1) ? random.pick([8, 24]) : PACKET_IDS
   const count = packetIds === PACKET_IDS ? random.between(3, 24) : random.between(30, 60)
   const style: Style = {
@@ -166,7 +166,7 @@ export function planScenario(seed: number): Scenario {
     batching: planBatching(batchingRandom),
     requests,
     faults,
-    // This is drawn last, because an earlier draw would change the plans of all seeds.
+    // This value is drawn last, because drawing it earlier would change the plans of all seeds.
     canKeep: random.chance(0.6),
   }
 }

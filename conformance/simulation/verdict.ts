@@ -31,7 +31,7 @@ interface Connection {
   /** Unacknowledged deliveries with QoS 1. */
   readonly deliveries: OpenRequests<SeenDelivery>
   receiveMaximum: number
-  /** Packet Identifiers that a resumed session resends, in order; some may be released already. */
+  /** Packet Identifiers that a resumed session resends, in order; some may have been released since. */
   toResend: number[]
   isResumed: boolean
 }
@@ -49,7 +49,7 @@ interface Message {
   end: 'acknowledged' | 'unrouted' | LossReason | undefined
 }
 
-/** State of one connector process, which has no state of its predecessors. */
+/** State of one connector process, without anything from earlier processes. */
 interface Process {
   /** Time when each message was first delivered. */
   readonly firstSeenMs: Map<number, number>

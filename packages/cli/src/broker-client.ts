@@ -16,7 +16,10 @@ export interface BrokerClient {
   cards(): Promise<ReceivedCard[]>
   /** The retained statuses of all connectors; empty if this user may not read them. */
   statuses(): Promise<ConnectorStatus[]>
-  /** The retained card of one model. @throws CliError with the nearest name if there is none, or if it is unreadable */
+  /**
+   * The retained card of one model. @throws CliError if the card is missing (the error suggests the most similar name)
+   * or unreadable
+   */
   card(model: string): Promise<ReceivedCard>
   close(): Promise<void>
 }

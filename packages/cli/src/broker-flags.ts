@@ -1,4 +1,4 @@
-// The options shared by commands that connect to a broker; the letters are those of mosquitto_pub.
+// The options that all commands with a broker connection share; their letters are the same as in mosquitto_pub.
 import { readFileSync, statSync } from 'node:fs'
 import { isCleanLevel, TopicSpace } from '@inferwire/protocol'
 import { type Command, InvalidArgumentError, Option } from 'commander'

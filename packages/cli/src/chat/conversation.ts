@@ -39,7 +39,7 @@ export class Conversation {
     this.#options = options
   }
 
-  /** The messages that the next turn sends before the new one. */
+  /** The messages that the next turn sends before the new message. */
   get messages(): readonly ChatMessage[] {
     const { system } = this.#options
     return [...(system === undefined ? [] : [{ role: 'system', content: system }]), ...this.#history]
