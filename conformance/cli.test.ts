@@ -182,7 +182,7 @@ describe('infer reports what failed and what to do, and exits with the matching 
   test('an unreachable broker that an environment variable specifies', async () => {
     const env = { INFERWIRE_BROKER_URL: `mqtt://127.0.0.1:${await freePort()}` }
     const { code, stderr } = await inferwire(['models', 'ls'], { env })
-    expect(stderr).toContain(' The address is that of INFERWIRE_BROKER_URL. (broker_unreachable)')
+    expect(stderr).toContain(' The address comes from INFERWIRE_BROKER_URL. (broker_unreachable)')
     expect(code).toBe(69)
   })
 

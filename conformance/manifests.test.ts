@@ -505,7 +505,7 @@ function find(objects: readonly KubernetesObject[], kind: string): KubernetesObj
   return objects.find((object) => object.kind === kind)!
 }
 
-// Creates the files that the configuration names, which are mounted in the pod.
+// Creates the files that the configuration names; in the cluster, they are mounted in the pod.
 function connectorConfigOf(objects: readonly KubernetesObject[]): ReturnType<typeof loadConfig> {
   const folder = tempFolder('config')
   const secret = join(folder, 'secret')
@@ -522,7 +522,7 @@ function connectorConfigOf(objects: readonly KubernetesObject[]): ReturnType<typ
   return loadConfig({ file, env: { INFERWIRE_NAME: 'inferwire-0' } })
 }
 
-// A strategic merge moves the changed volumes to the front. Their order has no meaning.
+// A strategic merge moves the changed volumes to the front, so the order of the volumes is ignored.
 function withSortedVolumes(objects: readonly KubernetesObject[]): KubernetesObject[] {
   const copies = structuredClone(sorted(objects))
   for (const { spec } of copies) {

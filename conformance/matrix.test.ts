@@ -16,7 +16,7 @@ const CLI = fileURLToPath(new URL('matrix/cli.ts', import.meta.url))
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TYPESCRIPT = new URL('../scripts/typescript.mjs', import.meta.url).href
 
-describe('a quick row meets the counts of its criterion', () => {
+describe("a quick run of a row meets the counts in the row's criterion", () => {
   test.each(FAST)('%s', async (name) => {
     const row = ROWS.find((each) => each.name === name)!
     const { failures, figures } = await row.run({ quick: true, scale: 1, say: () => {} })
@@ -31,7 +31,7 @@ test('every row has a unique name, a criterion, and a reason if it cannot run', 
   for (const { reason } of NAMED_ROWS) expect(reason).not.toBe('')
 })
 
-test('the table shows an unmet criterion, and the command that repeats the row', () => {
+test('the table shows which part of a criterion is not met, and the command that repeats the row', () => {
   const findings = new Findings()
   findings.figure('calls', 2)
   findings.check(false, '2 calls for 1 request')
@@ -45,7 +45,7 @@ test('the table shows an unmet criterion, and the command that repeats the row',
   for (const { reason } of NAMED_ROWS) expect(table).toContain(`- Cannot run here: ${reason}`)
 })
 
-test('a row that runs a share of its full count reports the share', () => {
+test('a row that runs only a share of its full count reports both numbers', () => {
   const options = { quick: false, scale: 0.1, say: () => {} }
   const findings = new Findings()
   findings.ran('kills', amountOf(options, 1000, 6), 1000)
@@ -74,9 +74,9 @@ test('results are added row by row, and a repeated row replaces its result', () 
   expect(page).not.toContain('old')
 })
 
-test('the command runs a row and writes its figures; an unknown row is an error that lists the names', async () => {
+test('the command runs a row and writes its figures; for an unknown row, it fails and lists all rows', async () => {
   const file = join(tempFolder('matrix'), 'figures.json')
-  // Runs the command as a user would, not as a vitest worker.
+  // Unsets VITEST, so that the command runs as it does for a user.
   const argv = ['-u', 'VITEST', process.execPath, '--import', TYPESCRIPT, CLI]
   const ran = await run('env', [...argv, 'duplicates', '--quick', '--json', file])
   expect(ran.code, ran.stdout + ran.stderr).toBe(0)
@@ -95,7 +95,7 @@ function ran(name: string, calls: number): RanRow {
   }
 }
 
-// Prettier pads the table and wraps the text.
+// Prettier pads the table and wraps the text, so white space is not compared.
 function unformatted(markdown: string): string {
   return markdown.replaceAll(/-{3,}/g, '---').replaceAll(/\s+/g, '')
 }

@@ -78,7 +78,7 @@ describe('a model that is still loading', () => {
     ['Triton', error(404, "Request for unknown model: 'late' has no available versions")],
     ['Triton', error(400, 'Model version not ready')],
     ['MLServer', error(400, 'Model late is not ready yet.')],
-  ])('answers a repeated request after the model has loaded: %s, %o', async (name, loading) => {
+  ])('answers a repeated request once it has loaded: %s, %o', async (name, loading) => {
     const correlationData = Buffer.from(`${name} ${loading.body}`)
     said = loading
     const early = await repeat(correlationData)
@@ -93,7 +93,7 @@ describe('a model that is still loading', () => {
     expect([late.user['status'], late.payload.toString()]).toEqual(['200', ANSWER])
   })
 
-  test('any other 404 from the server is not remembered', async () => {
+  test('is distinguished from any other 404 error, which is not remembered', async () => {
     said = error(404, 'Not Found')
     expect((await repeat(Buffer.from('404'))).user).toMatchObject({ code: 'upstream_error', status: '404' })
     said = good
@@ -146,7 +146,7 @@ describe('the text of an error', () => {
   const TRACEBACK =
     'Traceback (most recent call last):\n  File "/opt/lib/mlserver/model.py", line 49, in predict\n    x\nValueError: X has 2 features.\n'
 
-  test('contains no traceback and no path in the reply; the log contains the address and the start of the text', async () => {
+  test("is stripped of tracebacks and paths in the reply; the log contains the server's address and the start of the text", async () => {
     said = { status: 500, type: 'text/plain', body: TRACEBACK }
     const reply = await ask('raises')
     expect(reply.user).toMatchObject({ code: 'upstream_error', status: '500' })

@@ -139,7 +139,7 @@ describe('KServe', () => {
     expect(answers.noJsonV2.text).toContain('{"detail":[{"type":"json_invalid"')
   })
 
-  test('answers over gRPC, with NOT_FOUND for an unknown model', async () => {
+  test('answers over gRPC, and returns NOT_FOUND for an unknown model', async () => {
     const raw = FLOATS(...IRIS)
     const request = inferRequest('iris', 'g1', [{ name: 'input-0', datatype: 'FP32', shape: [2, 4], raw }])
     const answer = await callGrpc(server.grpcUrl, 'ModelInfer', request)
@@ -159,7 +159,7 @@ describe('Triton', () => {
     models = `${server.url}/v2/models`
   })
 
-  test('answers V2 JSON, with NaN as a bare token', async () => {
+  test('answers V2 JSON, in which NaN is a bare token', async () => {
     const echo = await post(`${models}/echo/infer`, {
       inputs: [
         fp32('x', [1], [0.1]),
@@ -264,7 +264,7 @@ describe('MLServer', () => {
     models = `${server.url}/v2/models`
   })
 
-  test('answers V2 JSON, with and without a version', async () => {
+  test('answers V2 JSON on paths with and without a version', async () => {
     const inputs = [fp32('predict', [2, 4], IRIS)]
     const answer = await post(`${models}/iris/infer`, { inputs })
     expect(JSON.parse(answer.text)).toMatchObject({

@@ -1,4 +1,4 @@
-// Tests operations with streamed answers through the connector, with KServe's OpenAI routes, Triton and MLServer. The
+// Tests operations with streamed answers through the connector, on KServe's OpenAI routes, Triton and MLServer. The
 // answers over MQTT must equal those over HTTP, byte for byte.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
@@ -109,7 +109,7 @@ const chat = (content: string, more: object = {}): object => ({
 })
 
 describe('on KServe', () => {
-  test('the cards list the operations that the server has, with chat as the default', () => {
+  test('the cards list the operations that the server supports, and chat is the default', () => {
     const cards = Object.fromEntries(
       ['words', 'vectors', 'assistant'].map((name) => {
         const card = client.received.find(({ topic }) => topic === `infer/models/${name}`)!.json()
@@ -148,19 +148,22 @@ describe('on KServe', () => {
   test.each([
     ['chat', 'chat/completions', chat('a b c', { stream: true })],
     ['completions', 'completions', { model: 'words', prompt: 'x y', stream: true, max_tokens: 4 }],
-  ])('the parts of a stream of %s equal the events over HTTP, in order', async (operation, path, body) => {
-    const expected = eventsOf((await post(`${kserve.url}/openai/v1/${path}`, body)).text)
-    const stream = await ask(`words/${operation}`, body)
-    expect([...stream.parts.map(textOf), textOf(stream.last)]).toEqual(expected)
-    expect(expected.at(-1)).toBe('[DONE]')
-    expect(seqs(stream)).toEqual(numbers(expected.length))
-    expect(stream.last.user).toMatchObject({ status: '200', final: 'true' })
-    for (const { properties, user, qos } of stream.parts) {
-      expect([properties.contentType, user['final'], qos]).toEqual(['application/json', undefined, 1])
-    }
-  })
+  ])(
+    'the parts of a %s stream equal the events over HTTP, in the same order',
+    async (operation, path, body) => {
+      const expected = eventsOf((await post(`${kserve.url}/openai/v1/${path}`, body)).text)
+      const stream = await ask(`words/${operation}`, body)
+      expect([...stream.parts.map(textOf), textOf(stream.last)]).toEqual(expected)
+      expect(expected.at(-1)).toBe('[DONE]')
+      expect(seqs(stream)).toEqual(numbers(expected.length))
+      expect(stream.last.user).toMatchObject({ status: '200', final: 'true' })
+      for (const { properties, user, qos } of stream.parts) {
+        expect([properties.contentType, user['final'], qos]).toEqual(['application/json', undefined, 1])
+      }
+    },
+  )
 
-  test('token counts are in the final message, and in the metrics', async () => {
+  test('token counts are in the final message and in the metrics', async () => {
     const usage = { stream: true, stream_options: { include_usage: true } }
     const stream = await ask('words/chat', chat('a b c d', usage))
     expect(stream.last.user).toMatchObject({ 'prompt-tokens': '4', 'completion-tokens': '4' })
@@ -218,7 +221,7 @@ describe('on KServe', () => {
     expect(last.user).toMatchObject({ final: 'true', seq: String(parts.length) })
   })
 
-  test('a repeated request joins the running stream, and receives its end', async () => {
+  test('a repeated request joins the running stream, and receives the final message', async () => {
     const body = chat('a b c', { stream: true, delay_ms: 100 })
     const properties = { correlationData: Buffer.from('again') }
     const stream = await begin('words/chat', body, properties)
@@ -257,7 +260,7 @@ describe('the model in a body', () => {
   test.each([
     ['is the exposed name', { model: 'assistant', messages }],
     ['is absent', { messages }],
-  ])("%s: the server receives the model's name on the server", async (_, body) => {
+  ])('%s: the server receives its own name for the model', async (_, body) => {
     const { last } = await ask('assistant/chat', body)
     expect(last.user['status']).toBe('200')
     expect(last.json()).toMatchObject({ model: 'words' })
@@ -328,7 +331,7 @@ describe('on Triton', () => {
     expect([textOf(stream.last), stream.last.user['final']]).toEqual(['[DONE]', 'true'])
   })
 
-  test("errors before and during the stream have the server's text", async () => {
+  test("errors before and during a stream contain the server's text", async () => {
     const failing = { text_input: 'a b', max_tokens: 3, stream: true }
     const before = await ask('text/generate', { ...failing, fail_at: 0 })
     const within = await ask('text/generate', { ...failing, fail_at: 2 })
@@ -376,7 +379,7 @@ describe('on MLServer', () => {
     expect([textOf(stream.last), stream.last.user['final']]).toEqual(['[DONE]', 'true'])
   })
 
-  test('a failure of the model interrupts a running stream; an earlier failure is answered with an error', async () => {
+  test('a model failure interrupts a running stream; a failure before the first part is answered with an error', async () => {
     const within = await ask('echo/infer_stream', numbersBody({ fail_at: 2 }))
     expect(within.parts).toHaveLength(2)
     expect(within.last.user).toMatchObject({ code: 'stream_interrupted', seq: '2', final: 'true' })
@@ -386,7 +389,7 @@ describe('on MLServer', () => {
   })
 })
 
-test('a stream that a crash of the connector broke ends with stream_interrupted, and is not started again', async () => {
+test('a stream that was cut off by a connector crash ends with stream_interrupted, and is not restarted', async () => {
   const config = { broker: { url: broker.url }, root: 'crash', models: { words: { url: kserve.url } } }
   const connector = await ConnectorProcess.create({ ...config, name: 'crash' })
   try {

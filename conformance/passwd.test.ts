@@ -32,7 +32,7 @@ const LOGINS: readonly (readonly [string, string])[] = [
 
 describe('users made by inferwire passwd', () => {
   test.each(['sha512', 'sha512-pbkdf2'])(
-    'log in to Mosquitto only with their password, hashed by %s',
+    'log in to Mosquitto with their %s-hashed password, and with no other password',
     async (algorithm) => {
       const file = join(folder, `ours-${algorithm}`)
       for (const [index, [user, password]] of LOGINS.entries()) {
@@ -60,7 +60,7 @@ describe('users made by inferwire passwd', () => {
     },
   )
 
-  test('use only topics with their own name if Mosquitto has the access rules', async () => {
+  test('can use only topics that contain their own name if Mosquitto has the access rules', async () => {
     const file = await fileOf([...LOGINS, ['inferwire', 'c']])
     const broker = await startMosquitto({ passwordFile: file, acl: aclText({ observers: ['plain'] }) })
     const connector = await TestClient.connect(broker.url, { username: 'inferwire', password: 'c' })
@@ -123,7 +123,7 @@ describe('users made by mosquitto_passwd', () => {
     },
   )
 
-  test('share a file with users made by inferwire passwd, and either tool can change the passwords of all users', async () => {
+  test('can be in the same file as users made by inferwire passwd, and either tool can change all passwords', async () => {
     const file = join(folder, 'shared')
     writeFileSync(file, 'ann:a\nbob:b\n', { mode: 0o600 })
     expect(await passwd(['-U', file])).toMatchObject({ code: 0, stderr: `${file}: hashed 2 passwords\n` })
@@ -189,7 +189,7 @@ describe('lint', () => {
     await broker.stop()
   })
 
-  test('reports which of two lines for a user is unused', async () => {
+  test('reports which of two lines for the same user is ignored', async () => {
     const text =
       readFileSync(await fileOf([['ann', 'one']]), 'utf8') +
       readFileSync(await fileOf([['ann', 'two']]), 'utf8')
@@ -210,7 +210,7 @@ describe('lint', () => {
   test.each([
     ['\n', 'blank_line'],
     ['# users\n', 'comment_without_colon'],
-  ])('warns about the line %j: mosquitto_passwd deletes all users below it', async (line, code) => {
+  ])('warns that mosquitto_passwd deletes all users below the line %j', async (line, code) => {
     const below = readFileSync(await fileOf([['below', 'x']]), 'utf8')
     expect(lintPasswordFile(line + below)).toMatchObject([{ line: 1, code, level: 'warning' }])
     const [theirs, ours] = [join(folder, 'below-theirs'), join(folder, 'below-ours')]

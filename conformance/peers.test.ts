@@ -65,8 +65,8 @@ async function repliesTo(model: string, id: string): Promise<(string | undefined
   const topic = `${root}/reply/plc/${model}/predict/${id}`
   await client.publish(`${root}/request/plc/${model}/predict/${id}`, BODY)
   await client.wait((message) => message.topic === topic, `reply on ${topic}`)
-  // Requests are handled in order of arrival. When this request is answered, both connectors have handled the request
-  // above.
+  // Requests are handled in order of arrival. Once this second request is answered, both connectors have handled the
+  // first one.
   const last = `${root}/reply/plc/unknown-model/predict/${id}`
   await client.publish(`${root}/request/plc/unknown-model/predict/${id}`, BODY)
   await client.wait((message) => message.topic === last, `reply on ${last}`)
@@ -78,7 +78,7 @@ async function repliesTo(model: string, id: string): Promise<(string | undefined
 async function retained(topic: string): Promise<string | undefined> {
   const reader = await TestClient.connect(broker.url)
   await reader.subscribe(topic)
-  // Retained messages arrive with the SUBACK, before the marker.
+  // The broker sends a retained message along with the SUBACK, so it arrives before the marker.
   await reader.subscribe(`${root}/marker`)
   await reader.publish(`${root}/marker`, 'x')
   await reader.wait((message) => message.topic === `${root}/marker`)
@@ -90,7 +90,7 @@ async function retained(topic: string): Promise<string | undefined> {
 const statusOf = async (name: string): Promise<ConnectorStatus> =>
   JSON.parse((await retained(`${root}/status/${name}`)) ?? '{}') as ConnectorStatus
 
-test('two connectors with different models under one root do not answer for each other', async () => {
+test("two connectors with different models under one root do not answer requests for each other's models", async () => {
   const a = await run('a', ['iris'])
   const b = await run('b', ['rose'])
   await expect.poll(() => [events(a), events(b)].every((seen) => seen.includes('peer_found'))).toBe(true)

@@ -13,7 +13,7 @@ import { digest } from './rig/model-behaviours.ts'
 import { FakeModelServer } from './rig/model-server.ts'
 
 const ENDS_THE_PROCESS = fileURLToPath(new URL('fixtures/ends-the-process.mjs', import.meta.url))
-// Several processes start and end while a request waits.
+// Long, because several processes start and end while a request waits.
 const PATIENCE_MS = 40_000
 const POISON = '{"instances":["ends-the-process"]}'
 
@@ -67,7 +67,7 @@ function configFile(name: string, stateFolder?: string): string {
   return path
 }
 
-test('a request that kills the process is tried three times, then answered with `internal` and set aside', async () => {
+test('a request that kills the process is tried three times, and is then answered with `internal` and set aside', async () => {
   const config = configFile('poisoned')
   await start(config)
   const topic = 'infer/request/cam7/slow-50/predict'

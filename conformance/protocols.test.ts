@@ -1,4 +1,4 @@
-// The contract suite: in each situation, a client receives the same result, whatever dialect, transport and server.
+// The contract suite: in each situation, a client receives the same result, whatever the dialect, transport and server.
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exposedName, type ProtocolCase } from './protocols/case.ts'

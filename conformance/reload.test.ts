@@ -83,7 +83,7 @@ function statuses(topic: string): string[] {
 }
 
 /**
- * Starts a model server that answers inferences at once, and metadata requests only while the test does not hold them.
+ * Starts a model server that answers inferences at once, but metadata requests only when the test allows it.
  */
 async function startDiscreetServer(
   metadata: Answer = json(200, '{"name":"iris"}'),
@@ -126,7 +126,7 @@ test('requests queued before a reload are answered by the model that the reload 
   expect((await client.ask('infer/request/me/slow-200/predict', BODY)).user['status']).toBe('200')
 })
 
-test('a changed model keeps the old configuration until the model server is reached; then removed versions disappear', async () => {
+test('a changed model keeps the old configuration until its metadata arrives; then removed versions disappear', async () => {
   const server = await startDiscreetServer()
   const model = { url: server.url, versions: ['1', '2'] }
   const { connector } = await run({ iris: { ...model, description: 'before' } })
@@ -215,7 +215,7 @@ test('the status is updated when models are added or removed after the birth mes
   expect(statuses(STATUS)).toHaveLength(3)
 })
 
-test('a connector that reconnects during its drain publishes the status draining', async () => {
+test('a connector that reconnects during its drain publishes the state "draining"', async () => {
   const upstream = await FakeModelServer.start()
   closers.push(() => upstream.stop())
   const { connector } = await run({ hang: { url: upstream.url, protocolVersion: 'v1', timeoutMs: 4_000 } })
@@ -240,7 +240,7 @@ test.each([
   [401, 'unauthorized_upstream', false],
   [503, 'model_not_ready', true],
 ])(
-  'a model server that answers %i is logged as a warning with the code %s',
+  'if a model server answers %i, a warning with the code %s is logged',
   async (metadataStatus, code, isHinted) => {
     const unauthorized = text(401, 'text/plain', '', { 'www-authenticate': 'Bearer error="invalid_token"' })
     const server = await startDiscreetServer(
@@ -257,7 +257,7 @@ function connectCommand(name: string): string[] {
   return ['connect', '--broker', broker.url, '--name', name, '--log-format', 'json', '--admin-port', '0']
 }
 
-test('a connector that is stopped publishes draining, then offline, with the timestamp of its birth message', async () => {
+test('a connector that is stopped publishes "draining", then "offline" with the timestamp of its birth message', async () => {
   const connector = startInferwire(connectCommand('stopped'))
   const topic = 'infer/status/stopped'
   const { timestamp } = await status(({ state }) => state === 'online', topic)

@@ -63,7 +63,7 @@ interface Node {
   readonly quasis?: readonly { readonly value: { readonly cooked: string } }[]
 }
 
-// Titles may be in tables of test.each, so every string in the file counts, but not comments.
+// Titles may be in tables of test.each, so every string in the file counts as a title; comments do not.
 function readTitles(file: string, source: string): Titles {
   const all: string[] = []
   const skipped: string[] = []

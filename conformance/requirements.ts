@@ -1,6 +1,5 @@
-// All requirements, each with its proof: the MUSTs of the wire contract, the promises of delivery, the rules of
-// security, and the requirements for the installation in Kubernetes. Contains only data, so that other packages may
-// read it.
+// All requirements, each with its proof: the MUSTs of the wire contract, the delivery promises, the security rules, and
+// the requirements for installation in Kubernetes. Contains only data, so that other packages may read it.
 import { KUBERNETES } from './requirements/cluster.ts'
 import { DELIVERY } from './requirements/delivery.ts'
 import { PROBLEM_CODES } from './requirements/problem-codes.ts'

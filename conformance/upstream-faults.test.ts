@@ -1,4 +1,5 @@
-// Tests a model server that dies under load and returns: errors with a code at once, few retries, and recovery.
+// Tests a model server that dies under load and returns: requests fail at once with a code, few are retried, and calls
+// succeed again after the return.
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig, type ConfigInput } from '@inferwire/connector'

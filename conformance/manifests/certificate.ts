@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
-/** Creates a key and a self-signed certificate for the names. Returns the paths of both PEM files. */
+/** Creates a key and a self-signed certificate for these host names. Returns the paths of both PEM files. */
 export function makeCertificate(names: readonly string[] = ['mqtt']): {
   readonly folder: string
   readonly certFile: string

@@ -2,7 +2,7 @@
 import type { KubernetesObject } from '@inferwire/kubernetes'
 import { parseAllDocuments } from 'yaml'
 
-/** Returns the objects of a YAML stream. @throws Error for invalid YAML and for duplicate keys */
+/** Returns the objects in a YAML stream. @throws Error for invalid YAML and for duplicate keys */
 export function documents(text: string): KubernetesObject[] {
   return parseAllDocuments(text, { uniqueKeys: true })
     .map((document) => {

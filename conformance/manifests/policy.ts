@@ -1,5 +1,5 @@
-// Finds mistakes in a set of objects that an API server does not report: labels, selectors, ports, mounts, security,
-// and two brokers on one volume.
+// In a set of objects, finds the mistakes that an API server does not report: in labels, selectors, ports, mounts,
+// security, and two brokers on one volume.
 import type { KubernetesObject } from '@inferwire/kubernetes'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -9,7 +9,7 @@ const RECOMMENDED = ['name', 'instance', 'version', 'component', 'part-of', 'man
   (name) => `app.kubernetes.io/${name}`,
 )
 
-/** Objects that exist before these are applied. */
+/** Objects that exist before the checked objects are applied. */
 export interface Given {
   readonly secrets: readonly string[]
   readonly configMaps?: readonly string[]
@@ -71,7 +71,7 @@ function labels({ kind, metadata, spec }: KubernetesObject): string[] {
   ]
     .map((name) => `${kind} ${metadata.name} has no label ${name}`)
     .concat(
-      // A selector is immutable, and these labels change.
+      // A selector is immutable, so it must not contain these labels, which change with an upgrade.
       ['version', 'managed-by', 'chart']
         .filter((name) => selector.includes(`/${name}"`))
         .map((name) => `${kind} ${metadata.name} selects by the label ${name}`),
@@ -93,12 +93,12 @@ function workloadOf(object: KubernetesObject): Workload {
   }
 }
 
-// Checks the restricted Pod Security Standard, and that the root file system is read-only.
+// Checks that a pod meets the restricted Pod Security Standard, and that its root file systems are read-only.
 function security({ object, pod, containers }: Workload): string[] {
   const context = at(pod, 'securityContext')
   const wanted: [unknown, string][] = [
     [at(context, 'runAsNonRoot') === true, 'may run as root'],
-    [Number(at(context, 'runAsUser')) > 0, 'has no user other than root'],
+    [Number(at(context, 'runAsUser')) > 0, 'does not select a user other than root'],
     [at(context, 'seccompProfile', 'type') === 'RuntimeDefault', 'has no seccomp profile'],
     [pod['automountServiceAccountToken'] === false, "mounts the API server's token"],
     [pod['enableServiceLinks'] === false, 'has environment variables for all Services'],
@@ -195,7 +195,7 @@ function volumesOfOne({ object, pod, labels }: Workload, objects: readonly Kuber
       const isOne =
         at(object['spec'], 'replicas') === 1 &&
         at(object['spec'], 'strategy', 'type') === 'Recreate' &&
-        // ReadWriteOnce does not exclude a second pod on the same node.
+        // ReadWriteOnce does not prevent a second pod on the same node from using the volume.
         list(at(pod, 'affinity', 'podAntiAffinity', 'requiredDuringSchedulingIgnoredDuringExecution')).some(
           ({ topologyKey, labelSelector }) =>
             topologyKey === 'kubernetes.io/hostname' &&
@@ -265,7 +265,7 @@ function routes(object: KubernetesObject, objects: readonly KubernetesObject[]):
   const rules = [...list(at(spec, 'routes')), ...(kind === 'TCPRoute' ? list(at(spec, 'rules')) : [])]
   const targets = rules.flatMap((rule) => list(rule['services'] ?? rule['backendRefs']))
   return [
-    // A connection without TLS contains no host name.
+    // A connection without TLS names no host, so only the rule for any host matches it.
     ...rules
       .filter(({ match }) => isPlainTcp && match !== 'HostSNI(`*`)')
       .map(({ match }) => `${nameOf(object)} has the rule ${String(match)} without TLS`),

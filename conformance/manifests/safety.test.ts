@@ -23,7 +23,7 @@ test.each(['v3', 'v2'] as const)('with a certificate, every route of Traefik (%s
   for (const { spec } of routes) expect(at(spec, 'tls', 'secretName')).toBe(TLS.secretName)
 })
 
-test('a pod is evicted from a lost node long before the session of its connector expires', () => {
+test("a pod is evicted from a lost node long before its connector's session expires", () => {
   const objects = manifests()
   const { broker } = parse(textOf(objects, 'inferwire.yaml')) as { broker: Record<string, unknown> }
   for (const kind of ['Deployment', 'StatefulSet']) {
@@ -41,7 +41,7 @@ test('a pod is evicted from a lost node long before the session of its connector
   expect(textOf(objects, 'mosquitto.conf')).toMatch(/^persistent_client_expiration 14d$/m)
 })
 
-test.each([32, 48, 512, 1000])('the queues of the broker stay below a limit of %i MiB', (memoryMi) => {
+test.each([32, 48, 512, 1000])("the broker's queues stay below a memory limit of %i MiB", (memoryMi) => {
   const text = textOf(manifests({ broker: { memoryMi } }), 'mosquitto.conf')
   const value = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)![1])
   // Mosquitto does not count all of its memory, so memory_limit must leave room for the rest.

@@ -30,7 +30,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-test('admin receives the messages of all users, and $SYS', async () => {
+test('admin receives the messages of all users and the $SYS topics', async () => {
   const admin = await connect('admin')
   await admin.mqtt.subscribeAsync(['#', '$SYS/#'])
   await publishAsOwners()
@@ -47,11 +47,11 @@ test('admin publishes nothing as another user or as the connector', async () => 
   await admin.close()
 })
 
-test('another user receives neither the requests and replies of others nor $SYS', async () => {
+test("a user other than admin receives neither other users' requests and replies nor the $SYS topics", async () => {
   const bob = await connect('bob')
   await bob.mqtt.subscribeAsync(['#', '$SYS/#', 'infer/reply/alice/#', 'infer/request/#'])
   await publishAsOwners()
-  // Messages of one publisher arrive in order, and this one is the last.
+  // Messages from one publisher arrive in order, so none can follow the last one, which is this status.
   await bob.wait(({ topic }) => topic === 'infer/status/inferwire-0', 'status')
   const topics = new Set(bob.received.map(({ topic }) => topic))
   expect([...topics].toSorted()).toEqual(['infer/models/iris', 'infer/status/inferwire-0'])

@@ -10,12 +10,12 @@ export const TLS = { host: 'mqtt.example.org', secretName: 'mqtt-tls' }
 /** The example model. */
 export const MODELS = { iris: { url: 'http://iris-predictor.models.svc.cluster.local' } }
 
-// Secrets at paths of the user's choice.
+// Secrets that are mounted at paths the user chose.
 const SECRET_MOUNTS = [
   { secretName: 'iris-login', mountPath: '/etc/secrets/iris' },
   { secretName: 'broker-ca', mountPath: '/etc/secrets/broker' },
 ]
-// A configuration with files from these Secrets.
+// A configuration that uses files from these Secrets.
 const SECRET_FILES = {
   broker: {
     url: 'mqtts://mosquitto.mosquitto.svc:8883',

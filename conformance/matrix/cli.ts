@@ -10,15 +10,16 @@ import { isMet, markdownResults, shortcomings, textOf, type RanRow } from './tab
 const USAGE = `npm run matrix -- [ROW...] [options]
   --scale S    runs this share of the counts and durations, above 0 and at most 1 [default: 1]
   --quick      runs each row for at most about half a minute
-  --list       lists the rows with their durations; "alone": the row limits times, so nothing else may run
+  --list       lists the rows with their durations; "alone": the row's criterion limits times, so nothing else may run
   --json FILE  adds the results to FILE
   --write FILE writes the results in FILE to docs/reliability.md, and runs nothing
 Runs all rows unless a ROW is given.`
 
 const PAGE = new URL('../../docs/reliability.md', import.meta.url)
 
-// Some rows mount small file systems. In its own mount namespace, this process cannot leave them behind. If no
-// namespace can be created, the rows run anyway, and the mounts fail with an error that names the remedy.
+// Some rows mount small file systems. This process runs in a mount namespace of its own, so that none of them stay
+// mounted after it exits. If no namespace can be created, the rows run anyway, and the mounts fail with an error that
+// names the remedy.
 const IN_OWN_MOUNTS = 'MATRIX_IN_OWN_MOUNTS'
 const canHaveOwnMounts = process.getuid?.() === 0 && spawnSync('unshare', ['--mount', 'true']).status === 0
 if (canHaveOwnMounts && process.env[IN_OWN_MOUNTS] === undefined) {
@@ -70,7 +71,7 @@ for (const row of chosen) {
   ran.push(last)
   say(`  ${isMet(result) ? 'met' : 'NOT MET'} after ${seconds.toFixed(0)} s: ${textOf(result.figures)}`)
   for (const failure of shortcomings(result)) say(`  - ${failure}`)
-  // The results are saved after each row, so that a later failure loses none.
+  // The results are saved after each row, so that a failure in a later row does not lose them.
   if (values.json !== undefined) addResults(values.json, [last])
 }
 say(`\n${markdownResults(ran, positionals.length === 0 ? NAMED_ROWS : [])}`)

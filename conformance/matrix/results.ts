@@ -4,7 +4,7 @@ import type { RowResult } from './row.ts'
 import { NAMED_ROWS, ROWS } from './rows.ts'
 import { isMet, markdownResults, type RanRow } from './table.ts'
 
-/** A row's result in the file. */
+/** A row's result, as it is stored in the file. */
 interface RowRecord extends RowResult {
   readonly name: string
   readonly command: string
@@ -25,7 +25,7 @@ export function addResults(file: string, ran: readonly RanRow[]): void {
   writeFileSync(file, `${JSON.stringify([...records.values()], null, 2)}\n`)
 }
 
-/** Returns the table of the results in the file; lists the other rows as not measured yet. */
+/** Returns a table of the results in the file, which lists the rows without a result as not measured yet. */
 export function tableOf(file: string): string {
   const records = readRecords(file)
   const ran = ROWS.flatMap((row): RanRow[] => {
@@ -38,13 +38,13 @@ export function tableOf(file: string): string {
   return markdownResults(ran, NAMED_ROWS, missing)
 }
 
-/** Returns the table between the two marks of a page. @throws if the page has no marks */
+/** Returns the table between the two marks in a page. @throws if the page has no marks */
 export function tableIn(page: string): string {
   const [begin, end] = marksOf(page)
   return page.slice(begin, end).trim()
 }
 
-/** Replaces the table between the marks of a page. @throws if the page has no marks */
+/** Replaces the table between the two marks in a page. @throws if the page has no marks */
 export function withTable(page: string, table: string): string {
   const [begin, end] = marksOf(page)
   return `${page.slice(0, begin)}\n\n${table}\n\n${page.slice(end)}`

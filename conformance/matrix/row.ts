@@ -10,7 +10,7 @@ export interface RowOptions {
   readonly say: (line: string) => void
 }
 
-/** Measured values by name; units are in the names. */
+/** Measured values by name; the names include the units. */
 export type Figures = Readonly<Record<string, number | string>>
 
 /** The result of a row. */

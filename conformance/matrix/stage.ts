@@ -1,9 +1,9 @@
-// Ends everything that a row started, in reverse order, even if the row fails.
+// Stops everything that a row started, in reverse order, even if the row fails.
 
-/** Ends something that a row started. */
+/** Stops something that a row started. */
 type End = () => unknown
 
-/** Collects the functions that end what a row started. */
+/** Collects the functions that stop what a row started. */
 export class Stage {
   readonly #ends: End[] = []
 

@@ -10,7 +10,7 @@ export interface RanRow {
   readonly command: string
 }
 
-/** Formats the results; `named` are the rows that cannot run here, `missing` those that have not run yet. */
+/** Formats the results; `named` lists the rows that cannot run here, `missing` those that have not run yet. */
 export function markdownResults(
   ran: readonly RanRow[],
   named: readonly NamedRow[],

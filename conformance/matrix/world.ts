@@ -9,7 +9,7 @@ import { ModelServerProcess } from '../rig/model-server-process.ts'
 
 /** The options of the programs. */
 export interface WorldOptions extends ProcessOptions {
-  /** Options of the exposed models, by their names in rig/model-behaviours.ts. Their protocol is V1. */
+  /** Options of the exposed models, keyed by their names in rig/model-behaviours.ts. All of them use V1. */
   readonly models: Readonly<Record<string, Partial<NonNullable<ConfigInput['models']>[string]>>>
   /** Further configuration of the connector. */
   readonly config?: ConfigInput

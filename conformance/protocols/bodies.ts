@@ -40,7 +40,7 @@ export interface BinaryBody {
   readonly properties: RequestProperties
 }
 
-/** Returns a V2 request with one binary FP32 tensor, whose answer is to be binary. */
+/** Returns a V2 request that contains one binary FP32 tensor and asks for a binary answer. */
 export function binaryInput(name: string, shape: readonly number[], data: Buffer): BinaryBody {
   const json = Buffer.from(
     JSON.stringify({

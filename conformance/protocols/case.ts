@@ -24,7 +24,7 @@ export interface TestedModel {
   readonly options?: ModelOptions
 }
 
-/** What a body must be: equal text or bytes, text that matches, or JSON that contains these members. */
+/** What a body must match: an exact text, exact bytes, a pattern, or members that its JSON contains. */
 export type BodyCheck = string | Buffer | RegExp | object
 
 /** One request and its result. */
@@ -41,7 +41,7 @@ export interface ProtocolCase {
   readonly properties?: RequestProperties
   /** The version in the topic. @default none */
   readonly version?: string
-  /** Whether the gateway holds the call; the case then proves that the connector ends it. */
+  /** Whether the gateway leaves the call unanswered; the case then proves that the connector ends the call. */
   readonly holds?: boolean
   /** Cancels the request after this number of parts. */
   readonly cancelAfter?: number
@@ -55,11 +55,11 @@ export interface ProtocolCase {
   readonly user?: Readonly<Record<string, string>>
   /**
    * Sends the request this many times at once. At least one reply must have the result of the situation; the other
-   * replies are answers.
+   * replies must be successful answers.
    * @default 1
    */
   readonly simultaneous?: number
-  /** A phrase for what the server lacks. The case then proves what a client receives if it tries this way anyway. */
+  /** A phrase that names what the server lacks, so that the case proves what a client receives if it tries anyway. */
   readonly absence?: string
 }
 

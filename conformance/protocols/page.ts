@@ -82,7 +82,7 @@ function cellOf(way: WayName, server: RealServer): string {
   const absent = cases.find(({ absence }) => absence !== undefined)
   if (absent !== undefined) return `${absent.absence}: ${shownResult(absent)}`
   if (cases.some(({ situation }) => situation === 'answered')) return 'yes'
-  // This server only has models with OpenAI routes; other ways are not tested with it.
+  // All models on this server have only OpenAI routes, so no other way is tested with it.
   if (server === 'openai' && WAYS[way].dialect !== 'OpenAI') return ''
   throw new Error(`No case proves whether ${server} has the way "${way}".`)
 }
@@ -149,7 +149,7 @@ function shownResult({ situation, ...each }: ProtocolCase): string {
   return `${code === 'upstream_error' ? 'rejected' : `\`${code}\``} ${status}`
 }
 
-// Returns the name of a way; it contains the form only if other ways differ in nothing else.
+// Returns the name of a way; the form is included only if another way differs in nothing else.
 function shortName(way: WayName): string {
   const { operation, form, dialect, transport } = WAYS[way]
   const isOnly = WAY_NAMES.every((other) => other === way || !isSimilar(WAYS[other], WAYS[way]))

@@ -1,4 +1,5 @@
-// The situations in which a request can end. Each has one result for the client, whatever dialect, transport and server.
+// The situations in which a request can end. Each has one result for the client, whatever the dialect, transport and
+// server.
 import { PROBLEMS, type ProblemCode } from '@inferwire/protocol'
 
 interface SituationKind {
@@ -33,7 +34,7 @@ export const SITUATIONS = {
   tooLarge: situation('The answer is larger than the limit', 'response_too_large'),
   login: situation('A gateway or a service mesh rejects the connector', 'unauthorized_upstream'),
   noOperation: situation('The model does not have the operation', 'operation_not_supported'),
-  otherModel: situation('The body names another model than the topic', 'forbidden_model'),
+  otherModel: situation('The body names a different model than the topic', 'forbidden_model'),
   noModel: situation('No model with the name in the topic is exposed', 'model_not_found'),
   badBody: situation(
     'The body is empty or not a JSON object, or the length of its JSON part is wrong',

@@ -22,14 +22,14 @@ export const CLIENT = 'cam7'
 export interface ProtocolWorld {
   readonly client: TestClient
   readonly running: TestConnector
-  /** Number of calls that the gateway holds: to its model `held` over HTTP, and to `hang` over gRPC. */
+  /** Number of calls that the gateway leaves unanswered: those to `held` over HTTP, and to `hang` over gRPC. */
   readonly openCalls: () => number
   readonly urls: Readonly<Record<ServerName, { readonly http: string; readonly grpc: string }>>
   stop(): Promise<void>
 }
 
 const SETTINGS = {
-  // The circuit is off, so that the failures in one case do not affect another.
+  // The circuit breaker is disabled, so that failures in one case do not affect another case.
   circuit: { failuresMax: 0 },
   timeoutMs: 10_000,
 }
@@ -63,7 +63,7 @@ export async function startWorld(cases: readonly ProtocolCase[]): Promise<Protoc
   const client = await TestClient.connect(broker.url)
   await client.subscribe(`infer/reply/${CLIENT}/#`)
   await client.subscribe('infer/models/+')
-  // The dialects of the other models are detected, which takes a moment.
+  // Waits for the models without a configured dialect: detecting one takes a moment.
   for (const [name, { protocolVersion }] of Object.entries(models)) {
     if (protocolVersion !== undefined) continue
     await client.wait(({ topic }) => topic === `infer/models/${name}`, `card of ${name}`, 20_000)

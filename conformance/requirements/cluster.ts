@@ -8,7 +8,7 @@ const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
 const PASSWD = 'conformance/passwd.test.ts'
-const GUIDE = 'the guide in Kubernetes'
+const GUIDE = 'the Kubernetes guide'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
 
 /** Requirements for the installation in Kubernetes. */
@@ -25,7 +25,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-ACCESS-1',
     GUIDE,
-    'Through TCP, TLS and WebSocket a user with the right password gets a prediction; a wrong password, an unknown user and a client without a user are rejected.',
+    'Through TCP, TLS and WebSocket, a user with the right password gets a prediction; a wrong password, an unknown user and a client without a user are rejected.',
     `${OUTSIDE} > a user with the right password receives a prediction`,
     `${OUTSIDE} > %s is rejected`,
     `${OUTSIDE} > MQTT Explorer shows cards and status to a user`,
@@ -34,7 +34,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-RESTART-1',
     GUIDE,
-    'A rollout restart of connector or broker under load loses no request of the SDK or of a raw client. A crash of the broker loses no request of the SDK.',
+    'A rollout restart of connector or broker under load loses no request, whether it is sent by the SDK or by a raw client. A broker crash loses no SDK request.',
     `${RESTART} > under load from outside > a rollout restart of %s loses no request`,
     `${RESTART} > under load from outside > a crash of the broker loses none of the SDK's requests`,
   ),
@@ -49,16 +49,16 @@ export const KUBERNETES: readonly Requirement[] = [
     'K-PASSWORD-1',
     GUIDE,
     'Mosquitto accepts the password files of `inferwire passwd`; `inferwire passwd` accepts those of mosquitto_passwd, and reports mistakes in them.',
-    `${PASSWD} > users made by inferwire passwd > log in to Mosquitto only with their password`,
+    `${PASSWD} > users made by inferwire passwd > log in to Mosquitto with their %s-hashed password, and with no other password`,
     `${PASSWD} > users made by mosquitto_passwd > are verified by inferwire passwd`,
     `${PASSWD} > lint > reports exactly the users whom Mosquitto ignores`,
-    `${PASSWD} > lint > reports which of two lines for a user is unused`,
+    `${PASSWD} > lint > reports which of two lines for the same user is ignored`,
     `${PASSWD} > lint > prints file, line and remedy`,
   ),
   met(
     'K-OBJECTS-1',
     GUIDE,
-    'Chart, `inferwire manifests` and resources/ contain the same objects, and a real API server accepts all of them with strict validation.',
+    'The chart, `inferwire manifests` and resources/ contain the same objects, and a real API server accepts all of them with strict validation.',
     `${CHART} > charts/inferwire > with %s, renders the same objects as the generator`,
     `${CHART} > charts/inferwire > passes helm lint`,
     `${MANIFESTS} > the files in resources/ > are the output of the generator`,
@@ -79,7 +79,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-POLICY-1',
     GUIDE,
-    'Labels are complete, selectors match, ports exist, images are pinned, pods are restricted, and no volume has two brokers.',
+    'Labels are complete, selectors match, ports exist, images are pinned, pods are restricted, and no two brokers share a volume.',
     `${MANIFESTS} > the objects > comply with the policy for the variant: %s`,
     `${MANIFESTS} > the policy > reports "%s"`,
     `${RESTART} > a second broker is not scheduled next to the first`,

@@ -59,7 +59,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D4',
     PROMISE,
-    "Every reply carries its own request's Correlation Data and is sent to its own reply topic.",
+    'Every reply has the Correlation Data of its own request, and is sent to the reply topic of that request.',
     KILL,
     'conformance/contract.test.ts > each of a thousand simultaneous requests receives its own answer exactly once',
   ),
@@ -89,7 +89,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'A request that is redelivered during its execution is answered once, unless its reply was in flight when the connection was lost.',
     'conformance/one-reply.test.ts > 100 requests in flight receive one reply each when the broker restarts',
-    'conformance/one-reply.test.ts > a drain during a broker outage answers each request once, and leaves no request to the next process',
+    'conformance/one-reply.test.ts > a connector that drains during a broker outage answers each request once, and leaves none to the next process',
     `${PIPELINE} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
     `${PIPELINE} > is answered once if its redelivery arrives while the model runs`,
     `${PIPELINE} > is answered if the broker does not redeliver it`,
@@ -115,7 +115,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D7-FAIR',
     'design, Security',
-    'A client with 100 times the load does not prevent answers to others; the requests of one client in flight are bounded.',
+    'A client that sends 100 times the load of others does not prevent answers to them; the number of requests that one client has in flight is limited.',
     `${ADMISSION} > a client with 100 times the load of any other client does not keep the other clients from being answered`,
     `${ADMISSION} > a client that exceeds its limit of requests in flight receives an error at once`,
     `${ADMISSION} > a rate limit allows a burst as large as the number of requests per second`,
@@ -139,8 +139,8 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D8',
     PROMISE,
-    'A request that kills the process is tried at most three times, then answered `internal` and set aside.',
-    'conformance/poison.test.ts > a request that kills the process is tried three times, then answered with `internal` and set aside',
+    'A request that kills the process is tried at most three times, then answered with `internal` and set aside.',
+    'conformance/poison.test.ts > a request that kills the process is tried three times, and is then answered with `internal` and set aside',
     'conformance/poison.test.ts > after two kills from outside while many requests are in flight, no request is treated as poison',
     'packages/connector/src/poison/suspicion.test.ts > at the third start, finds exactly the request that crashed both earlier processes',
     'packages/connector/src/poison/suspicion.test.ts > runs redelivered requests together, up to 64 at a time, and does not suspect new requests',
@@ -188,7 +188,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'S-RESEND-1',
     'MQTT 5 §4.4',
-    'A resumed session sends unacknowledged replies again with DUP and the same identifier, before anything new.',
+    'A resumed session resends unacknowledged replies with DUP and the same identifier, before anything new.',
     `${OUTBOX} > on a resumed session, resends with DUP and the same identifier, before new messages`,
   ),
   met(

@@ -50,7 +50,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'overloaded',
-    'the limits of the model are reached; the reply contains the time until a retry.',
+    "the model's limits are reached; the reply states how long to wait before a retry.",
     'conformance/contract.test.ts > requests above the limits of a model are rejected at once, and requests within the limits are answered',
     'packages/connector/src/admission/model-gate.test.ts > behaves like a simple reference gate for any sequence of arrivals, ends and expiries',
   ),
@@ -76,7 +76,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'circuit_open',
-    'the server failed several times in a row; the reply contains the time until a retry.',
+    'the server failed several times in a row; the reply states how long to wait before a retry.',
     'conformance/upstream-faults.test.ts > when a model server dies under load, requests fail at once; the circuit opens within a second, and closes within two seconds of the restart',
     'packages/connector/src/endpoint/with-breaker.test.ts > an open circuit rejects requests at once',
   ),
@@ -105,7 +105,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
     'stream_interrupted',
     'a stream broke, or its request was redelivered.',
     'conformance/openai.test.ts > on KServe > a stream that the server cuts off ends with stream_interrupted after its parts',
-    'conformance/openai.test.ts > a stream that a crash of the connector broke ends with stream_interrupted, and is not started again',
+    'conformance/openai.test.ts > a stream that was cut off by a connector crash ends with stream_interrupted, and is not restarted',
   ),
   code(
     'internal',

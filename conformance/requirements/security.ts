@@ -66,7 +66,7 @@ export const SECURITY: readonly Requirement[] = [
   met(
     'X-CREDENTIAL-1',
     SECURITY_PAGE,
-    'Credentials are reread when they rotate, retried once when rejected, and sent only to their origin.',
+    'Credentials are reread when they rotate, and sent only to their origin; a call whose credentials are rejected is retried once.',
     `${ENDPOINT} > rereads the token after a rejection, and retries once if it changed`,
     `${ENDPOINT} > rereads the token only once if it is rejected repeatedly`,
     `${CREDENTIAL} > refresh rereads the file at once, and returns whether the secret has changed`,
@@ -89,7 +89,7 @@ export const SECURITY: readonly Requirement[] = [
   open(
     'X-CREDENTIAL-3',
     SECURITY_PAGE,
-    'OAuth2 client credentials and token exchange are supported credentials.',
+    'OAuth2 client credentials and token exchange are supported.',
     'Supported kinds: none, token file, static header, and TLS client certificates.',
     `${CREDENTIAL} > creates the headers of each kind of credential`,
   ),

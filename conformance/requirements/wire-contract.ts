@@ -39,8 +39,8 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-ROOT-1',
     'design, The wire contract',
-    'Connectors with different models work under one root: no connector answers for the model of another, and requests for a model that no connector exposes are still answered.',
-    `${PEERS} > two connectors with different models under one root do not answer for each other`,
+    "Connectors with different models work under one root: no connector answers for another connector's model, and requests for a model that no connector exposes are still answered.",
+    `${PEERS} > two connectors with different models under one root do not answer requests for each other's models`,
     `${PEERS} > a request for a model that no connector exposes is still answered`,
     `${PEERS} > requests that waited for a connector are not answered with model_not_found when it starts`,
   ),
@@ -97,7 +97,7 @@ const TOPICS: readonly Requirement[] = [
     'C-TOPIC-10',
     'wire contract, Topics',
     'A stopping connector publishes `draining`, then `offline`; its Will contains `offline` with the timestamp of its own connection.',
-    `${RELOAD} > a connector that is stopped publishes draining, then offline, with the timestamp of its birth message`,
+    `${RELOAD} > a connector that is stopped publishes "draining", then "offline" with the timestamp of its birth message`,
     `${RELOAD} > the Will of a killed connector publishes the state "offline" with the timestamp of its birth message`,
   ),
   met(
@@ -121,7 +121,7 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-TOPIC-13',
     'wire contract, Topics',
-    'With the access rules, no client can send requests or cancels as another, or have a reply delivered to another.',
+    'With the access rules, no client can send requests or cancel messages as another client, or have a reply delivered to another client.',
     `${BAD_INPUT} > bob can neither send requests as alice nor have answers delivered to her`,
     'conformance/docs.test.ts > the access rules in the guide allow each user only its own topics',
     "conformance/docs.test.ts > the guide's access rules for requests, replies and cancels are the generated rules",
@@ -142,7 +142,7 @@ const OPERATIONS: readonly Requirement[] = [
     'wire contract, Topics',
     '`chat`, `completions` and `embeddings` call OpenAI-compatible servers.',
     `${OPENAI} > on KServe > whole answers and errors are the same as over HTTP`,
-    `${OPENAI} > on KServe > the parts of a stream of %s equal the events over HTTP, in order`,
+    `${OPENAI} > on KServe > the parts of a %s stream equal the events over HTTP, in the same order`,
     'packages/connector/src/endpoint/http/ask-model-list.test.ts > a model in the list under %s has the operations whose paths exist there',
   ),
   met(
@@ -210,7 +210,7 @@ const PROPERTIES: readonly Requirement[] = [
   met(
     'C-PROPERTY-7',
     'wire contract, MQTT 5 properties; W3C Trace Context',
-    '`traceparent` and `tracestate` go to the model server.',
+    '`traceparent` and `tracestate` are forwarded to the model server.',
     `${CONTRACT} > the trace context is sent to the model server and returned in the reply`,
     'packages/protocol/src/header.test.ts > an invalid trace context is omitted',
   ),
@@ -252,7 +252,7 @@ const PROPERTIES: readonly Requirement[] = [
   met(
     'C-PROPERTY-13',
     'wire contract, MQTT 5 properties',
-    'The user property `server-timing` states the time that a request waited in a batch separately from the call.',
+    'In the user property `server-timing`, the time that a request waited for its batch is separate from the time of the call.',
     'packages/connector/src/endpoint/with-batching.test.ts > reports the wait in the batch separately from the call',
     'conformance/batching.test.ts > with a fake model server > requests of many clients share calls, and every client receives its own answer',
   ),
@@ -297,7 +297,7 @@ const BODIES: readonly Requirement[] = [
   open(
     'C-BODY-6',
     'design, Security',
-    'Compressed bodies are bounded by their decompressed size.',
+    'The limit for a compressed body applies to its decompressed size.',
     'No content encoding is accepted or requested yet, so nothing is decompressed.',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged, without unnecessary headers',
   ),
@@ -323,8 +323,8 @@ const STREAMS_AND_LATER: readonly Requirement[] = [
   met(
     'C-STREAM-1',
     'wire contract, Streaming',
-    'A streaming request gets one reply per event with `seq`, and ends with a message with `final` and `status`.',
-    `${OPENAI} > on KServe > the parts of a stream of %s equal the events over HTTP, in order`,
+    'A streaming request gets one reply per event, numbered by `seq`, and then a last message that has `final` and `status`.',
+    `${OPENAI} > on KServe > the parts of a %s stream equal the events over HTTP, in the same order`,
     `${OPENAI} > on Triton > generate with "stream": true publishes a part for each event`,
     `${OPENAI} > on MLServer > infer_stream publishes a part for each answer`,
   ),
@@ -332,14 +332,14 @@ const STREAMS_AND_LATER: readonly Requirement[] = [
     'C-STREAM-2',
     'wire contract, Streaming',
     'A redelivered streaming request joins its running call, or ends with `stream_interrupted` instead of starting over.',
-    `${OPENAI} > on KServe > a repeated request joins the running stream, and receives its end`,
-    `${OPENAI} > a stream that a crash of the connector broke ends with stream_interrupted, and is not started again`,
+    `${OPENAI} > on KServe > a repeated request joins the running stream, and receives the final message`,
+    `${OPENAI} > a stream that was cut off by a connector crash ends with stream_interrupted, and is not restarted`,
   ),
   met(
     'C-STREAM-3',
     'design, Security',
     'The `model` in a body is absent or names the model of the topic; the server receives its own name for the model.',
-    `${OPENAI} > the model in a body > %s: the server receives the model's name on the server`,
+    `${OPENAI} > the model in a body > %s: the server receives its own name for the model`,
     `${OPENAI} > the model in a body > %s: the request is refused`,
     'packages/connector/src/admission/named-model.test.ts > rejects a body with %s',
   ),

@@ -21,7 +21,7 @@ export interface Reply {
   readonly socket: Socket
 }
 
-/** Answers a call, or leaves it without an answer. */
+/** Answers a call, or leaves it unanswered. */
 export type Answer = (reply: Reply, call: ModelCall) => void
 
 type Headers = Readonly<Record<string, string>>
@@ -110,7 +110,10 @@ export class Gate {
     return this.#held.size
   }
 
-  /** Returns an answer that waits at this gate; `models` limits this to models whose name begins with this prefix. */
+  /**
+   * Returns an answer that waits at this gate; with `models`, only calls to models whose name begins with that prefix
+   * wait.
+   */
   hold(answer: Answer, models = ''): Answer {
     return (reply, call) => {
       if (!call.model.startsWith(models)) return answer(reply, call)

@@ -128,7 +128,7 @@ export class ConnectorProcess {
     return await this.#exit
   }
 
-  /** Resolves when the process has ended by itself; this end does not count as a death. */
+  /** Resolves when the process has exited by itself; this exit does not count as unexpected. */
   async ended(): Promise<void> {
     this.#isExpectedToEnd = true
     await this.#exit

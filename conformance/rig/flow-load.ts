@@ -18,7 +18,7 @@ export interface Flow {
   readonly copies?: number
   /** Message Expiry Interval in seconds. @default 60 */
   readonly expirySeconds?: number
-  /** Body that one in `every` requests has instead of a numbered body. */
+  /** A body that replaces the numbered body in one of `every` requests. */
   readonly odd?: { readonly body: string; readonly every: number }
   /** Returns the predictions of a correct answer. @default the body's digest, as the fake model server answers */
   readonly predictionsOf?: (body: string) => unknown
@@ -71,7 +71,7 @@ export class FlowLoad {
   readonly #replyCounts: number[] = []
   readonly #errorTexts: string[] = []
   readonly #turns: number[]
-  /** Number of answers to another request; `phantom` counts answers that belong to no request. */
+  /** Number of answers that belong to a different request; `phantom` counts those that belong to none. */
   crossed = 0
   phantom = 0
   /** Number of answers in excess of one for each published copy, excluding the broker's redeliveries. */

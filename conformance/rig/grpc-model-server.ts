@@ -48,7 +48,7 @@ const page =
     stream.end(body)
   }
 
-/** Starts an answer, and writes the bytes without a frame of gRPC around them. */
+/** Starts an answer, and writes the bytes without gRPC framing. */
 const raw =
   (bytes: (id: string) => Buffer, then: (stream: ServerHttp2Stream) => void): Behave =>
   (stream, id) => {

@@ -1,5 +1,5 @@
-// Messages of the gRPC inference service, encoded and decoded by hand, so that the checks of servers and of the
-// connector do not share a fault with the connector.
+// Messages of the gRPC inference service, encoded and decoded by hand, so that the checks cannot share a fault with the
+// connector's codec.
 
 /** A tensor with its data in the byte order of the protocol, little-endian. */
 export interface GrpcTensor {

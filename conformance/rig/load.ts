@@ -1,5 +1,5 @@
 // The load generator: many MQTT clients publish numbered requests, in an open loop at a fixed rate or in a closed loop
-// with a bound on unanswered requests. The caller creates the requests and checks the answers.
+// with a limit on unanswered requests. The caller creates the requests and checks the answers.
 import { RawClient, type RawClientListener, type RawClientOptions, type RawReply } from './raw-client.ts'
 import type { PublishParts } from './wire.ts'
 
@@ -37,7 +37,7 @@ export interface LoadListener extends Omit<RawClientListener, 'replied'> {
 
 const TICK_MS = 2
 const CONNECT_TOGETHER_MAX = 250
-// Maximum number of requests that a closed loop catches up on after an outage, so that its rate remains bounded.
+// Maximum number of requests that a closed loop catches up on after an outage, so that its rate remains limited.
 const CATCH_UP_MAX = 100
 
 /** Paces the requests, and counts the unanswered ones. */
@@ -70,8 +70,8 @@ export class Load {
       )
       this.#clients.set(name, client)
     }
-    // Connects the clients in groups: a client that times out before its CONNACK would find a session without a
-    // subscription.
+    // Connects the clients in groups, so that none times out before its CONNACK: on reconnecting, such a client would
+    // find a session without a subscription.
     const all = [...this.#clients.values()]
     for (let at = 0; at < all.length; at += CONNECT_TOGETHER_MAX) {
       await Promise.all(all.slice(at, at + CONNECT_TOGETHER_MAX).map((client) => client.start()))

@@ -98,7 +98,7 @@ const BEHAVIOURS: Readonly<Record<string, Answer>> = {
   ...FAULTY,
   ...HOSTILE,
   echo,
-  // Hangs, unless the body contains "answer": appears like a server that answered before and then stopped.
+  // Hangs, unless the body contains "answer": looks like a server that answered at first and then stopped answering.
   stops: ({ response }, { body }) => {
     if (body.includes('answer')) response.end(SHORT_ANSWER)
   },

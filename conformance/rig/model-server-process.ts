@@ -9,7 +9,9 @@ const PROGRAM = new URL('model-server-program.ts', import.meta.url)
 /** The first message of a program: where it listens. */
 interface Address {
   readonly port: number
-  /** Port with the expired certificate, and the path of the authority's certificate; only with `hasExpiredTls`. */
+  /**
+   * The port that uses the expired certificate, and the path of the authority's certificate; only with `hasExpiredTls`.
+   */
   readonly tlsPort?: number
   readonly caFile?: string
 }
@@ -33,7 +35,7 @@ export class ModelServerProcess {
     return ModelServerProcess.startProgram(PROGRAM, hasExpiredTls ? ['--expired-tls'] : [])
   }
 
-  /** Starts another program that uses FakeModelServer. It may also send messages without an order. */
+  /** Starts another program that uses FakeModelServer. That program may also send messages that no order asked for. */
   static async startProgram(program: URL, argv: readonly string[] = []): Promise<ModelServerProcess> {
     const child = startScript(program, argv)
     const gone = once(child, 'exit').then(([code]) => {

@@ -86,7 +86,7 @@ export class FakeModelServer {
     request.on('error', () => {})
     response.on('error', () => {})
     const body = await bodyOf(request)
-    // The connection was closed before the body was complete, which does not count as a call.
+    // A connection that was closed before the body was complete does not count as a call.
     if (body === undefined) return
     const path = request.url ?? ''
     const [, version, model = ''] = PATH.exec(path) ?? []

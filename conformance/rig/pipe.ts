@@ -42,7 +42,7 @@ export class Pipe {
   #hasEnded = false
   #isSinkFull = false
   #cut: { bytes: number; readonly done: () => void } | undefined
-  // The times when the bandwidth is free again, and when the last piece so far is due: later pieces never overtake it.
+  // When the bandwidth is free again, and when the latest piece is due, which no later piece may overtake.
   #freeAtMs = 0
   #lastDueMs = 0
 

@@ -33,8 +33,9 @@ export const PLANTED_BUGS = {
     simulation: 'D3',
   },
   'ack-of-old-epoch': {
-    what: 'acknowledges a delivery of an earlier connection',
-    // If the request is redelivered before the late PUBACK, its identifier is open again, and the order is violated.
+    what: 'acknowledges a delivery from an earlier connection',
+    // If the request is redelivered before the late PUBACK, its identifier is open again, so the PUBACK counts as out
+    // of order.
     chaos: ['ack-stale-epoch', 'ack-order'],
     simulation: 'D3',
   },
@@ -103,7 +104,7 @@ export const PLANTED_BUGS = {
     simulation: 'concurrency',
   },
   'restarted-stream': {
-    what: 'restarts a multi-part answer for a redelivery',
+    what: 'restarts a multi-part answer when the request is redelivered',
     simulation: 'stream-restart',
   },
   'ack-without-safekeeping': {

@@ -11,7 +11,7 @@ export interface Witness {
 
 /** Options of a proxy. */
 export interface ProxyOptions {
-  /** Returns the observer of a connection; called for each connection. */
+  /** Called for each connection; returns its observer. */
   readonly witness?: () => Witness
 }
 
@@ -74,7 +74,7 @@ export class Proxy {
     for (const link of this.#links) destroyBoth(link)
   }
 
-  /** Resets each connection after this many further bytes in that direction, usually inside a packet. */
+  /** Resets each connection after this many further bytes in the given direction, usually inside a packet. */
   resetAfter(direction: 'up' | 'down', bytes: number): void {
     for (const link of this.#links) link[direction].cutAfter(bytes, () => destroyBoth(link))
   }

@@ -24,7 +24,7 @@ test('the raw client receives its replies after its first connection ended betwe
   const network: Proxy = await Proxy.start(broker.port, {
     witness: () => ({
       fromClient: () => {},
-      // The broker's first bytes are CONNACK: the session exists, but no SUBSCRIBE follows.
+      // The broker's first bytes are the CONNACK: the session now exists, and the reset prevents the SUBSCRIBE.
       fromServer: () => {
         if (isFirst) network.reset()
         isFirst = false

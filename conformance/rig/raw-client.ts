@@ -188,7 +188,7 @@ export class RawClient {
   #connack(isSessionPresent: boolean, reasonCode: number): void {
     if (reasonCode !== 0) return void this.#socket!.destroy()
     if (!isSessionPresent) this.#abandon()
-    // Session Present does not imply a subscription: the connection or the broker may have ended before SUBSCRIBE.
+    // Session Present does not imply a subscription: the connection or the broker may have failed before SUBSCRIBE.
     this.#socket!.write(this.#subscribePacket())
   }
 

@@ -11,7 +11,7 @@ const PAGE = '<!DOCTYPE html><html><head><title>Sign In</title></head></html>'
 const KEEP_ALIVE_MS = 50
 const LARGE = 'x'.repeat(200_000)
 
-/** Returns the data of the events of all models: a chunk that every dialect accepts. */
+/** Returns the data of one event, for any model: a chunk that every dialect accepts. */
 export function chunk(content: string, finishReason: string | null = null): string {
   return JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: finishReason }] })
 }

@@ -2,12 +2,12 @@
 // codec, so that a checker cannot share a fault with the checked code.
 import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
-/** Called for each complete packet, with its first byte, and the start and end of its body in `bytes`. */
+/** Called for each complete packet with the first byte of the packet, and the start and end of its body in `bytes`. */
 export type OnPacket = (head: number, bytes: Buffer, start: number, end: number) => void
 
 const NOTHING = Buffer.alloc(0)
 
-/** Splits a byte stream into packets. Never reports a packet that the end of a connection truncated. */
+/** Splits a byte stream into packets. Never reports a packet that was truncated because its connection ended. */
 export class PacketScanner {
   readonly #onPacket: OnPacket
   #rest: Buffer = NOTHING

@@ -18,14 +18,14 @@ export interface OpenReply {
   readonly attempt: Attempt | undefined
 }
 
-/** The answers of one process. Like the process, it has no state of earlier processes. */
+/** The answers of one process. Like that process, it knows nothing of earlier processes. */
 export class Answers {
   readonly #broken: (rule: string, what: string) => void
   readonly #parts: PartOrder
   // By key: when the last complete answer was acknowledged, and how often an answer was rejected.
   readonly #answeredMs = new Map<string, number>()
   readonly #refused = new Map<string, number>()
-  // Number of deliveries of each key without a final message.
+  // For each key, the number of deliveries for which no final message has been published.
   readonly #unanswered = new Map<string, number>()
   // Keys that were delivered without DUP.
   readonly #fresh = new Set<string>()
@@ -69,7 +69,7 @@ export class Answers {
     }
   }
 
-  /** Returns whether a delivery that first arrived at this time is answered. */
+  /** Returns whether a delivery that first arrived at `seenMs` has been answered. */
   isAnsweredSince(key: string, seenMs: number): boolean {
     // Two rejections: the broker rejected both the answer and the error that replaced it.
     return (this.#answeredMs.get(key) ?? -1) >= seenMs || (this.#refused.get(key) ?? 0) >= 2

@@ -16,7 +16,7 @@ import type { PlannedRequest, Scenario } from './scenario.ts'
 interface Message {
   readonly number: number
   readonly request: PlannedRequest
-  /** Whether the message cancels `request`, instead of being that request. */
+  /** Whether this is a cancel message for `request`, instead of the request itself. */
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
   readonly retain: boolean
@@ -164,7 +164,7 @@ export class SimulatedBroker {
     }
     const isPresent = this.#session !== undefined
     this.#session ??= { filters: new Set(), queue: [], inFlight: [], lastId: 0, receiveMaximum: 0 }
-    // MQTT 3.1.1 has no Receive Maximum. Without its own limit, a broker would reuse identifiers in flight.
+    // MQTT 3.1.1 has no Receive Maximum. Without a limit of its own, a broker would reuse identifiers in flight.
     this.#session.receiveMaximum = packet.properties?.receiveMaximum ?? this.#scenario.packetIds / 2
     this.#link = link
     this.#connack(link, 0, isPresent)
@@ -231,7 +231,7 @@ export class SimulatedBroker {
     this.#send(link, { cmd: 'unsuback', messageId: messageId!, granted: unsubscriptions.map(() => 0) })
   }
 
-  // Handles a publish of the connector: a reply or its status.
+  // Handles a publish from the connector: a reply or the connector's status.
   #published(link: Link, packet: IPublishPacket): void {
     const request = this.#requestOf(packet)
     const reasonCode = request === undefined ? 0 : this.#judgeReply(request, packet)
@@ -255,7 +255,7 @@ export class SimulatedBroker {
     const { reasonCode, untilMs } = this.replyRefusal
     if (this.#clock.nowMs < untilMs) return reasonCode
     if (replyCode !== 'hang up') return replyCode
-    // The broker disconnects only for successful answers.
+    // The broker disconnects only when it receives a successful answer; it accepts an error reply.
     return packet.payload.toString().includes('"answer"') ? 'hang up' : 0
   }
 

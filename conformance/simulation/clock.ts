@@ -72,7 +72,10 @@ export class SimulatedClock {
     this.random = random
   }
 
-  /** Schedules an event. An event of a process waits while the process is frozen, and is dropped if it has ended. */
+  /**
+   * Schedules an event. If the event belongs to a process, it waits while that process is frozen, and is dropped if
+   * that process has ended.
+   */
   after(delayMs: number, run: () => void, owner?: Owner): Timer {
     return this.#add(new Timer(this.nowMs + delayMs, this.#order++, run, owner, false))
   }
@@ -227,7 +230,7 @@ function install(): () => void {
   syncBuiltinESMExports()
   return () => {
     Object.assign(globalThis, real)
-    // Deletes the instance's property, which hides that of its prototype.
+    // Deletes the instance's own property, so that the prototype's property is visible again.
     delete (performance as { now?: () => number }).now
     Date.now = realNow
     Math.random = realRandom

@@ -32,7 +32,7 @@ export interface ProcessWorld {
   dial(owner: Owner, signal: AbortSignal): Promise<ByteStream>
 }
 
-/** A running process. It ends at `drain`, or when its owner is killed. */
+/** A running process. It stops at `drain`, or when its owner is killed. */
 export class SimulatedConnector {
   readonly owner: Owner
   readonly endpoint: SimulatedEndpoint
@@ -121,7 +121,7 @@ export class SimulatedConnector {
     return pipeline.inFlight === 0 && session.unpublished === 0 && this.left === ''
   }
 
-  /** Description of what the process holds or waits for; empty when it is idle. */
+  /** Describes what the process holds or waits for; empty when the process is idle. */
   get left(): string {
     const { pipeline, session, budget } = this.#rooms
     return Object.entries({

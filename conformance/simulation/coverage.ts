@@ -1,4 +1,4 @@
-// Finds the situations that occurred in a run: a simulation without trouble proves nothing.
+// Finds the situations that occurred in a run: a simulation in which no fault occurs proves nothing.
 import { OpenRequests, type OpenDelivery } from '../checkers/open-requests.ts'
 import { CALL_SITUATIONS, CallCoverage } from './call-coverage.ts'
 import type { History, HistoryEvent } from './history.ts'

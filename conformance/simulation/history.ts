@@ -91,7 +91,7 @@ export interface History {
     readonly concurrency: number
     readonly modelTimeoutMs: number
     /**
-     * Age, in milliseconds, from which a delivery's PUBACK may be overtaken by the PUBACK of a later delivery.
+     * Age of a delivery, in milliseconds, from which the PUBACK of a later delivery may overtake its own PUBACK.
      * Infinity = never, 0 = always.
      */
     readonly ackHoldMaxMs: number

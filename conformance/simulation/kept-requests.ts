@@ -1,5 +1,5 @@
-// The folder of requests in safekeeping, which is in memory and outlives the processes of a run. The connector's own
-// functions encode and decode its files.
+// Simulates the folder of requests in safekeeping: it is in memory, and outlives the processes of a run. The
+// connector's own functions encode and decode its files.
 import { readKept, writeKept } from '../../packages/connector/src/internal.ts'
 import type { Delivery } from '../../packages/connector/src/step.ts'
 import type { RunEvent } from './history.ts'
@@ -23,7 +23,7 @@ export class KeptRequests {
   keep(delivery: Delivery): (() => void) | undefined {
     if (delivery.isReleased) return undefined
     const id = ++this.#count
-    // The body cannot identify the request, because it may not be JSON.
+    // The key is not taken from the body, which may not be JSON.
     const { correlationData } = delivery.properties
     const key = correlationData === undefined ? delivery.topic.split('/').at(-1)! : String(correlationData)
     this.#texts.set(id, { text: writeKept(delivery), key })

@@ -26,7 +26,7 @@ export interface LinkListener {
 interface Chunk {
   atMs: number
   bytes: Buffer
-  /** Called when the last byte has arrived, just before the connector receives the byte. */
+  /** Called when the chunk's last byte arrives, just before that byte is handed to the connector. */
   arrived: (() => void) | undefined
   /** Whether the broker closed the connection after this chunk. */
   isLast: boolean
@@ -76,7 +76,7 @@ export class Link {
         done()
       },
       destroy: (error, done) => {
-        // The written bytes may still be delivered, or be lost because of the reset.
+        // Bytes that are already written may still be delivered, or may be lost because of the reset.
         this.die(this.#random.chance(0.5) ? 'all' : 'some', this.#latencyMs())
         done(error)
       },
@@ -88,7 +88,7 @@ export class Link {
     return { stream: this.stream, onBytes: (handler) => (this.#handler = handler) }
   }
 
-  /** Sends a packet of the broker. */
+  /** Sends a packet from the broker. */
   send(bytes: Buffer, arrived?: () => void): void {
     if (this.isDead) return
     this.#downAtMs = Math.max(this.#downAtMs, this.#clock.nowMs + this.#latencyMs())
@@ -125,7 +125,7 @@ export class Link {
     const count =
       arrives === 'all' ? packets.length : arrives === 'some' ? this.#random.between(0, packets.length) : 0
     if (noticeMs === undefined) return
-    // If the direction is blocked, the close arrives after the blockage.
+    // If the direction is blocked, the close arrives only when the blockage ends.
     const delayMs = Math.max(noticeMs, this.#network.blockedUntilMs.up - this.#clock.nowMs)
     this.#clock.after(delayMs, () => {
       for (const packet of packets.slice(0, count)) this.#listener.received(this, packet)

@@ -176,8 +176,8 @@ export class SimulatedEndpoint implements Endpoint {
     })
   }
 
-  // Answers with parts. If there is no time between parts, they arrive in one segment. Without `emit`, the answer is a
-  // single message.
+  // Answers in parts. If there is no delay between the parts, they arrive in one segment. Without `emit`, the answer is
+  // a single message.
   #stream({ parts, everyMs, bytes, end }: Stream, { emit }: EndpointRequest, call: RunningCall): void {
     const { key, later, answer, fail } = call
     const finish = (): void => {

@@ -17,7 +17,7 @@ const ACKNOWLEDGED = Promise.resolve<PublishResult>({ kind: 'acknowledged', reas
 /** The places where a bug can be planted. Each run has its own object. */
 export interface BugHooks {
   readonly ackOrder?: 'as-settled'
-  /** The number of Packet Identifiers that the connector assumes. */
+  /** The number of Packet Identifiers that the connector assumes to exist. */
   readonly identifiers?: { readonly count: number; readonly distanceMax: number }
   /** Replaces the safekeeping folder. */
   keeper?(delivery: Delivery): (() => void) | undefined
@@ -213,7 +213,7 @@ function staleAcknowledgement(): BugHooks {
 // Assumes more identifiers than the broker has, and does not check whether another delivery has the same identifier.
 function acknowledgesTheOlder(): BugHooks {
   let current: ByteStream | undefined
-  // Number of unsettled deliveries of this connection, by Packet Identifier.
+  // Number of unsettled deliveries on this connection, by Packet Identifier.
   let unsettled = new Map<number, number>()
   return {
     identifiers: { count: 65_535, distanceMax: 32_768 },

@@ -25,7 +25,10 @@ export interface Runs {
 const BATCH = 100
 const FAILURES_MAX = 20
 
-/** Runs `count` seeds from `first`. Stops after some failures, or at the first for which `isDetected` returns true. */
+/**
+ * Runs `count` seeds, starting with `first`. Stops after some failures, or at the first one for which `isDetected`
+ * returns true.
+ */
 export async function runSeeds(
   first: number,
   count: number,
@@ -36,7 +39,8 @@ export async function runSeeds(
   const coverage = new Map<string, number>()
   let events = 0
   let isOver = false
-  // Stack traces of planned errors would take a tenth of the time. The replay of a single seed has them.
+  // Capturing the stack traces of planned errors would take a tenth of the time; only the replay of a single seed does
+  // it.
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
   for (let seed = first; seed < first + count && !isOver;) {

@@ -1,4 +1,4 @@
-// Derives from a seed a plan: the options of connector and broker, the requests and the faults.
+// Derives a plan from a seed: the options of connector and broker, the requests and the faults.
 import { Random } from '../fixtures/random.ts'
 
 /** Number of discarded draws, so that neighboring seeds produce unrelated runs. */
@@ -8,7 +8,7 @@ export const WARM_UP_ROUNDS = 4
 export type Behaviour =
   | { readonly kind: 'answer'; readonly ms: number; readonly bytes: number }
   | { readonly kind: 'problem'; readonly ms: number }
-  /** Sends a multi-part answer. `deadly` = kills the connector's process after the last part, at the first call. */
+  /** Sends a multi-part answer. `deadly` = during the first call, kills the connector's process after the last part. */
   | {
       readonly kind: 'stream'
       readonly parts: number
@@ -52,7 +52,10 @@ export interface PlannedRequest {
   readonly timeoutMs: number | undefined
   readonly payload: string
   readonly behaviour: Behaviour
-  /** Reason code of the PUBACK for a reply. `hang up` = a successful answer closes the connection instead. */
+  /**
+   * Reason code of the PUBACK for a reply. `hang up` = instead of acknowledging a successful answer, the broker closes
+   * the connection.
+   */
   readonly replyCode: number | 'hang up'
   /** Topic of the answer; undefined if there is no valid reply address. */
   readonly replyTopic: string | undefined
@@ -103,7 +106,7 @@ export interface Scenario {
   readonly drainTimeoutMs: number
   /** The broker's highest Packet Identifier, after which it continues with 1. */
   readonly packetIds: number
-  /** The broker's Receive Maximum after each of its starts, cyclically. */
+  /** The broker's Receive Maximum after each of its starts; the list is repeated when it ends. */
   readonly brokerReceiveMaxima: readonly number[]
   readonly brokerPacketBytesMax: number
   /** Whether a request whose identifier must be released can be put in safekeeping. */
@@ -122,7 +125,7 @@ export function planScenario(seed: number): Scenario {
   const random = new Random(seed, WARM_UP_ROUNDS)
   const protocolVersion = random.chance(0.12) ? 4 : 5
   const ackOrder = random.pick(['strict', 'strict', 'bounded', 'bounded', 'bounded', 'as-settled'] as const)
-  // Some runs have so few Packet Identifiers, instead of 65,535, that they are reused.
+  // In some runs, there are so few Packet Identifiers (instead of 65,535) that they are reused.
   const packetIds = random.chance(0.1) ? random.pick([8, 24]) : PACKET_IDS
   const count = packetIds === PACKET_IDS ? random.between(3, 24) : random.between(30, 60)
   const style: Style = {
@@ -163,7 +166,7 @@ export function planScenario(seed: number): Scenario {
     batching: planBatching(batchingRandom),
     requests,
     faults,
-    // This is drawn last, because an earlier draw would change the plans of all seeds.
+    // This value is drawn last, because drawing it earlier would change the plans of all seeds.
     canKeep: random.chance(0.6),
   }
 }

@@ -101,7 +101,7 @@ class World {
     const clock = this.#clock
     useClock(clock)
     this.#startProcess()
-    // The session must exist before the first request: messages without a subscription are not guaranteed.
+    // The session must exist before the first request, because without a subscription no delivery is guaranteed.
     await clock.run(5_000, () => this.#connector!.isResting)
     const startMs = clock.nowMs
     let requestsLeft = 0
@@ -135,7 +135,7 @@ class World {
       if (this.#isDraining) break
       if (!this.#isOver) await clock.run(clock.nowMs + REST_WITHIN_MS, () => this.#isResting)
     }
-    // The sockets may still deliver packets in this time.
+    // During this time, the sockets may still deliver packets.
     await clock.run(clock.nowMs + 100_000)
     const { owner } = this.#connector!
     if (owner.timers > 0)

@@ -131,16 +131,19 @@ describe('a PUBACK that overtakes an earlier delivery', () => {
     [2000, 2000.9, ['D3']],
     [2000, 2001, []],
     [0, 1, []],
-  ])('with a bound of %d ms and an arrival at %d ms, breaks the rules %j', (ackHoldMaxMs, atMs, broken) => {
-    const passing = [
-      [1, delivery(1, 'a')],
-      [atMs, delivery(2, 'b')],
-      [atMs, reply(1, 'b')],
-      [atMs, taken(1)],
-      [atMs, puback(2)],
-    ] as const
-    expect(rulesBroken(ackHoldMaxMs, ...passing)).toEqual(broken)
-  })
+  ])(
+    'if ackHoldMaxMs is %d and the PUBACK is sent at %d ms, breaks the rules %j',
+    (ackHoldMaxMs, atMs, broken) => {
+      const passing = [
+        [1, delivery(1, 'a')],
+        [atMs, delivery(2, 'b')],
+        [atMs, reply(1, 'b')],
+        [atMs, taken(1)],
+        [atMs, puback(2)],
+      ] as const
+      expect(rulesBroken(ackHoldMaxMs, ...passing)).toEqual(broken)
+    },
+  )
 
   test('must not delete an unanswered delivery whose identifier was reused', () => {
     const round = [

@@ -31,7 +31,7 @@ interface Connection {
   /** Unacknowledged deliveries with QoS 1. */
   readonly deliveries: OpenRequests<SeenDelivery>
   receiveMaximum: number
-  /** Packet Identifiers that a resumed session resends, in order; some may be released already. */
+  /** Packet Identifiers that a resumed session resends, in order; some may have been released since. */
   toResend: number[]
   isResumed: boolean
 }
@@ -41,12 +41,15 @@ interface Message {
   readonly key: string
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
-  /** Whether it reached the broker after the last process was drained; if so, it waits for a next process. */
+  /**
+   * Whether it reached the broker after the last process was drained; if so, it would wait in the broker for a further
+   * process.
+   */
   readonly isLate: boolean
   end: 'acknowledged' | 'unrouted' | LossReason | undefined
 }
 
-/** State of one connector process, which has no state of its predecessors. */
+/** State of one connector process, without anything from earlier processes. */
 interface Process {
   /** Time when each message was first delivered. */
   readonly firstSeenMs: Map<number, number>

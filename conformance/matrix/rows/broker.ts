@@ -172,7 +172,8 @@ export const brokerQueueFull: Row = {
         findings.check(dropped > 0, `${kind}: no message was dropped`)
         findings.check(verdict.crossed + verdict.phantom === 0, `${kind}: crossed or phantom replies`)
         findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} unanswered SDK requests`)
-        // A dropped request with a short deadline counts as expired.
+        // Dropped requests with a short deadline count as expired, so fewer requests may be unanswered than were
+        // dropped.
         const isExplained = verdict.unanswered <= dropped && dropped <= verdict.unanswered + verdict.expired
         if (kind === 'raw')
           findings.check(
@@ -185,7 +186,7 @@ export const brokerQueueFull: Row = {
   },
 }
 
-// Mounts a file system in the run's mount namespace (cli.ts), so that it ends with the process.
+// Mounts a file system in the run's mount namespace (cli.ts), so that it is unmounted when the process exits.
 function mountSmallDisk(stage: Stage): string {
   const folder = tempFolder('disk')
   try {

@@ -1,4 +1,4 @@
-// Chaos runs that each inject one kind of fault, so that their figures belong to this kind.
+// Chaos runs that each inject one kind of fault, so that their figures can be attributed to that kind.
 import { report } from '../../chaos/report.ts'
 import type { ChaosResult } from '../../chaos/result.ts'
 import { runChaos } from '../../chaos/run.ts'
@@ -49,8 +49,8 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'connector-term',
-    what: 'SIGTERM of the connector, 200 times',
-    criterion: '0 extra calls; every exit has code 0 and is within the grace period',
+    what: 'SIGTERM to the connector, 200 times',
+    criterion: '0 extra calls; every process exits with code 0 within the grace period',
     kinds: ['connector-term'],
     faults: 200,
     everyMs: 4_000,
@@ -63,7 +63,7 @@ export const CHAOS_ROWS: readonly Row[] = [
   }),
   toRow({
     name: 'connector-stop',
-    what: 'SIGSTOP of the connector, 100 times, up to 10 s (keep-alive 2 s)',
+    what: 'SIGSTOP to the connector, 100 times, up to 10 s (keep-alive 2 s)',
     criterion: '0 stale acknowledgements (checked by the tap)',
     kinds: ['connector-stop'],
     faults: 100,

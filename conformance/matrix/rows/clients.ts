@@ -12,7 +12,7 @@ function clients(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index}`)
 }
 
-/** One client sends as many requests as all others together. */
+/** One client sends about as many requests as all others together. */
 export const loudClient: Row = {
   name: 'loud-client',
   what: 'one client sends 100 times as many requests as each of 99 others; the total exceeds the capacity',
@@ -54,7 +54,7 @@ export const loudClient: Row = {
       )
       findings.checkTime(
         beside.okP99Ms <= 2 * before.okP99Ms,
-        `p99 of the others is ${beside.okP99Ms.toFixed(0)} ms, ${before.okP99Ms.toFixed(0)} ms without the loud client`,
+        `the others' p99 is ${beside.okP99Ms.toFixed(0)} ms; without the loud client, it was ${before.okP99Ms.toFixed(0)} ms`,
       )
       findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
       return findings.result
@@ -178,7 +178,7 @@ export const slowSubscribers: Row = {
       findings.figure('held', held)
       findings.checkTime(
         beside.okP99Ms <= 1.1 * quiet.okP99Ms,
-        `p99 of the others is ${beside.okP99Ms.toFixed(1)} ms, ${quiet.okP99Ms.toFixed(1)} ms without this client`,
+        `the others' p99 is ${beside.okP99Ms.toFixed(1)} ms; without this client, it was ${quiet.okP99Ms.toFixed(1)} ms`,
       )
       findings.check(load.unanswered === 0, `${load.unanswered} requests are unanswered`)
       findings.check(held === 0, `${held} unacknowledged requests`)
@@ -244,7 +244,7 @@ async function startDeafClient(
   let sent = 0
   const timer = setInterval(() => {
     sent += 1
-    // The broker no longer reads from a client that does not read its PUBACKs.
+    // The broker stops reading from a client that does not read its PUBACKs, so unsent requests pile up here.
     if (client.backlogBytes >= BACKLOG_BYTES_MAX) return
     client.publish(sent, {
       topic: 'infer/request/deaf/echo/predict',

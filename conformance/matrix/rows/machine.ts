@@ -146,7 +146,7 @@ export const clockJump: Row = {
       load.stop()
       await load.settle()
       const report = load.report()
-      // The hours in the timestamps of the log prove that the jumps affected the process.
+      // The hours in the log's timestamps prove that the jumps affected the process.
       const hours = await hoursInLog(
         connector.log.map(({ text }) => text),
         async () => {

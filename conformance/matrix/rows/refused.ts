@@ -93,7 +93,7 @@ async function tooLarge(stage: Stage, count: number): Promise<Refused> {
   const client = await TestClient.connect(world.broker.url)
   stage.later(() => client.close())
   await client.subscribe('infer/reply/#')
-  // The request does not exceed the limit, but the reply does, because it also has a status and timings.
+  // The request does not exceed the limit, but the reply does, because status and timings are added to it.
   const before = client.received.length
   for (let index = 0; index < count; index++) {
     const head = `{"instances":[${index}],"pad":"`
@@ -128,7 +128,7 @@ async function overQuota(stage: Stage, count: number): Promise<Refused> {
 async function outcome(name: string, world: World, client: TestClient, errors: number): Promise<Refused> {
   const { connector, upstream } = world
   await until(async () => (await connector.metric('inferwire_unacknowledged_requests')) === 0, 10_000)
-  // In this time a retry loop would become visible.
+  // Long enough for a retry loop to show itself.
   await pause(500)
   await client.subscribe('infer/reply/allowed/#')
   const next: Received = await client.ask('infer/request/allowed/iris/predict', '{"instances":[1]}')

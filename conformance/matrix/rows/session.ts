@@ -1,5 +1,5 @@
-// Rows for the connector's process and session: a request kills the process, another client takes over the session, the
-// session is subscribed again, one of several replicas is killed.
+// Rows for the connector's process and session: requests that kill the process, a second client that takes over the
+// session, a retained request when the connector subscribes again, and killed replicas.
 import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '@inferwire/connector'
 import { ConnectorProcess } from '../../rig/connector-process.ts'
@@ -190,7 +190,7 @@ export const retainedRequest: Row = {
       for (; restarts < amountOf(options, 5, 2); restarts++) {
         await connector.startReady()
         await connector.end('SIGTERM')
-        // Waits until the session has expired: the next session subscribes again.
+        // Waits until the session has expired, so that the next connection has to subscribe again.
         await pause(1_500)
       }
       await connector.startReady()
@@ -219,7 +219,7 @@ export const retainedRequest: Row = {
 /** Kills one of three replicas at a time. */
 export const replicas: Row = {
   name: 'replicas',
-  what: 'of 3 connectors with a shared subscription on Mosquitto, one at a time is killed (kill -9) and restarted, 100 times (--quick: 6); 150 requests/s',
+  what: '3 connectors with a shared subscription on Mosquitto; one at a time is killed (kill -9) and restarted, 100 times (--quick: 6); 150 requests/s',
   criterion: 'every request answered within the session expiry plus the restart time; 0 crossed replies',
   fullSeconds: 180,
   isTimed: false,

@@ -1,4 +1,5 @@
-// Rows with model servers that hang, break off, or send invalid or endless answers, and with one that dies and returns.
+// Rows with model servers that hang, or whose answers are cut off, invalid or endless, and with one that dies and
+// returns.
 import { HOSTILE_MODELS } from '../../rig/model-behaviours.ts'
 import { FlowLoad, type Flow } from '../../rig/flow-load.ts'
 import { amountOf, Findings, type Row, type RowOptions } from '../row.ts'

@@ -4,7 +4,7 @@ import { modelsOn, type ModelOptions, type ProtocolCase } from '../case.ts'
 
 const on = modelsOn('kserve')
 const IRIS = instances([5.1, 3.5, 1.4, 0.2], [6.7, 3, 5.2, 2.3])
-// The server does not describe a model that it does not have, or that is not ready.
+// Set, because the server does not describe models that are unknown or not ready, so no dialect can be detected.
 const undescribed: ModelOptions = { protocolVersion: 'v1' }
 
 /** All cases with KServe's V1. */
@@ -21,7 +21,7 @@ export const KSERVE_V1_CASES: readonly ProtocolCase[] = [
     model: on('echo'),
     way: 'predict',
     situation: 'answered',
-    what: 'integers above 2^53 and characters outside ASCII',
+    what: 'integers above 2^53 and non-ASCII characters',
     body: instances(7, 'ä', null).replace('7', '9007199254740993'),
     reply: '{"predictions":[9007199254740993,"ä",null]}',
   },
@@ -150,7 +150,7 @@ export const KSERVE_V1_CASES: readonly ProtocolCase[] = [
     model: on('slow'),
     way: 'predict',
     situation: 'late',
-    what: "a slow model, with the client's own deadline",
+    what: 'a slow model, if the client sets a short deadline',
     body: instances(5_000),
     properties: { userProperties: { 'timeout-ms': '200' } },
   },
@@ -158,7 +158,7 @@ export const KSERVE_V1_CASES: readonly ProtocolCase[] = [
     model: on('slow'),
     way: 'predict',
     situation: 'answered',
-    what: 'a slow model that is within the deadline',
+    what: 'a slow model that answers within the deadline',
     body: instances(300),
     reply: '{"predictions":[300]}',
   },

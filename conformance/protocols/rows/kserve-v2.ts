@@ -5,7 +5,7 @@ import { modelsOn, type ModelOptions, type ProtocolCase } from '../case.ts'
 const on = modelsOn('kserve')
 const IRIS = inputs(tensor('input-0', 'FP32', [5.1, 3.5, 1.4, 0.2, 6.7, 3, 5.2, 2.3], [2, 4]))
 const FLOATS = floats(1.5, Number.NaN, -2)
-// The server does not describe a model that it does not have, or that is not ready.
+// Set, because the server does not describe models that are unknown or not ready, so no dialect can be detected.
 const undescribed: ModelOptions = { protocolVersion: 'v2' }
 
 /** All cases with KServe's V2. */

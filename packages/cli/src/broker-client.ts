@@ -16,7 +16,10 @@ export interface BrokerClient {
   cards(): Promise<ReceivedCard[]>
   /** The retained statuses of all connectors; empty if this user may not read them. */
   statuses(): Promise<ConnectorStatus[]>
-  /** The retained card of one model. @throws CliError with the nearest name if there is none, or if it is unreadable */
+  /**
+   * The retained card of one model. @throws CliError if the card is missing (the error suggests the most similar name)
+   * or unreadable
+   */
   card(model: string): Promise<ReceivedCard>
   close(): Promise<void>
 }
@@ -43,7 +46,7 @@ export async function openClient(target: BrokerTarget): Promise<BrokerClient> {
   }).catch((error: unknown): never => {
     if (!(error instanceof InferwireError) || target.urlVariable === undefined) return refusedOption(error)
     const { code, message, retryable, cause } = error
-    const where = ` The address is that of ${target.urlVariable}.`
+    const where = ` The address comes from ${target.urlVariable}.`
     throw new InferwireError(code, `${message}${where}`, { retryable, cause })
   })
   const topicOf = (model: string): string => target.topics.card(model)

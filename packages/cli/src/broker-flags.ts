@@ -1,4 +1,4 @@
-// The options shared by commands that connect to a broker; the letters are those of mosquitto_pub.
+// The options that all commands with a broker connection share; their letters are the same as in mosquitto_pub.
 import { readFileSync, statSync } from 'node:fs'
 import { isCleanLevel, TopicSpace } from '@inferwire/protocol'
 import { type Command, InvalidArgumentError, Option } from 'commander'
@@ -190,8 +190,8 @@ function brokerUrl(
   return { url, variable: flags.broker === undefined ? BROKER_ENV.url : undefined }
 }
 
-// If a password contains an unencoded slash, the text before it looks like a host and port. Only WebSocket has paths.
-// The SDK rejects such a URL too, but `infer --show` does not connect.
+// If a password contains an unencoded slash, the text before it looks like a host and port, and the rest like a path.
+// Only WebSocket URLs may have a path. The SDK rejects such a URL too, but `infer --show` does not connect.
 function hasMore({ protocol, pathname, search, hash }: URL): boolean {
   if (hash !== '') return true
   return protocol.startsWith('mqtt') && `${pathname}${search}`.replace('/', '') !== ''

@@ -56,9 +56,9 @@ test("removes the SDK's remedy from the message, because the command line has it
       'Refused: why (X); set the ca option to the certificate of the authority that signed it.',
     ),
   ).toBe('error: Refused: why (X). (certificate_refused)')
-  const version = 'It does not support MQTT 5; set mqttVersion to "3.1.1". The address is that of X.'
+  const version = 'It does not support MQTT 5; set mqttVersion to "3.1.1". The address comes from X.'
   expect(messageOf('broker_unreachable', version)).toBe(
-    'error: It does not support MQTT 5. The address is that of X. (broker_unreachable)',
+    'error: It does not support MQTT 5. The address comes from X. (broker_unreachable)',
   )
 })
 

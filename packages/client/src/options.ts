@@ -247,7 +247,7 @@ function parseUrl(brokerUrl: string | URL): URL {
   )
 }
 
-// If a password contains an unencoded slash, the text before it looks like a host and port. Only WebSocket has paths.
+// If a password contains an unencoded slash, the text before it looks like a host and port. Only WebSocket URLs have paths.
 function hasMore({ protocol, pathname, search, hash }: URL): boolean {
   if (hash !== '') return true
   return protocol.startsWith('mqtt') && `${pathname}${search}`.replace('/', '') !== ''

@@ -94,7 +94,7 @@ test('requests token counts if wantsUsage is true', async () => {
   expect(model.sent[1]).not.toHaveProperty('stream_options')
 })
 
-test('without streaming, prints the whole answer, and reports that it was cut off', async () => {
+test('without streaming, prints the whole answer, and reports if the token limit cut it off', async () => {
   const { say, printed } = conversationWith(new FakeModel(), { isStreamed: false })
   expect(await say('one')).toMatchObject({ completionTokens: 2, isCutOff: true })
   expect(printed).toEqual(['Hello'])

@@ -39,15 +39,15 @@ export class Conversation {
     this.#options = options
   }
 
-  /** The messages that the next turn sends before the new one. */
+  /** The messages that the next turn sends before the new message. */
   get messages(): readonly ChatMessage[] {
     const { system } = this.#options
     return [...(system === undefined ? [] : [{ role: 'system', content: system }]), ...this.#history]
   }
 
   /**
-   * Sends a message; `print` receives the answer piece by piece. Of a cancelled answer, the received part remains in
-   * the history; a failed turn is removed.
+   * Sends a message; `print` receives the answer piece by piece. If the answer is cancelled, the part received so far
+   * remains in the history; a failed turn is removed.
    * @throws InferwireError; `cancelled` if `signal` is aborted
    */
   async say(

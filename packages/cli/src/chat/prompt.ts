@@ -39,7 +39,9 @@ export class Prompt {
     this.#terminal.on('SIGINT', () => this.#interrupt())
   }
 
-  /** Shows the prompt and returns what is typed. Lines typed earlier are returned first. */
+  /**
+   * Returns the next line that was typed earlier; if there is none, shows the prompt and returns what the user types.
+   */
   async ask(): Promise<Typed> {
     this.#isMuted = false
     const earlier = this.#typed.shift()
@@ -74,7 +76,7 @@ export class Prompt {
     else waiting(typed)
   }
 
-  // At the prompt, Ctrl-C clears a line that was begun, as in a shell.
+  // At the prompt, Ctrl-C clears a partly typed line, as in a shell.
   #interrupt(): void {
     if (this.#onInterrupt !== undefined) {
       this.#onInterrupt()

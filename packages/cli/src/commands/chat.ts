@@ -12,14 +12,18 @@ export function chatCommand(): Command {
     .summary('chat with a language model')
     .description(
       'Chat with a language model over MQTT. Tokens are printed as they arrive.\n' +
-        'With a message, or if standard input is not a terminal, sends that message and exits.\n' +
-        'Otherwise Ctrl-C cancels the answer, and at the prompt, Ctrl-C or Ctrl-D ends the chat.',
+        'With a message as an argument, or if standard input is not a terminal, sends one message and exits.\n' +
+        'Otherwise starts a conversation: Ctrl-C cancels an answer; at the prompt, Ctrl-C or Ctrl-D ends the chat.',
     )
     .argument('<model>', 'name of the model')
     .argument('[message]', 'message to send')
     .option('--system <TEXT>', 'instructions for the model')
     .option('--max-tokens <NUMBER>', 'longest answer, in tokens', parseTokens)
-    .option('--temperature <NUMBER>', 'randomness of the answer; 0 = the likeliest tokens', parseTemperature)
+    .option(
+      '--temperature <NUMBER>',
+      'randomness of the answer; 0 = always the most likely token',
+      parseTemperature,
+    )
     .option('--no-stream', 'print each answer when it is complete')
     .option('-v, --verbose', 'print time and token counts to standard error after each answer')
   addPriorityFlag(command)

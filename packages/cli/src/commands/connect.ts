@@ -16,16 +16,16 @@ export function connectCommand(): Command {
     )
     .option(
       '-c, --config <FILE>',
-      'configuration file, YAML (env: INFERWIRE_CONFIG); its format: inferwire config schema',
+      'configuration file, YAML (env: INFERWIRE_CONFIG); to print its format: inferwire config schema',
     )
     .option(
       '--model <NAME=URL>',
-      `expose a model; repeatable; settings follow commas: protocolVersion=${protocolVersions().sort().join('|')}, modelName=NAME, host=HOST`,
+      `expose a model; repeatable; append settings after commas: protocolVersion=${protocolVersions().sort().join('|')}, modelName=NAME, host=HOST`,
       (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
     )
     .option('--broker <URL>', 'broker URL: mqtt, mqtts, ws or wss')
     .option('-u, --username <USER>', 'user name for the broker')
-    .option('--password-file <FILE>', 'file with the password; read again when it changes')
+    .option('--password-file <FILE>', 'file with the password; reread when it changes')
     .optionsGroup('Identity and topics:')
     .option('--name <NAME>', 'name of this connector in {root}/status/{name}')
     .option('--root <TOPIC>', 'first level of the topics')

@@ -34,7 +34,7 @@ export function devCommand(): Command {
     )
     .option(
       '--users <FILE>',
-      'require a login: a Mosquitto password file, see inferwire passwd (embedded broker only)',
+      'require a login by a user in this Mosquitto password file; see inferwire passwd (embedded broker only)',
     )
     .option(
       '--broker <KIND>',

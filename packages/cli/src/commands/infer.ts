@@ -20,7 +20,7 @@ export function inferCommand(): Command {
     .option('-f, --file <FILE>', 'file with the request body; - = standard input')
     .option(
       '--operation <NAME>',
-      `${Object.keys(OPERATIONS).join(', ')} (default: from the body, else the model's default)`,
+      `${Object.keys(OPERATIONS).join(', ')} (default: derived from the body, else the model's default)`,
     )
     .addOption(
       new Option(
@@ -28,8 +28,8 @@ export function inferCommand(): Command {
         'tensor from a .npy, .json, .bin, .png or .pgm file (V2); one option for each input of the model',
       ).argParser((spec: string, before: readonly string[] | undefined) => [...(before ?? []), spec]),
     )
-    .option('--pixel-max <NUMBER>', 'images: the value of white', parsePixelMax, 255)
-    .option('--invert', 'images: black has the largest value, instead of white')
+    .option('--pixel-max <NUMBER>', 'for images: the value of a white pixel', parsePixelMax, 255)
+    .option('--invert', 'for images: black pixels have the largest value, instead of white pixels')
     .option('--content-type <TYPE>', 'content type of a body that is not JSON', parseContentType)
     .option('--no-wait', 'print the id of the request and exit; fetch the reply with: inferwire result ID')
     .addOption(

@@ -6,13 +6,13 @@ import type { ManifestFlags } from '../manifests/manifest-flags.ts'
 /** Builds the command. */
 export function manifestsCommand(): Command {
   const command = new Command('manifests')
-    .summary('print the Kubernetes objects of broker and connector')
+    .summary('print the Kubernetes objects for broker and connector')
     .description(
-      'Print the Kubernetes objects of broker and connector, the same as those of the Helm chart.\n' +
+      'Print the Kubernetes objects for broker and connector, which are the same as in the Helm chart.\n' +
         "Create the namespaces and the Secret with the connector's password yourself.",
     )
     .addOption(
-      new Option('--only <PART>', "one part; traefik: values for Traefik's Helm chart").choices([
+      new Option('--only <PART>', "print only this part; traefik: values for Traefik's Helm chart").choices([
         'mosquitto',
         'connector',
         'traefik',
@@ -38,7 +38,7 @@ export function manifestsCommand(): Command {
         'none',
       ]),
     )
-    .option('--port <N>', 'port for these clients (default: 5883 with traefik)', parseWhole)
+    .option('--port <N>', 'port for clients outside the cluster (default: 5883 with traefik)', parseWhole)
     .option('--tls-host <NAME>', "the broker's host name in its certificate; enables TLS and WebSocket")
     .option('--tls-secret <NAME>', 'the Secret with that certificate')
     .addOption(
@@ -62,7 +62,7 @@ export function manifestsCommand(): Command {
   return setExamples(command, [
     [
       'inferwire manifests --model iris=http://iris-predictor.models.svc.cluster.local --password-file credentials.txt',
-      'both, exposed by Traefik',
+      'print broker and connector; Traefik exposes the broker',
     ],
     [
       'inferwire manifests --only mosquitto --secret --password-file credentials.txt | kubectl apply -f -',
@@ -70,7 +70,7 @@ export function manifestsCommand(): Command {
     ],
     [
       'inferwire manifests --expose loadbalancer --tls-host mqtt.example.org --tls-secret mqtt-tls --existing-secret',
-      'with a load balancer instead of Traefik',
+      'expose the broker by a load balancer instead of Traefik',
     ],
   ])
 }

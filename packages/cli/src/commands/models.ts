@@ -25,7 +25,7 @@ function listCommand(): Command {
     .alias('list')
     .summary('list the models on a broker')
     .description(
-      'List the models whose cards are retained on the broker, and whether a connector serves them now.',
+      'List the models whose cards are retained on the broker, and show whether a connector serves them now.',
     )
     .addOption(new Option('-o, --output <FORMAT>', 'output format').choices(['json', 'wide', 'name']))
   addBrokerFlags(command).action(async (flags: ListFlags) => {
@@ -36,7 +36,7 @@ function listCommand(): Command {
     ['inferwire models ls', 'list the models on the local broker'],
     [
       'inferwire models ls -h broker.example -u ann --password-file ./password -o wide',
-      'list those on another broker, with more columns',
+      'list the models on another broker, with more columns',
     ],
   ])
 }
