@@ -9,7 +9,10 @@ export interface PartMark {
   readonly isError: boolean
 }
 
-/** Reads the user properties of a reply; returns undefined for a single-message answer. */
+/**
+ * Reads the user properties of a reply; returns undefined for a single-message answer, and for a final error without a
+ * number: a process that ends a stream which an earlier process began does not know the number.
+ */
 export function toPartMark(
   seq: string | undefined,
   final: string | undefined,
@@ -17,8 +20,10 @@ export function toPartMark(
 ): PartMark | undefined {
   if (seq === undefined && final === undefined) return undefined
   const isFinal = final === 'true'
+  const isError = isFinal && status?.startsWith('2') !== true
+  if (seq === undefined && isError) return undefined
   const isNumber = /^(0|[1-9]\d{0,9})$/.test(seq ?? '')
-  return { seq: isNumber ? Number(seq) : NaN, isFinal, isError: isFinal && status?.startsWith('2') !== true }
+  return { seq: isNumber ? Number(seq) : NaN, isFinal, isError }
 }
 
 /** A message of a multi-part answer, as the connector sends it. */
