@@ -38,6 +38,7 @@ const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
 // The SDK does not repeat a stream that has begun. Longer than an outage.
 const SDK_IDLE_MS = 20_000
+const SDK_STREAM_MS = 30_000
 const SESSION_SECONDS = 600
 const OK = '200'
 
@@ -191,7 +192,8 @@ export class ChaosLoad {
     const { name, operation } = modelOf(number)
     const request = { operation, body: payloadOf(number, client) }
     const reading = new SdkReading(number, client)
-    const options = { ...sdkOptions(number, client), idleTimeoutMs: SDK_IDLE_MS }
+    const limits = { timeoutMs: SDK_STREAM_MS, idleTimeoutMs: SDK_IDLE_MS }
+    const options = { ...sdkOptions(number, client), ...limits }
     for await (const part of this.#sdk.get(client)!.stream(name, request, options)) {
       this.#wrong(number, reading.part(part.seq, part.text()))
     }

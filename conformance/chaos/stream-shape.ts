@@ -10,9 +10,13 @@ export function partsOf(pair: number): number {
   return 1 + (mixed(pair * 5 + 3) % PARTS_MAX)
 }
 
-/** Returns how many parts the model server sends before it breaks the stream; undefined = it ends the stream. */
+/**
+ * Returns how many parts the model server sends before it breaks the stream; undefined = it ends the stream. The last
+ * part is never among them, because its finish reason would make the answer complete.
+ */
 export function breakOf(pair: number): number | undefined {
-  return pair % 32 === 9 ? Math.ceil(partsOf(pair) / 2) : undefined
+  const parts = partsOf(pair)
+  return pair % 32 === 9 && parts > 1 ? Math.ceil(parts / 2) : undefined
 }
 
 /** Returns the time between two parts, in milliseconds; 0 = in the same segment. */

@@ -124,7 +124,7 @@ export const MUTATIONS = {
   'break-as-end': [
     {
       file: 'endpoint/http/stream-endpoint.js',
-      find: 'if (stream?.hasLastEvent === true)',
+      find: 'if (stream?.isCompleteDespite(error) === true)',
       replace: 'if (stream !== undefined)',
     },
     { file: 'endpoint/http/stream-answer.js', find: 'if (this.#isIncomplete) {', replace: 'if (false) {' },
