@@ -181,7 +181,7 @@ test.each<[argv: string[], code: number, message: RegExp]>([
   ],
   [['iris', '--input', 'image=a.npy'], 64, /has no input "image"[\s\S]*Its inputs are: X/],
   [['iris', '--input', 'X=/none.npy'], 66, /cannot be read/],
-  [['iris', '--input', 'X=a.npy', '-d', '{}'], 64, /together/],
+  [['iris', '--input', 'X=a.npy', '-d', '{}'], 64, /cannot be combined/],
   [['iris', '--input', 'X=a.npy', '--operation', 'predict'], 64, /predict does not accept/],
   [['iris', '--input', 'X=a.npy', '--content-type', 'text/csv'], 64, /its own content type/],
   [['irs', '--input', 'X=a.npy'], 1, /Did you mean "iris"/],
