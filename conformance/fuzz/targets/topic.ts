@@ -2,6 +2,7 @@
 // replies must stay in the client's own subtree.
 import {
   dialectNames,
+  fitsRoutes,
   isCleanLevel,
   isModelName,
   isServerModelName,
@@ -143,7 +144,7 @@ function hasModelInPath(dialect: Dialect): boolean {
 // Checks the paths of a model with this name on its server, if a configuration may contain the name.
 function checkPaths(name: string): string {
   if (!isServerModelName(name)) return 'no name'
-  claim(!/[/\\%?#\s]/.test(name), 'a name contains a path separator or another URL delimiter')
+  claim(!/[\\%?#\s]/.test(name), 'a name contains a URL delimiter')
   // Only a name that topics allow is split into model and version. Fewer characters are allowed in a version than in a
   // name on the server.
   const [model = '', version] = isModelName(name) ? name.split('@') : [name]
@@ -155,8 +156,9 @@ function checkPaths(name: string): string {
       paths.set(`${key} ${operation}`, upstream.last!.path)
     }
   }
-  for (const dialect of dialectNames().filter(hasModelInPath)) collect(dialect, name, undefined, dialect)
-  for (const dialect of versionedDialects()) collect(dialect, model, version, 'version')
+  const hasPaths = (dialect: Dialect): boolean => hasModelInPath(dialect) && fitsRoutes(name, dialect)
+  for (const dialect of dialectNames().filter(hasPaths)) collect(dialect, name, undefined, dialect)
+  for (const dialect of versionedDialects().filter(hasPaths)) collect(dialect, model, version, 'version')
   for (const [key, path] of paths) {
     const url = new URL(`http://h${path}`)
     claim(
