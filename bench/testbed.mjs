@@ -97,7 +97,7 @@ async function untilUp(name, port, server) {
   const ended = server.exited.then((how) => {
     throw new Error(`${name} on port ${port}: ${how}\n${server.logTail()}`)
   })
-  ended.catch(() => {}) // From here on, an exit is not an error, because the server is stopped deliberately.
+  ended.catch(() => {}) // Prevents an unhandled rejection when the server is stopped deliberately later.
   for (const deadline = Date.now() + UP_MS; Date.now() < deadline;) {
     if (await Promise.race([accepts(port), ended])) return
     await Promise.race([delay(5), ended])

@@ -25,7 +25,7 @@ export type UserLine = Extract<PasswordLine, { kind: 'user' }>
 /** A parsed password file. */
 export interface PasswordFile {
   readonly lines: readonly PasswordLine[]
-  /** The users who can log in. As in Mosquitto, the last line of a user counts if there are several. */
+  /** The users who can log in. If a user has several lines, the last one applies, as in Mosquitto. */
   readonly users: ReadonlyMap<string, PasswordHash>
 }
 

@@ -343,7 +343,7 @@ describe('the wait', () => {
     const { waits, refused } = await load(gate, { callMs: 10, calls: 3_000, perCall: 10 })
     expect(waits.length).toBe(3_000)
     expect(refused).toBeGreaterThan(20_000)
-    // The wait of requests that arrived before the pace was known is not limited.
+    // Requests that arrived before the pace was known may wait without a limit.
     expect(Math.max(...waits.slice(1_000))).toBeLessThanOrEqual(1_010)
     expect(Math.min(...waits.slice(1_000))).toBeGreaterThan(500)
   })

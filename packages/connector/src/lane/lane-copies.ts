@@ -39,7 +39,7 @@ const AWAY_MAX_MS = 60_000
 const RECENT_MAX = 4_096
 
 /**
- * Handles the copies of requests whose topic contains one name of a model.
+ * Handles the copies of requests whose topic contains one particular model name.
  * The broker forwards a request to both sessions at the same time, and each session delivers in order. Once both
  * sessions have delivered the same request (they have met), both receive every later request, and the main session's
  * copies can be dropped. Before that, the main session may have the only copy of a request, if the request is older
@@ -170,7 +170,7 @@ export class LaneCopies {
     if (this.#state === 'stopped') return
     const isNamed = this.#isNamed(delivery)
     const isHeld = this.#state === 'away' || this.#state === 'apart' || this.#state === 'leaving'
-    // In all other cases the fingerprint is not needed.
+    // Only named or held copies need a fingerprint.
     const fingerprint = isNamed || isHeld ? fingerprintOf(delivery) : ''
     const isRepeat = isNamed && this.#onMain.has(fingerprint)
     if (isNamed) this.#onMain.add(fingerprint)

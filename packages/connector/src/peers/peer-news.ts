@@ -27,7 +27,7 @@ const NAMES_MAX = 10
 export class PeerNews {
   readonly #parts: PeerNewsParts
   readonly #limit = new LineLimit()
-  // The messages, of those that are logged once per process, that have been logged already.
+  // The once-per-process messages that have already been logged.
   readonly #logged = new Set<Once>()
 
   constructor(parts: PeerNewsParts) {

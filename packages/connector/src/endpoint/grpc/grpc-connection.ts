@@ -162,7 +162,7 @@ export class Link {
     this.#calls -= 1
   }
 
-  /** Whether a call can begin; it waits for the connection if necessary. */
+  /** Whether a new call can begin. The call may first have to wait for the connection. */
   get isUsable(): boolean {
     return !this.#isEnding && !this.#session.closed && !this.#session.destroyed
   }

@@ -49,7 +49,7 @@ export class StreamEndpoint implements Endpoint {
     }
     let emitted = 0
     const { deadline } = request
-    // Ends the call as the deadline does.
+    // When the clock runs out, ends the call in the same way as an expired deadline.
     const clock = new StreamClock(this.#target.stream, deadline, (problem) => deadline.waiting?.(problem))
     try {
       await callTarget(this.#target, {
