@@ -215,7 +215,7 @@ function dataOf(data: InputTensor['data']): InputTensor['data'] {
   ) as InputTensor['data']
 }
 
-// The `slice` of a Buffer copies nothing.
+// Uses the constructor, because `slice` of a Buffer returns a view of the same memory.
 function withOwnBytes(item: unknown): unknown {
   return item instanceof Uint8Array ? new Uint8Array(item) : item
 }

@@ -101,7 +101,7 @@ async function* generate(
 ): AsyncGenerator<Piece> {
   let [before, last] = [prompt.at(-2), prompt.at(-1) ?? END]
   for (let count = 0; count < tokensMax; count++) {
-    // Otherwise a long text would delay all other requests of the process.
+    // Lets other requests of the process run while a long text is generated.
     if (count % 16 === 15) await setImmediate()
     signal.throwIfAborted()
     const token = opening[count] ?? choose(ngrams, before, last, sampling, random)

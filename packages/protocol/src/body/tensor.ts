@@ -138,7 +138,7 @@ export function toTensorData(
   }
   const bigint = (value: Json): bigint => {
     const range = INTEGERS[datatype]
-    // Fast path for the most frequent values.
+    // Most values are safe integers, which are within the range of every 64-bit datatype that allows their sign.
     if (Number.isSafeInteger(value) && (datatype === 'INT64' || (value as number) >= 0))
       return BigInt(value as number)
     const isWhole = typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))
