@@ -61,7 +61,7 @@ export class EventStreamParser {
     }
   }
 
-  /** Ends the body: a last event without a blank line after it is passed on. @throws the callback's error */
+  /** Ends the body: a last event without a blank line after it is passed on. @throws as `push` does */
   end(): void {
     if (this.#line.length > 0) this.#endLine(Buffer.alloc(0))
     this.#dispatch()

@@ -63,18 +63,13 @@ export class StreamAnswer implements BodySink {
   }
 
   data(chunk: Buffer): void {
-    try {
-      this.#parser.push(chunk)
-    } catch (error) {
-      this.#joiner.flush()
-      throw error instanceof EventTooLargeError ? this.#tooLarge() : error
-    }
+    this.#parse(() => this.#parser.push(chunk))
   }
 
   /** Ends the stream when its body has ended. @throws Problem if the stream is incomplete */
   end(): EndpointResponse {
     this.#isEnding = true
-    this.#parser.end()
+    this.#parse(() => this.#parser.end())
     this.#joiner.flush()
     if (this.#isIncomplete) {
       throw this.#hasEvents
@@ -114,6 +109,16 @@ export class StreamAnswer implements BodySink {
     this.#clock.end()
     this.#joiner.drop()
     clearTimeout(this.#endWait)
+  }
+
+  // Reads events. Parts that wait to be joined are sent before the stream ends with an error.
+  #parse(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      this.#joiner.flush()
+      throw error instanceof EventTooLargeError ? this.#tooLarge() : error
+    }
   }
 
   // If the dialect has no last event, a complete stream ends with its body, as on Triton. If it has one, some servers
