@@ -112,7 +112,7 @@ interface Comment {
   words: string
 }
 
-// The code before a comment on its line, or else the line below it.
+// Returns the code on the same line before a comment; if there is none, the line below the comment.
 function codeBeside(text: string, start: number, end: number): string {
   const before = text.slice(text.lastIndexOf('\n', start - 1) + 1, start).trim()
   return before === '' ? text.slice(end).trimStart().split('\n', 1)[0]! : before

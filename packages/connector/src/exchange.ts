@@ -16,7 +16,7 @@ export class Exchange implements Requester {
   /** The admitted request; undefined before admission. */
   request: AdmittedRequest | undefined = undefined
   isSuperseded = false
-  /** Whether the request joined a stream, and its reply may precede the end of the stream. */
+  /** Whether the request joined a stream and left early, so that its reply may precede the end of the stream. */
   hasLeftStream = false
   #superseded: Delivery[] | undefined = undefined
   #startedAtMs: number | undefined = undefined

@@ -66,7 +66,7 @@ test('rejects a Remaining Length of five bytes', () => {
   expect(() => readAll(Buffer.from([0x30, 0x80, 0x80, 0x80, 0x80, 0x01]), [])).toThrow(MalformedPacket)
 })
 
-test('passes on no frame after stop, not even from the same chunk', () => {
+test('after `stop`, passes on no further frame, not even from the same chunk', () => {
   const seen: number[] = []
   const reader = new FrameReader(
     (frame) => {

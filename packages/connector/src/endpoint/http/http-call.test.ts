@@ -78,7 +78,7 @@ function call(pool: HttpPool): Call {
 const answering = (answer: (response: ServerResponse) => void): Server =>
   createServer((request, response) => void request.resume().on('end', () => answer(response)))
 
-test('a call that ends while connecting is never sent, and the next call uses its connection', async () => {
+test('a call that ends before its connection is open is never sent; the next call uses that connection', async () => {
   let requests = 0
   const server = await listen(answering((response) => response.end(String((requests += 1)))))
   const pool = open(server.url)
@@ -160,7 +160,7 @@ test('short deadlines open a limited number of sockets to a server that never co
     expect((refused as Problem).detail).toContain('3 calls are in flight or waiting for a connection')
   }
   await expect.poll(() => dead.sockets.length).toBe(3)
-  // When these attempts end, new calls are admitted.
+  // When these connection attempts end, new calls are admitted.
   for (const socket of dead.sockets) socket.destroy()
   await expect.poll(() => pool.callsHeld).toBe(0)
   const again = call(pool)
