@@ -48,6 +48,7 @@ class TestDelivery implements Delivery {
   isLost = false
   redelivery: Promise<void> | undefined
   settledAfter: number | undefined
+  isRecycled = false
 
   constructor(
     parts: Partial<
@@ -65,6 +66,11 @@ class TestDelivery implements Delivery {
     this.isReleased = true
     this.payload = Buffer.alloc(0)
     this.properties = {}
+  }
+
+  recycle(): void {
+    this.isRecycled = true
+    this.release()
   }
 
   settle(): void {
