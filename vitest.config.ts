@@ -10,8 +10,8 @@ const unit = {
   testTimeout: 30_000,
   // Starting a thread takes less CPU time than starting a process.
   pool: 'threads' as const,
-  // A test that waits does not use its core, so all cores are kept busy by one worker more than there are cores. By
-  // default, Vitest starts one worker fewer than there are cores.
+  // A test that waits does not use its core, so one worker more than the number of cores keeps all cores busy. By
+  // default, Vitest starts one worker fewer than the number of cores.
   maxWorkers: availableParallelism() + 1,
   sequence: { groupOrder: 0 },
 }

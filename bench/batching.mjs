@@ -15,7 +15,7 @@ const USAGE = `Usage: npm run bench:batching -- [options]
 
   --rounds N         number of rounds (default 3)
   --seconds N        measured time of each run, after 1 s of warm-up (default 4)
-  --scenarios LIST   requests in flight (default 1,64)
+  --scenarios LIST   numbers of requests in flight, separated by commas (default 1,64)
   --write            write the table to bench/RESULTS.md
   --no-build         use the existing build, without \`tsc -b\`
 `
@@ -158,7 +158,7 @@ ${table(
 )}${doubt}`
 }
 
-// The requests/s without batching, in the same scenario and round.
+// Returns the requests/s of the run without batching that has the same scenario and round.
 function partner(runs, { scenario }, round) {
   return runs.filter((run) => run.scenario === scenario && run.name === 'off')[round].requestsPerSecond
 }

@@ -1,4 +1,4 @@
-// Starts child processes, and stops them when the benchmark exits for whatever reason.
+// Starts child processes, and stops them when the benchmark exits for any reason.
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'

@@ -116,7 +116,7 @@ async function load({ connector, broker, model, scenario, seconds }) {
     connectorCpuMs: round((spent('connector') / total) * 1000, 1),
     brokerCpuMs: round((spent('broker') / total) * 1000, 1),
     modelCpuMs: round((spent('model') / total) * 1000, 1),
-    // Number of cores that other programs use, because a busy machine invalidates the measurements.
+    // Number of cores that other programs use: a busy machine invalidates the measurements.
     otherCores: round(Math.max(0, (spent('machine') - ours) / (after.at - before.at)), 2),
     window: [windowFrom, monotonicUs()],
   }

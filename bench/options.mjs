@@ -19,7 +19,7 @@ export const USAGE = `Usage: npm run bench -- [options]
   --no-build               use the existing build, without \`tsc -b\`
 `
 
-/** Parses the command line. @throws Error with the mistake and the allowed values */
+/** Parses the command line. @throws Error that names the mistake and the allowed values */
 export function readOptions(args) {
   const { values } = parseArgs({
     args,

@@ -1,7 +1,7 @@
 // CPU time and memory of a process and of the machine, from /proc. All CPU times are in milliseconds.
 import { readFileSync } from 'node:fs'
 
-// USER_HZ, the unit of /proc, is 100 on every architecture that Node.js runs on.
+// /proc counts CPU time in ticks. USER_HZ is 100 ticks per second on every architecture that Node.js runs on.
 const TICK_MS = 10
 
 /** Returns the user and system CPU time of a process with all its threads, but without its children. */

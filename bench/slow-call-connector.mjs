@@ -66,7 +66,7 @@ export class SlowCallConnector {
       admin: { port: adminPort },
       log: { level: 'warn', format: 'json' },
       poison: { stateFolder: join(FOLDER, 'state') },
-      // Otherwise, the open call would delay the end of the run.
+      // The timeout is short, so that the open call does not delay the end of the run.
       drain: { timeoutMs: 1000 },
       models: {
         echo: { url: `http://127.0.0.1:${modelPort}`, protocolVersion: 'v1', timeoutMs },

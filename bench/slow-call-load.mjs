@@ -6,7 +6,7 @@ import { answerCalls } from './worker.mjs'
 const CLIENTS = ['cam1', 'cam2', 'cam3', 'cam4']
 const MODEL = 'echo'
 const OPEN_FLOW = 1
-// No request may expire while it waits; otherwise a stalled connector would appear to have caught up.
+// So long that no waiting request expires: expired requests would make a stalled connector appear to catch up.
 const EXPIRY_SECONDS = 86_400
 
 let load

@@ -2,7 +2,7 @@
 import { OTHER_CORES_MAX, table } from './report.mjs'
 
 /**
- * If the load generator sent requests later than planned by more than this time, the measured latencies are too high.
+ * If the load generator sent requests more than this time after their planned time, the latencies are too high.
  */
 const LAG_MAX_MS = 20
 

@@ -87,10 +87,10 @@ function readOptions(args) {
     },
   })
   const openSeconds = positive('--open', values.open)
-  // Longer than the open call, so that the call does not end at its deadline.
+  // The model's timeout is longer than the open call, so that the call does not end at its deadline.
   const timeoutMs = (openSeconds + 60) * 1000
   if (timeoutMs > TIMEOUT_MAX_MS)
-    throw new Error(`--open "${String(values.open)}": at most ${TIMEOUT_MAX_MS / 1000 - 60}`)
+    throw new Error(`--open "${String(values.open)}": must be at most ${TIMEOUT_MAX_MS / 1000 - 60}`)
   const checkout = values.inferwire === undefined ? ROOT : resolve(values.inferwire)
   return {
     rate: positive('--rate', values.rate),

@@ -11,7 +11,7 @@ const UP_MS = 10_000
 
 /**
  * Starts a model server with a model "iris" that supports only V1. It answers every request with the same prediction,
- * so that a call costs one HTTP round trip. It may answer before a request's body is complete.
+ * and each call costs one HTTP round trip. The server can answer before it has received the whole request body.
  * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
  */
 export async function startModel() {

@@ -1,9 +1,9 @@
-// Worker processes of the benchmark. They receive calls by name, and return one answer to each. Each worker can use its
-// own core.
+// Worker processes of the benchmark. Each call names a method of the worker, and gets one answer. Each worker can
+// use its own core.
 import { start } from './child.mjs'
 
 /**
- * Starts a file in this folder that uses `answerCalls`.
+ * Starts a worker process. `file` is in this folder, and uses `answerCalls`.
  * @returns what `start` returns, and `call(name, argument)`, which rejects if the call fails or the process ends
  */
 export function startWorker(name, file, nodeArguments = []) {

@@ -1,6 +1,6 @@
 // Mosquitto increments Packet Identifiers and does not skip those in use. When it has sent 65,535 messages after a long
-// request, it reuses the request's identifier, and the PUBACK of another message then deletes the request. In these
-// tests, more than 65,535 messages overtake a long request, and nothing is lost.
+// request, it reuses the request's identifier, and the PUBACK for the newer message then deletes the request. In
+// these tests, more than 65,535 messages overtake a long request, and nothing is lost.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'

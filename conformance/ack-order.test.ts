@@ -1,6 +1,6 @@
 // Tests the PUBACKs of requests that arrive after a slow request. Brokers handle the order of PUBACKs differently, so
-// the tests use a stand-in for each kind of broker, and a real Mosquitto. They run the session alone, or the whole
-// connector where duplicate detection matters.
+// the tests use a stand-in for each kind of broker, and a real Mosquitto. The tests run only the session, or the
+// whole connector where duplicate detection matters.
 import { afterEach, describe, expect, test } from 'vitest'
 import { runConnector } from './fixtures/connector.ts'
 import { Application, REQUEST_TOPIC, type SessionOptions } from './fixtures/application.ts'
@@ -39,13 +39,13 @@ test('a slow request does not delay others on a broker that accepts PUBACKs in a
   await broker.until(() => broker.connections === 2 && broker.sent.at(-1)!.dup, 'it is redelivered')
   expect(broker.sent.filter(({ connection }) => connection === 2).map(({ key }) => key)).toEqual(['slow'])
   application.release()
-  // This settles both deliveries of "slow". Settling the first one has no effect on the new connection.
+  // release() settles both deliveries of "slow". Settling the first delivery has no effect on the new connection.
   await broker.until(() => broker.held === 0, 'everything is acknowledged')
   expect(application.taken).toEqual(['slow', ...OTHERS, 'slow'])
   expect(application.warnings).toEqual([])
 })
 
-test('a broker that closes the connection because of a PUBACK out of order receives PUBACKs in order from then on', async () => {
+test('a broker that disconnects after an out-of-order PUBACK receives all further PUBACKs in order', async () => {
   const { broker, application, close } = await arrange({ mode: 'hangs up', window: 16 })
   closers.push(close)
   broker.publish('slow')
@@ -92,7 +92,7 @@ test('a message that the broker resends on the same connection is delivered to t
 describe('a broker that reuses Packet Identifiers in flight', () => {
   const identifiers = { count: 63, distanceMax: 32 }
 
-  test('stops receiving PUBACKs before it could reuse the identifier of a request that cannot be put in safekeeping', async () => {
+  test('stops receiving PUBACKs before it can reuse the identifier of a request outside safekeeping', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -108,7 +108,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('stops receiving PUBACKs before it could reuse an identifier, even after a reconnect', async () => {
+  test('stops receiving PUBACKs before it can reuse an identifier, even after a reconnect', async () => {
     const { broker, application, close } = await arrange({ mode: 'each', identifiers: 63 }, { identifiers })
     closers.push(close)
     broker.publish('slow')
@@ -123,7 +123,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
     expect([broker.reused, application.warnings]).toEqual([0, ['intake_held_back']])
   })
 
-  test('continues when the request is put in safekeeping, which ends when the request is answered', async () => {
+  test('continues when the request is put in safekeeping; the answer ends the safekeeping', async () => {
     const kept: string[] = []
     const settled: string[] = []
     const { broker, application, close } = await arrange(
@@ -173,7 +173,7 @@ describe('a broker that reuses Packet Identifiers in flight', () => {
 
 // These tests wait for 5 s of silence, so they run concurrently.
 describe.concurrent('a broker that falls silent', () => {
-  test('is detected if it ignores PUBACKs out of order, and then receives them in order', async ({
+  test('is detected if it ignores out-of-order PUBACKs, and then receives all PUBACKs in order', async ({
     expect,
   }) => {
     const { broker, application, close } = await arrange({ mode: 'drops', window: 32 })
@@ -185,8 +185,8 @@ describe.concurrent('a broker that falls silent', () => {
     application.release()
     await broker.until(() => broker.held === 0, 'everything is acknowledged')
     expect(new Set(application.taken)).toEqual(new Set(['slow', ...OTHERS]))
-    // PUBACKs overtook others only on the first connection. On the second connection, PUBACKs are sent in order, even
-    // while another slow request is open.
+    // PUBACKs were out of order only on the first connection. On the second connection, PUBACKs are sent in order,
+    // even while another slow request is open.
     expect([...broker.overtaking.keys()]).toEqual([1])
     expect([broker.connections, application.warnings]).toEqual([2, ['ack_order_strict']])
     await close()

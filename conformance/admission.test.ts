@@ -1,4 +1,4 @@
-// Tests which requests run, on a real Mosquitto: duplicates, cancel messages, limits and fair scheduling.
+// Tests the admission of requests on a real Mosquitto: duplicates, cancel messages, limits and fair scheduling.
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from '@inferwire/client'
 import type { ConfigInput } from '@inferwire/connector'
@@ -332,7 +332,7 @@ describe('limits', () => {
     expect(answered).toBeLessThan(12)
   })
 
-  test('a client with 100 times the load of any other client does not keep the other clients from being answered', async () => {
+  test('a client with 100 times the load of any other client does not block the answers to the others', async () => {
     await run({ 'slow-20': { limits: { concurrency: 4, queueDepthMax: 200 } } })
     const loud = await TestClient.connect(broker.url)
     let isOver = false

@@ -334,7 +334,7 @@ describe('requests without a reply address', () => {
         username: 'alice',
         password: USERS.alice,
       })
-      // The ACL prevents users from publishing to such topics, but the connector must handle such requests anyway.
+      // The ACL forbids these topics. The connector must handle requests on them anyway: this broker has no ACL.
       const open = await startMosquitto()
       const { connector, log } = await runConnector({ broker: { url: open.url }, models: {} })
       const anyone = await TestClient.connect(open.url)

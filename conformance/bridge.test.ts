@@ -51,7 +51,7 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
     ],
   })
   closing.push(() => edge.stop())
-  // When a retained message arrives from the central broker, the bridge is connected.
+  // The arrival of a retained message from the central broker shows that the bridge is connected.
   const probe = await TestClient.connect(edge.url)
   await probe.subscribe('infer/status/#')
   await probe.wait(({ topic }) => topic.startsWith('infer/status/'), 'status over the bridge')
@@ -59,8 +59,8 @@ async function startSite(bridgeLines: readonly string[] = [], prefix = ''): Prom
   return { edge, central }
 }
 
-describe('behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5', () => {
-  test('receive exactly one answer to each request, and the model is called only once for it', async () => {
+describe('behind a Mosquitto bridge with the default protocol version, the SDK and the CLI on MQTT 5', () => {
+  test('receive exactly one answer to each request, and the model is called once per request', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())
@@ -110,7 +110,7 @@ describe('behind a Mosquitto bridge with its default protocol version, the SDK a
     for (const { stats } of clients) expect(stats).toMatchObject({ ignoredReplies: 0, inFlight: 0 })
   })
 
-  test('explain why a request without an operation may remain unanswered', async () => {
+  test('explain why a request without an operation can remain unanswered', async () => {
     const { edge } = await startSite()
     const client = await connect(edge.url, { identity: 'cam7' })
     closing.push(() => client.close())

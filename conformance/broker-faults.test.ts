@@ -1,6 +1,6 @@
 // Tests brokers that reject the connector, lose data, disconnect or impose limits: the connector logs the reason,
-// survives and recovers by itself. Uses Mosquitto if it can be configured to behave like this, otherwise a stand-in
-// with scripted answers to CONNECT and SUBSCRIBE.
+// survives and recovers by itself. Each test uses Mosquitto if a setting of Mosquitto causes the fault.
+// All other tests use a stand-in with scripted answers to CONNECT and SUBSCRIBE.
 import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
@@ -159,7 +159,7 @@ test('a broker that never answers CONNECT is abandoned after the connect timeout
 })
 
 test('a session subscribes again after its connection was lost before the SUBACK', async () => {
-  // Session Present alternates; the second connection is lost before its SUBACK.
+  // The Session Present flag of each CONNACK. The second connection is lost before its SUBACK.
   const sessionPresent = [false, false, true]
   let connections = 0
   const subscribed: number[] = []

@@ -7,7 +7,7 @@ import { startPartResponder } from './fixtures/part-responder.ts'
 import type { RunningCommand, TypedCommand } from './fixtures/processes.ts'
 
 const MODEL = 'toy-chat'
-// Its answer is long enough to be cancelled: the toy model writes 30 tokens per second.
+// An answer of 2000 tokens is long enough to be cancelled: the toy model writes 30 tokens per second.
 const LONG = ['--max-tokens', '2000']
 // readline sets the cursor after the prompt with an escape sequence.
 const PROMPT = String.raw`> \x1b\[3G$`
@@ -154,7 +154,7 @@ describe('chat in a terminal', () => {
     expect((await chat.ended).code).toBe(0)
   })
 
-  test('Ctrl-D during an answer cancels it and ends the chat', async () => {
+  test('Ctrl-D during an answer cancels the answer and ends the chat', async () => {
     const chat = startInTerminal(['chat', MODEL, ...LONG, ...at])
     await chat.said(new RegExp(PROMPT))
     const before = stops()
@@ -185,7 +185,7 @@ describe('chat in a terminal', () => {
     expect((await chat.ended).code).toBe(0)
   })
 
-  test('while the broker is gone, reports it, and Ctrl-C cancels the message', async () => {
+  test('reports that the connection to the broker is lost, and Ctrl-C then cancels the message', async () => {
     const broker = await startMosquitto()
     const chat = startInTerminal(['chat', 'any', '-p', String(broker.port)])
     await chat.said(new RegExp(PROMPT))
@@ -251,7 +251,7 @@ describe('infer', () => {
     expect(JSON.parse(lines.at(-1)!)).toMatchObject({ status: 200, final: true })
   })
 
-  test('a result that is not complete in time continues with the next command', async () => {
+  test('the result command prints the parts that arrive in time, and the next one prints the rest', async () => {
     const broker = await startMosquitto()
     let finish: (() => Promise<unknown>) | undefined
     const responder = await startPartResponder(broker.url, async (request) => {

@@ -1,5 +1,5 @@
-// Tests the `inferwire` command with full disks, other text encodings and invalid certificates: with real files, a real
-// TLS broker and a shell.
+// Tests the `inferwire` command with full disks, text that is not plain UTF-8, and invalid certificates. Uses real
+// files, a real TLS broker and a shell.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -194,7 +194,7 @@ describe('TLS', () => {
   const ask = (host: string, ...more: string[]) =>
     inferwire(['models', 'ls', '--broker', `mqtts://${host}:${secured.port}`, '-t', '5', ...more])
 
-  test('the error for a self-signed certificate suggests --cafile, which makes the broker trusted', async () => {
+  test('the error for a self-signed certificate suggests the option --cafile, which makes it trusted', async () => {
     const { code, stderr } = await ask('localhost')
     expect(stderr).toMatch(/^error: The certificate of the broker .* was refused: self-signed certificate/)
     expect(stderr).toMatch(/\n {7}.*--cafile/)
@@ -223,7 +223,7 @@ describe('TLS', () => {
       const error: unknown = await connect(url).catch((reason: unknown) => reason)
       expect(error).toMatchObject({ code: 'certificate_refused', retryable: false })
       expect((error as InferwireError).message).toMatch(
-        /set the ca option to the certificate of the authority that signed it\.$/,
+        /set the ca option to the certificate of the broker's certificate authority\.$/,
       )
       const trusted = ['--broker', url, '-t', '5', '--cafile', at('ca.pem')]
       expect((await inferwire(['models', 'ls', ...trusted])).code).toBe(0)
@@ -248,7 +248,7 @@ describe('TLS', () => {
     expect(error).toBeInstanceOf(InferwireError)
     expect(error).toMatchObject({ code: 'certificate_refused', retryable: false })
     expect((error as InferwireError).message).toMatch(
-      /self-signed certificate.*set the ca option to the certificate of the authority that signed it\.$/,
+      /self-signed certificate.*set the ca option to the certificate of the broker's certificate authority\.$/,
     )
   })
 

@@ -100,7 +100,7 @@ describe('Triton', () => {
 })
 
 describe('MLServer', () => {
-  // The bytes of the second tensor are not valid UTF-8, which MLServer reports with a different status.
+  // The second tensor contains bytes that are not valid UTF-8. MLServer rejects them with a different status.
   test.each([
     [422, BigInt64Array.of(1n)],
     [500, BigInt64Array.of(-9_007_199_254_740_993n)],

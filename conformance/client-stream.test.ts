@@ -247,7 +247,7 @@ describe('a stream ends early and publishes one cancel message', () => {
     expect(await stream.next()).toEqual({ done: true, value: undefined })
     await stream.return()
     stream.cancel()
-    // A later request arrives after all messages that the client sent before.
+    // The request below arrives after all earlier messages of the client, so every cancel message has arrived.
     await drain(client.stream('llm', REQUEST, { timeoutMs: 100 }))
     expect(responder.cancels[0]!.correlation).toBe(
       responder.requests[0]!.properties.correlationData!.toString('hex'),
@@ -272,9 +272,9 @@ describe('a stream ends early and publishes one cancel message', () => {
     expect(error).toMatchObject({ code: 'cancelled' })
   })
 
-  test('when no part arrives for idleTimeoutMs, which does not limit the wait for the first part', async () => {
+  test('when no part arrives within idleTimeoutMs of the previous part; the first part can take longer', async () => {
     const responder = await respond(async (request) => {
-      // A slow model: three times idleTimeoutMs.
+      // Simulates a slow model: the first part takes three times `idleTimeoutMs`.
       await new Promise((resolve) => setTimeout(resolve, 300))
       await parts(0)(request)
     })

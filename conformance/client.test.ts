@@ -39,7 +39,8 @@ async function open(options: ConnectOptions = {}, url = broker.url): Promise<Cli
   return client
 }
 
-// Starts the stand-in. `reply` publishes the body to the contract's reply topic. Reconnects after a broker restart.
+// Starts the stand-in, which reconnects after a broker restart. `reply` publishes the body to the contract's reply
+// topic.
 async function respond(behaviour: Behaviour, url = broker.url, user = {}): Promise<StandInRequest[]> {
   const requests: StandInRequest[] = []
   const mqtt = await connectAsync(url, { ...user, protocolVersion: 5, reconnectPeriod: 50 })

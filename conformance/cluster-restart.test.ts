@@ -53,7 +53,7 @@ test('a model that is added to the ConfigMap is exposed without a restart', asyn
   expect(await connectorPod()).toEqual(before)
 })
 
-test('a second broker is not scheduled next to the first, and cannot use its volume', async () => {
+test('a second broker is not scheduled next to the first, and cannot use the volume of the first', async () => {
   await typeAll(['kubectl scale deployment/mosquitto -n mosquitto --replicas=2'])
   const both = [
     { isReady: true, reason: undefined },
@@ -83,7 +83,7 @@ describe('under load from outside', () => {
     expect(raw).toMatchObject({ unanswered: 0 })
   })
 
-  test("a crash of the broker loses none of the SDK's requests, and only the in-flight requests of a raw client", async () => {
+  test("a crash of the broker loses none of the SDK's requests; raw clients lose only in-flight requests", async () => {
     const raw = await underLoad('kill -9 of the broker', async () => {
       // The crash deletes the sessions that were created after the last save, and the replies in those sessions.
       await delay(SAVED_AFTER_MS)
@@ -93,13 +93,13 @@ describe('under load from outside', () => {
         .toEqual([expect.objectContaining({ isReady: false })])
       await expect.poll(brokerPods, { timeout: 30_000 }).toEqual([expect.objectContaining({ isReady: true })])
     })
-    // Requests from before and after the crash are answered.
+    // Only the requests in flight at the crash are unanswered: fewer than the client sends in one second.
     expect(raw.unanswered).toBeLessThan(PER_SECOND)
   })
 
   test('a changed password file takes effect (added users can log in, removed users cannot), and no request is lost', async () => {
-    // These are the guide's commands for a password file in a ConfigMap, although its last chapter has moved the file
-    // to a Secret.
+    // These are the guide's commands for a password file in a ConfigMap, although the guide's last chapter has
+    // moved the file to a Secret.
     const page = readFileSync(join(ROOT, GUIDE), 'utf8')
     const [apply, restart] = [
       'kubectl apply -f ./resources/mosquitto/ -n mosquitto',
@@ -138,7 +138,7 @@ describe('under load from outside', () => {
 })
 
 test('Traefik adds less than a millisecond to a round trip', async () => {
-  // Both routes pass the stand-in for kube-proxy, because Traefik connects to the Service, too.
+  // Both routes pass through the stand-in for kube-proxy, because Traefik connects to the Service, too.
   const { spec } = await cluster.api.get('/api/v1/namespaces/mosquitto/services/mosquitto')
   const pods = await cluster.api.get('/api/v1/namespaces/traefik/pods')
   const traefik = pods.items.find(({ metadata }: KubeObject) => metadata.deletionTimestamp === undefined)
@@ -158,7 +158,7 @@ test('Traefik adds less than a millisecond to a round trip', async () => {
 
 /**
  * Returns each client's median round trip in milliseconds. The clients take turns, so that other load on the machine
- * affects both equally.
+ * affects all of them equally.
  */
 async function medianRoundTrips(clients: readonly TestClient[], rounds: number): Promise<number[]> {
   const times = clients.map((): number[] => [])

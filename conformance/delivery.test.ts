@@ -45,7 +45,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-// Otherwise, the connector would treat the requests as poison after this number of kills. poison.test.ts tests this.
+// Without this setting, the connector would treat the requests as poison after so many kills (see poison.test.ts).
 const TRUSTING = { env: { INFERWIRE_POISON_ENABLED: 'false' } }
 
 async function startConnector(): Promise<RunningCommand> {

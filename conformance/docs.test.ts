@@ -276,7 +276,7 @@ function usageMistake(words: readonly string[]): string {
     program.parse([...commandWords(program, words)], { from: 'user' })
   } catch (error) {
     const { code, message: text } = error as { code?: string; message: string }
-    // A request for help is not a mistake, and neither is a command group without a command, which prints its help.
+    // A request for help is not a mistake. Neither is a command group without a command: it prints its help.
     if (!['commander.help', 'commander.helpDisplayed', 'commander.version'].includes(code ?? ''))
       message = text
   }

@@ -231,7 +231,7 @@ test('the version in a topic is passed to Triton and MLServer', async () => {
   expect(statusOf(await ask('mlserver-iris@v9', iris))).toBe('503 model_not_ready')
 })
 
-test('errors of the servers have the same codes and statuses as over HTTP', async () => {
+test('errors of the servers have the same codes and statuses over gRPC as over HTTP', async () => {
   expect(statusOf(await ask('triton-echo', { inputs: [input('z', 'FP32', [1], [1])] }))).toBe(
     '400 upstream_error',
   )
@@ -286,7 +286,7 @@ test('cancelling a stream also stops the models of Triton and MLServer', async (
     await client.publish(`infer/request/cam7/${model}/infer_stream`, JSON.stringify(body), {
       correlationData,
     })
-    // The stream lasts ten seconds.
+    // The stream lasts ten seconds, so the cancel message arrives before the stream ends.
     const isPart = ({ properties, user }: Received): boolean =>
       properties.correlationData?.equals(correlationData) === true && user['seq'] === '1'
     await client.wait(isPart, `second part of ${model}`)

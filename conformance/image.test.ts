@@ -120,7 +120,7 @@ describe("the image built from the Dockerfile's steps", () => {
     expect(ended.stderr).toContain('npm install @inferwire/dev')
   })
 
-  test('serves a request as its user on a read-only file system, and drains', async () => {
+  test('runs as its user on a read-only file system, serves a request, and drains', async () => {
     const users = { inferwire: 'secret', cam7: 'c' }
     const broker = await startMosquitto({ users, acl: aclText() })
     const models = await startModelServer({ port: 0, models: bundledModels() })
@@ -160,7 +160,7 @@ describe("the image built from the Dockerfile's steps", () => {
         () => log,
       )
       expect(await client.predict('iris', [[6.8, 2.8, 4.8, 1.4]])).toEqual([1])
-      // Restrictions that this machine does not permit are not asserted.
+      // Only the restrictions that this machine permits are checked.
       if (isIsolated) {
         const facts = processFacts(child.pid!)
         expect(facts).toMatchObject({ Uid: '65532\t65532\t65532\t65532', NoNewPrivs: '1' })

@@ -143,7 +143,7 @@ test('a lane answers each request of its model only once, although two sessions 
   await laneReady(running)
   await askOnce('lane-once', 0, 50)
   await askOnce('other', 0, 50)
-  // This request has no id, by which the connector could recognize its two copies.
+  // This request has no id, so the connector cannot recognize its two copies by an id.
   await client.publish('infer/request/plc/lane-once/predict', '{"instances":["nameless"]}')
   await expect.poll(() => repliesOn('infer/reply/plc/lane-once/predict').length).toBe(51)
   expect(callsOf('lane-once').filter((call) => call.includes('nameless'))).toHaveLength(1)

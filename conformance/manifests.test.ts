@@ -41,7 +41,7 @@ describe('the files in resources/', () => {
     ['mosquitto', 'mosquitto'],
     ['inferwire', 'inferwire'],
     ['kserve', 'models'],
-  ])('can be applied as the folder %s with -n %s', (folder, namespace) => {
+  ])('in the folder %s can be applied with -n %s', (folder, namespace) => {
     const objects = filesOf(`resources/${folder}`).map(onlyObject)
     expect(objects.length).toBeGreaterThan(0)
     for (const { apiVersion, kind, metadata } of objects) {
@@ -166,7 +166,7 @@ describe('the objects', () => {
     // If started by root, Mosquitto would switch to a user without access to this folder.
     writeFileSync(join(folder, 'mosquitto.conf'), `${process.getuid?.() === 0 ? 'user root\n' : ''}${text}`)
     const broker = spawnTied('mosquitto', ['-c', join(folder, 'mosquitto.conf')], {
-      // Debian installs servers in a folder that is not in the PATH of a user.
+      // Debian installs servers in /usr/sbin, which is not in the PATH of ordinary users.
       env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -241,7 +241,7 @@ describe('the objects', () => {
       { broker: { expose: 'nodeport', externalPort: 1883 } },
       'broker.externalPort',
     ],
-  ])('are rejected with %s', (_, options, option) => {
+  ])('cannot be generated with %s', (_, options, option) => {
     expect(() => manifests(options)).toThrow(
       expect.objectContaining({ constructor: OptionError, option }) as Error,
     )

@@ -1,5 +1,5 @@
-// Tests the replies to clients while a model server is loading, full or failing. The fake gives the answers of Triton
-// 2.51.0 and MLServer 1.7.1.
+// Tests the replies to clients while a model server is loading, full or failing. The fake server
+// returns the answers of Triton 2.51.0 and MLServer 1.7.1.
 import { gzipSync } from 'node:zlib'
 import type { ProblemBody } from '@inferwire/protocol'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -78,7 +78,7 @@ describe('a model that is still loading', () => {
     ['Triton', error(404, "Request for unknown model: 'late' has no available versions")],
     ['Triton', error(400, 'Model version not ready')],
     ['MLServer', error(400, 'Model late is not ready yet.')],
-  ])('answers a repeated request once it has loaded: %s, %o', async (name, loading) => {
+  ])('answers a repeated request after the model has loaded: %s, %o', async (name, loading) => {
     const correlationData = Buffer.from(`${name} ${loading.body}`)
     said = loading
     const early = await repeat(correlationData)
@@ -93,7 +93,7 @@ describe('a model that is still loading', () => {
     expect([late.user['status'], late.payload.toString()]).toEqual(['200', ANSWER])
   })
 
-  test('is distinguished from any other 404 error, which is not remembered', async () => {
+  test('is not reported for other 404 errors, and a repeated request calls the model again', async () => {
     said = error(404, 'Not Found')
     expect((await repeat(Buffer.from('404'))).user).toMatchObject({ code: 'upstream_error', status: '404' })
     said = good

@@ -38,7 +38,7 @@ test('100 requests in flight receive one reply each when the broker restarts', a
   await broker.stop()
 })
 
-test('a connector that drains during a broker outage answers each request once, and leaves none to the next process', async () => {
+test('a connector that drains during a broker outage answers each request once, and leaves no request to the next process', async () => {
   const broker = await startMosquitto()
   const gate = new Gate()
   const upstream = await FakeModelServer.start({ answer: gate.hold(predictBody, 'held') })

@@ -285,7 +285,7 @@ describe('the model in a body', () => {
     expect(last.json()).toMatchObject({ choices: [{ message: { content: 'm9999 ' } }] })
   })
 
-  test('metadata and ready describe this model only', async () => {
+  test('metadata and ready replies describe only the model that the topic names', async () => {
     const metadata = await client.ask('infer/request/cam7/assistant/metadata', '')
     expect(metadata.json()).toMatchObject({ id: 'words', object: 'model' })
     expect(textOf(metadata)).not.toContain('vectors')

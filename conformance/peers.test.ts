@@ -251,7 +251,7 @@ test('requests for a peer that appeared while the connector was offline are answ
   expect(client.received.filter((message) => message.topic === topic)).toHaveLength(1)
 })
 
-test('a connector that may not read the statuses logs once which access to grant', async () => {
+test('a connector without read access to the statuses logs once which access to grant', async () => {
   const strict = await startMosquitto({
     users: { edge: 'edge' },
     acl: ['user edge', 'topic readwrite +/request/#', 'topic write #', ''].join('\n'),

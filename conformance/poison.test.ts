@@ -13,7 +13,7 @@ import { digest } from './rig/model-behaviours.ts'
 import { FakeModelServer } from './rig/model-server.ts'
 
 const ENDS_THE_PROCESS = fileURLToPath(new URL('fixtures/ends-the-process.mjs', import.meta.url))
-// Long, because several processes start and end while a request waits.
+// This timeout is long, because several processes start and end while a request waits.
 const PATIENCE_MS = 40_000
 const POISON = '{"instances":["ends-the-process"]}'
 

@@ -23,7 +23,7 @@ describe.each(Object.entries(GROUPS))('with %s,', (_, cases) => {
   })
 })
 
-test('each request has one reply', () => {
+test('each request receives exactly one final reply', () => {
   const replies = world.client.received.filter(
     (message) => message.topic.startsWith('infer/reply/') && isLast(message),
   )
@@ -31,7 +31,7 @@ test('each request has one reply', () => {
   expect(replies.length).toBe(requests)
 })
 
-test('each exposed model has one configuration', () => {
+test('all cases of an exposed model use the same options', () => {
   const options = new Map<string, string>()
   for (const { model } of CASES) {
     const text = JSON.stringify(model.options ?? {})

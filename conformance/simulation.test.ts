@@ -1,6 +1,6 @@
 // Tests session and pipeline on a simulated clock, network, broker and model server: many seeds, each with faults,
 // judged by code that is based only on the requirements. SIMULATION_SEEDS and SIMULATION_FIRST select other seeds; `npm
-// run simulate -- --seed N` replays one.
+// run simulate -- --seed N` replays one seed.
 import { beforeAll, describe, expect, test } from 'vitest'
 import { PLANTED_BUGS, type SimulatedBug } from './rig/planted-bugs.ts'
 import { MUST_COME_UP } from './simulation/coverage.ts'

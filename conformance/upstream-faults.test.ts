@@ -1,5 +1,5 @@
-// Tests a model server that dies under load and returns: requests fail at once with a code, few are retried, and calls
-// succeed again after the return.
+// Tests the connector while a model server dies under load and restarts: requests fail at once with an error code,
+// few requests are retried, and calls succeed again after the restart.
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig, type ConfigInput } from '@inferwire/connector'
@@ -140,8 +140,8 @@ test('a server that hangs on all concurrent calls opens the circuit, and other r
   expect((await client.ask(topic, '{"instances":["answer"]}')).user['status']).toBe('200')
   const flood = new AbortController()
   const flooding = (async () => {
-    // Only two requests at a time get a slot. The others get one shortly before their deadline, so their timeouts do
-    // not count as failures of the server.
+    // Only two requests at a time get a slot. The other requests get a slot shortly before their deadlines, so
+    // their timeouts do not count as failures of the server.
     while (!flood.signal.aborted) {
       void client.ask(topic, BODY)
       await pause(20)
@@ -194,7 +194,8 @@ test('a call is retried once after a lost connection, except with repeatable: fa
   closers.push(() => client.close())
   await client.subscribe('infer/reply/cam7/#')
   let count = 0
-  // Sends a request with a unique body, whose first call fails. Resolves with the status and the number of calls.
+  // Sends a request with a unique body; the first call for this request fails. Resolves with the status and the
+  // number of calls.
   const ask = async (model: string): Promise<string> => {
     const before = world.upstream.calls(model)
     count += 1

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { ROOT, tool } from './step.mjs'
 
 // The cache compares file contents, because a checkout or a merge changes file times. The cache is not at its default
-// location, because Prettier deletes the cache there whenever it runs without one.
+// location, because Prettier deletes a cache at that location whenever it runs without `--cache`.
 const PRETTIER_CACHE = [
   '--cache',
   '--cache-strategy=content',

@@ -71,7 +71,7 @@ ${table(['operation', 'what it is', ...dialects.map(({ title }) => title)], rows
 const ALERTS = [
   [
     'inferwire_mqtt_connected == 0',
-    'if this lasts for 2 minutes: the connector has no session with the broker',
+    'the connector has no session with the broker (alert only if this lasts for 2 minutes)',
   ],
   [
     'increase(inferwire_mqtt_lost_sessions_total[10m]) > 0',
@@ -118,7 +118,7 @@ ${table(
 `
 }
 
-// The heading above the options that all commands that connect to a broker share.
+// The heading above the options that are common to all commands that connect to a broker.
 const BROKER_GROUP = 'Broker:'
 
 function commandsPage() {

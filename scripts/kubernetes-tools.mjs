@@ -63,8 +63,8 @@ export async function fetchKubernetesClients(python) {
 }
 
 /**
- * Builds etcd, kube-apiserver and kube-controller-manager from the committed go.mod, once (7 to 9 CPU minutes). Awaits
- * the promise `python`, which is needed to install Go, only if Go is missing. @throws Error with the remedy
+ * Builds etcd, kube-apiserver and kube-controller-manager from the committed go.mod, once (7 to 9 CPU minutes). If
+ * Go is missing, awaits the promise `python`, because installing Go needs Python. @throws Error with the remedy
  */
 export async function buildControlPlane(python) {
   const module = ['go.mod', 'go.sum']
@@ -86,7 +86,7 @@ export async function buildControlPlane(python) {
   )
 }
 
-// The go.mod requires 1.26. An older Go would download a toolchain, which some machines do not allow.
+// The go.mod requires Go 1.26. An older Go would download a toolchain, which some machines do not allow.
 async function findGo(python) {
   for (const go of ['go', '/usr/local/go/bin/go']) {
     const [, minor] = /go1\.(\d+)/.exec((await run(go, ['version'])).output) ?? []
@@ -143,8 +143,8 @@ function compile(go, folder) {
   })
 }
 
-// Go needs the system's certificate authorities. A minimal machine has none, so Go is given those that Node.js
-// includes.
+// Go needs the system's certificate authorities. If the machine has none, Go uses the certificate authorities that
+// Node.js includes.
 function certificates(folder) {
   const places = [
     '/etc/ssl/certs/ca-certificates.crt',

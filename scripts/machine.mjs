@@ -30,7 +30,7 @@ const ENVIRONMENTS = [
 // Tests whether an interpreter can create environments, because Debian has ensurepip in a separate package.
 const PYTHON_PROBE = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'
 
-// Prints the path of libpython, which Triton loads, and which Debian has in a separate package.
+// Prints the path of libpython. Triton loads this library, which Debian has in a separate package.
 const LIBPYTHON_PROBE =
   'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/" + s.get_config_var("INSTSONAME"))'
 

@@ -24,7 +24,7 @@ const child = spawn(
 process.on('SIGINT', () => setTimeout(() => child.kill('SIGINT'), process.stdin.isTTY ? 500 : 0))
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
 // If npm receives a SIGTERM, it ends the shell between npm and this process, but the signal does not reach this
-// process. When that shell ends, this process gets another parent, which shows that it must end the child.
+// process. When that shell ends, the parent of this process changes, and this process then ends the child.
 const parent = process.ppid
 setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500).unref()
 child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))

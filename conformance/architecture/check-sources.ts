@@ -52,8 +52,8 @@ export function checkSources(files: readonly SourceFile[], table: ImportTable): 
 
 /**
  * Returns the unit of a file in the import table: `packages/connector/src/session/dial.ts` -> `connector/session`.
- * Other packages have no rooms, but may have an `internal` unit. `conformance/chaos/tap.ts` -> `conformance/chaos`; the
- * tests next to the folders are `conformance/*.test`.
+ * Other packages have no rooms, but may have an `internal` unit. `conformance/chaos/tap.ts` ->
+ * `conformance/chaos`. Test files directly in `conformance/` have the unit `conformance/*.test`.
  */
 export function unitOf(path: string): string {
   const [top, name, , ...rest] = path.split('/')

@@ -35,8 +35,9 @@ const sections: [string, readonly Piece[]][] = [
 ]
 for (const [title, pieces] of sections) {
   process.stdout.write(`\n## ${title}\n\n`)
-  for (const [index, { path, line, text }] of pieces.entries()) {
+  for (const [index, { path, line, text, code }] of pieces.entries()) {
     process.stdout.write(`${index + 1}. ${path}:${line}\n${text.replace(/^/gm, '   ')}\n`)
+    if (code !== undefined) process.stdout.write(`   | ${code}\n`)
   }
 }
 const pages = files.map(({ path }) => path).filter((path) => path.endsWith('.md'))

@@ -8,6 +8,8 @@ export interface Piece {
   readonly path: string
   readonly line: number
   readonly text: string
+  /** For a comment: the line of code that it stands beside or above. */
+  readonly code?: string
 }
 
 /** The prose of a source file, by kind. */
@@ -57,7 +59,10 @@ export function kindsOf({ path, text }: SourceFile): ProseKinds {
     },
   }).visit(program)
   return {
-    comments: joined(comments, text).map(([start, words]) => piece(start, words)),
+    comments: joined(comments, text).map(({ start, end, words }) => ({
+      ...piece(start, words),
+      code: codeBeside(text, start, end),
+    })),
     messages,
     testNames,
   }
@@ -84,12 +89,12 @@ function isSentence(text: string): boolean {
   return /[A-Za-z]{2,} \S+ [a-z]/.test(text) && !text.includes(' > ') && text.split(' ').length >= 4
 }
 
-// Joins consecutive line comments into one text.
+// Joins consecutive line comments into one text. Instructions to a linter are not prose.
 function joined(
   comments: readonly { readonly value: string; readonly start: number; readonly end: number }[],
   text: string,
-): [number, string][] {
-  const texts: { start: number; end: number; words: string }[] = []
+): Comment[] {
+  const texts: Comment[] = []
   for (const { value, start, end } of comments) {
     const words = value.replace(/^\s*\*+ ?/gm, '').trim()
     const last = texts.at(-1)
@@ -98,5 +103,17 @@ function joined(
       last.end = end
     } else texts.push({ start, end, words })
   }
-  return texts.filter(({ words }) => words.length >= COMMENT_MIN).map(({ start, words }) => [start, words])
+  return texts.filter(({ words }) => words.length >= COMMENT_MIN && !/^(?:eslint|oxlint|@ts)-/.test(words))
+}
+
+interface Comment {
+  readonly start: number
+  end: number
+  words: string
+}
+
+// Returns the code on the same line before a comment; if there is none, the line below the comment.
+function codeBeside(text: string, start: number, end: number): string {
+  const before = text.slice(text.lastIndexOf('\n', start - 1) + 1, start).trim()
+  return before === '' ? text.slice(end).trimStart().split('\n', 1)[0]! : before
 }

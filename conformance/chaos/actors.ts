@@ -12,7 +12,7 @@ export const CONNECTOR_NAME = 'chaos'
 /** How long an unanswered request may delay the PUBACKs of later requests, in milliseconds: the connector's default. */
 export const ACK_HOLD_MAX_MS = 2000
 
-// The wait is so long that, at the rate of a run, most calls are shared.
+// `delayMaxMs` is so long that, at a run's request rate, most calls contain several requests.
 const BATCHING = { sizeMax: 8, delayMaxMs: 20 }
 
 const PLANTED = new URL('planted/register.mjs', import.meta.url).href

@@ -7,7 +7,7 @@ export interface BrokerKill {
   /** When the broker listened again, in milliseconds since the epoch. */
   readonly endedAtMs: number
   /**
-   * Number of raw clients' requests that were in flight at the kill, which cannot have lost more requests than this.
+   * Number of raw clients' requests in flight at the kill. The kill cannot have lost more requests than this.
    */
   underWay: number
   /** Number of in-flight requests that were never answered because the request itself was lost. */

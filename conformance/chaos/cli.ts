@@ -16,7 +16,7 @@ const USAGE = `npm run chaos -- [options]
   --minutes M      stops sending after M minutes
   --plant NAME     runs a connector with a planted bug (see conformance/rig/planted-bugs.ts)
   --in-flight N    maximum number of unanswered requests [default: 200]
-  --raw N, --sdk N numbers of raw and SDK clients, even [default: 40, 4]
+  --raw N, --sdk N numbers of raw and SDK clients; must be even [default: 40, 4]
   --trusting       runs the connector with poison.enabled: false
   --detection      makes the short run that detects every planted bug
   --shrink         after a failure, searches for a shorter schedule that also fails

@@ -1,4 +1,4 @@
-// The schedule under which every planted bug is detected and the connector without a bug passes.
+// Under this schedule, every planted bug is detected, and a connector without a planted bug passes.
 import { makeSchedule, type Fault } from './schedule.ts'
 import type { ChaosOptions } from './run.ts'
 
@@ -22,7 +22,7 @@ export function detectionSchedule(seed: number): Fault[] {
   })
 }
 
-/** The other options of a detection run, which is short and stops at the first detection. */
+/** The options of a detection run besides its schedule. The run is short and stops at the first detection. */
 export const DETECTION_RUN: Omit<ChaosOptions, 'schedule' | 'plant'> = {
   requests: 50_000,
   requestsPerSecond: 500,

@@ -54,7 +54,7 @@ export class FaultRunner {
     }
   }
 
-  /** Call this at each first reply: recovery ends when a request published after the fault is answered. */
+  /** Call this at each request's first reply. Recovery ends when a request sent after the fault is answered. */
   replied(atMs: number, publishedAtMs: number): void {
     if (this.#waiting.length === 0) return
     for (let index = this.#waiting.length - 1; index >= 0; index--) {
@@ -100,8 +100,8 @@ export class FaultRunner {
         await connector.end('SIGKILL')
         return connector.start()
       case 'connector-term': {
-        // The exit code of a process that was still loading does not count: the signal kills it, but it has no requests
-        // yet.
+        // Ignores the exit code of a process that was still loading. The signal kills such a process, which has no
+        // requests yet.
         const { wasReady } = connector
         const code = await connector.end('SIGTERM')
         if (code !== 0 && wasReady) this.badExits[String(code)] = (this.badExits[String(code)] ?? 0) + 1

@@ -11,8 +11,8 @@ export const KIND = { raw: 0, sdk: 1 } as const
 /** A wrong reply that a client received. */
 export interface WrongReply {
   /**
-   * `crossed` = of another request, `phantom` = of no request, `altered` = not the stream that the model server sent,
-   * `gap` = a stream with a gap that the SDK did not report.
+   * `crossed` = belongs to another request, `phantom` = belongs to no request, `altered` = differs from the stream
+   * that the model server sent, `gap` = a stream with a gap that the SDK did not report.
    */
   readonly kind: 'crossed' | 'phantom' | 'altered' | 'gap'
   readonly atMs: number
@@ -70,11 +70,11 @@ export class Ledger {
   /** Outcomes: `200`, or the code of an error. */
   readonly outcomes: string[] = ['']
   readonly wrongReplies: WrongReply[] = []
-  /** When replies beyond the first arrived, excluding the broker's redeliveries; milliseconds since the epoch. */
+  /** Arrival times of replies beyond the first (excluding redeliveries), in milliseconds since the epoch. */
   readonly duplicateTimes: number[] = []
   /**
-   * When model calls beyond the first were reported, which is up to 100 ms after the call; milliseconds since the
-   * epoch.
+   * Report times of model calls beyond the first, in milliseconds since the epoch. A report comes up to 100 ms
+   * after the call.
    */
   readonly extraCallTimes: number[] = []
   readonly faults: FaultRecord[] = []
@@ -108,7 +108,7 @@ export class Ledger {
     this.abandoned = new Uint8Array(capacity)
   }
 
-  /** Number of recorded requests; every request number is lower. */
+  /** Number of recorded requests. They are numbered from 0 to `count - 1`. */
   get count(): number {
     return this.#count
   }

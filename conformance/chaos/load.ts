@@ -33,10 +33,10 @@ export interface ChaosLoadOptions {
 
 type SdkOptions = Pick<InferOptions, 'timeoutMs' | 'headers' | 'waitForConnector'>
 
-// A request that is never answered must not count against the maximum forever, but it remains in the ledger.
+// After this time, an unanswered request no longer counts toward `inFlightMax`. It remains in the ledger.
 const WRITTEN_OFF_AFTER_MS = 30_000
 const SDK_TIMEOUT_MS = 60_000
-// The SDK does not repeat a stream that has begun. Longer than an outage.
+// The idle timeout of a stream is longer than an outage, because the SDK does not repeat a stream that has begun.
 const SDK_IDLE_MS = 20_000
 const SDK_STREAM_MS = 30_000
 const SESSION_SECONDS = 600
@@ -53,7 +53,7 @@ export class ChaosLoad {
   #sdkOpen = 0
   /** Rate of the load; may be changed at any time. */
   requestsPerSecond = 0
-  /** Called at each first reply. */
+  /** Called at the first reply to each request. */
   onFirstReply: (atMs: number, publishedAtMs: number) => void = () => {}
 
   constructor(options: ChaosLoadOptions) {
@@ -114,7 +114,7 @@ export class ChaosLoad {
     return this.#load.isDone
   }
 
-  /** Number of requests that are not sent yet. */
+  /** Number of requests that have not been sent yet. */
   get left(): number {
     return this.#options.requests - this.#load.sent
   }

@@ -50,7 +50,8 @@ const stranger: Answer = (reply, call) => {
   sized(400, '{"error":"not a request of this run"}')(reply, call)
 }
 
-// A list of models, and whether the path of a streamed operation exists; otherwise as every model server.
+// Lists the streaming models, and answers 405 for the path of a streamed operation, which shows that the path
+// exists. Passes all other requests to `ready`.
 const describe: Answer = (reply, call) => {
   const data = MODELS.filter(({ kind }) => kind === 'stream').map(({ name: id }) => ({ id, object: 'model' }))
   if (call.path === '/v1/models') json(200, { object: 'list', data })(reply, call)

@@ -4,7 +4,7 @@ import { ModelServerProcess } from '../rig/model-server-process.ts'
 /** How the model server behaves: `busy` answers 503, `slow` answers late. */
 export type ModelServerMood = 'well' | 'busy' | 'slow'
 
-/** A report of the process: the requests for which a model was called since the previous report. */
+/** A report from the model server's process: the requests that caused a model call since the previous report. */
 export interface ModelServerReport {
   readonly calls: readonly number[]
   /** Number of calls so far that do not belong to a request of this run. */

@@ -1,6 +1,7 @@
 // The content of request n and of its answer. Requests come in pairs: two clients send the same Correlation Data and
-// payload to the same model. Only the client level and a forwarded header differ (with batching: the client in each
-// row), so an answer that goes to the wrong client of the pair is detected. See stream-shape.ts for streams.
+// payload to the same model. Only the topic's client level and a forwarded header differ; with batching, the
+// rows name their client instead. This reveals answers to the wrong client of a pair. See stream-shape.ts for
+// streams.
 import { createHash } from 'node:crypto'
 
 /** The user property that the connector forwards as a header. */
@@ -12,8 +13,8 @@ export interface ChaosModel {
   readonly protocol: 'v1' | 'v2' | 'openai'
   readonly operation: 'predict' | 'infer' | 'chat'
   /**
-   * How the model answers: with a `single` message, with a `stream` of parts, or with one answer per row of the
-   * requests that share a call (`batch`).
+   * How the model answers: `single` = with one message, `stream` = with a stream of parts, `batch` = with one
+   * result for each row of a call, which several requests can share.
    */
   readonly kind: 'single' | 'stream' | 'batch'
 }
@@ -32,8 +33,8 @@ export const MODELS: readonly ChaosModel[] = [
 const CORRELATION_HEAD = 'c0de'
 const LONG_EXPIRY_SECONDS = 600
 /**
- * Message Expiry Interval, in seconds, of every 64th pair. It is so short that both requests may expire in an outage,
- * which does not count as a fault.
+ * Message Expiry Interval, in seconds, of every 64th pair. It is so short that both requests can expire during an
+ * outage. Such an expiry does not count as a fault.
  */
 const SHORT_EXPIRY_SECONDS = 3
 const PADDING = 'x'.repeat(2048)
@@ -83,8 +84,8 @@ export function expirySecondsOf(number: number): number {
 }
 
 /**
- * Returns the body of a request; every sixteenth body is larger than a TCP segment. The bodies of a pair are equal, but
- * with batching, requests with different headers cannot share a call, so that the rows name their client.
+ * Returns the body of a request; every sixteenth body is larger than a TCP segment. The bodies of a pair are equal
+ * except with batching: the rows then name their client, because requests with different headers share no calls.
  */
 export function payloadOf(number: number, client: number): string {
   const pair = number >>> 1
@@ -114,7 +115,7 @@ function rowsBody(protocol: ChaosModel['protocol'], rows: readonly string[]): st
     : `{"inputs":[{"name":"x","datatype":"BYTES","shape":[${rows.length}],"data":${data}}]}`
 }
 
-/** Returns the rows of a call with batching. @throws SyntaxError or TypeError if the body has none */
+/** Returns the rows of a call with batching. @throws SyntaxError or TypeError if the body has no rows */
 export function rowsInBody(body: string): string[] {
   const { instances, inputs } = JSON.parse(body) as {
     instances?: string[]
@@ -123,7 +124,7 @@ export function rowsInBody(body: string): string[] {
   return instances ?? inputs![0]!.data
 }
 
-/** Returns the number of the request of a row; undefined = not from this run. */
+/** Returns the number of the request that a row belongs to; undefined = not from this run. */
 export function numberOfRow(row: string): number | undefined {
   const found = /^chaos-(\d+) (\d+) /.exec(row)
   return found === null ? undefined : numberOf(Number(found[2]), Number(found[1]))
@@ -160,7 +161,7 @@ export function answerTo(protocol: 'v1' | 'v2', model: string, client: string, b
     : `{"model_name":"${model}","outputs":[{"name":"digest","datatype":"BYTES","shape":[1],"data":["${digest}"]}]}`
 }
 
-/** Returns the body of the correct answer to request n; of a stream, the body of its final message. */
+/** Returns the body of the correct answer to request n; for a stream, the body of its final message. */
 export function expectedAnswer(number: number, client: number): string {
   const { protocol, name, kind } = modelOf(number)
   const payload = payloadOf(number, client)

@@ -1,4 +1,4 @@
-// The result of a chaos run. Types only, so that run and report need not import each other.
+// The result of a chaos run. Types only, so that run.ts and report.ts need not import each other.
 import type { FaultRecord } from './ledger.ts'
 import type { FaultSummary } from './summary.ts'
 import type { TapSeen } from './tap-checker.ts'

@@ -87,7 +87,7 @@ export function actorOf(kind: FaultKind): Actor {
 
 /**
  * Finds a shorter schedule that still fails: tries each half, continues with a half that fails, and then omits one
- * piece after another. `fails` runs a schedule; if its result is sometimes wrong, the schedule found is merely longer.
+ * piece after another. `fails` runs a schedule. If a run passes by chance, the schedule found is only longer.
  */
 export async function shrinkSchedule(
   schedule: readonly Fault[],

@@ -22,11 +22,11 @@ const partsUpTo = (pair: number, end: number): [number, string][] =>
   Array.from({ length: end }, (_, part) => [part, partTo(NAME, pair, part)])
 
 describe('a part', () => {
-  test('is correct if it has the content of its number', () => {
+  test('is correct if its content belongs to its part number', () => {
     expect(wrongPart(2 * LONG, CLIENT, 1, partTo(NAME, LONG, 1))).toBeUndefined()
   })
 
-  test('is altered if it has the content of another number', () => {
+  test('is altered if its content belongs to another part number', () => {
     expect(wrongPart(2 * LONG, CLIENT, 1, partTo(NAME, LONG, 2))?.kind).toBe('altered')
   })
 
@@ -63,7 +63,7 @@ describe('a stream that the SDK passes on', () => {
     expect(read(LONG, partsUpTo(LONG, 2), true)).toEqual(['gap'])
   })
 
-  test('is altered if the gap cannot be seen by its numbers', () => {
+  test('is altered if a part is missing although the part numbers have no gap', () => {
     const parts = partsUpTo(LONG, partsOf(LONG))
       .filter(([seq]) => seq !== 1)
       .map(([, body], index): [number, string] => [index, body])

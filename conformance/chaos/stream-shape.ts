@@ -11,15 +11,15 @@ export function partsOf(pair: number): number {
 }
 
 /**
- * Returns how many parts the model server sends before it breaks the stream; undefined = it ends the stream. The last
- * part is never among them, because its finish reason would make the answer complete.
+ * Returns how many parts the model server sends before it breaks the stream; undefined = it does not break it. The
+ * server never breaks a stream after the last part, because that part's finish reason makes the answer complete.
  */
 export function breakOf(pair: number): number | undefined {
   const parts = partsOf(pair)
   return pair % 32 === 9 && parts > 1 ? Math.ceil(parts / 2) : undefined
 }
 
-/** Returns the time between two parts, in milliseconds; 0 = in the same segment. */
+/** Returns the time between two parts, in milliseconds; 0 = both parts are in the same TCP segment. */
 export function gapMs(pair: number, part: number): number {
   return mixed(pair * 11 + part) % GAP_MS_MAX
 }
@@ -90,7 +90,7 @@ export class SdkReading {
     const wrong =
       seq === expected
         ? wrongPart(this.#number, this.#client, seq, body)
-        : this.#gap(`has part ${seq} where part ${expected} is due`)
+        : this.#gap(`part ${seq} arrived instead of part ${expected}`)
     this.#isWrong = wrong !== undefined
     return wrong
   }
@@ -102,7 +102,10 @@ export class SdkReading {
   }
 
   #gap(what: string): { readonly kind: 'gap'; readonly what: string } {
-    return { kind: 'gap', what: `The SDK's stream to request ${this.#number}, without an error: ${what}` }
+    return {
+      kind: 'gap',
+      what: `The SDK reported no error in the stream to request ${this.#number}: ${what}`,
+    }
   }
 }
 

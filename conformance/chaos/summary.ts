@@ -1,7 +1,7 @@
 // Summarizes a run for each kind of fault.
 import type { FaultRecord, Ledger } from './ledger.ts'
 
-/** Time from the end of a fault to the first answer to a request published after it, in milliseconds. */
+/** Time from the end of a fault to the first answer to a request published after that end, in milliseconds. */
 export interface Recovery {
   readonly count: number
   readonly p50Ms: number

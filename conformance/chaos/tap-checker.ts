@@ -9,7 +9,7 @@ import { PacketScanner, partMarkOf, viewPublish, type PublishView } from '../rig
 
 /** The rules that the connector must follow. */
 export interface TapRules {
-  /** Topic prefixes of requests, which may be acknowledged only after their answer. */
+  /** Topic prefixes of requests. A request may be acknowledged only after its answer. */
   readonly requestRoots: readonly string[]
   /** Topic prefixes below which the connector may publish replies. */
   readonly replyRoots: readonly string[]
@@ -69,8 +69,8 @@ export interface TapShared {
   replied(): void
   staleIds(): ReadonlySet<number>
   /**
-   * Called when a connection is established, with the (changing) set of its open identifiers, because the connector
-   * could by mistake acknowledge one of them on a later connection.
+   * Called when a connection is established. `ids` is the changing set of the connection's open identifiers. The
+   * connector could by mistake acknowledge one of these identifiers on a later connection.
    */
   opened(ids: ReadonlySet<number>): void
 }
@@ -182,7 +182,7 @@ export class TapChecker implements Witness {
   #connack(packet: IConnackPacket): void {
     this.#brokerReceiveMaximum = packet.properties?.receiveMaximum ?? 65_535
     this.#packetBytesMax = packet.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
-    // A PUBACK with one of these identifiers may be a late PUBACK for an earlier connection.
+    // A PUBACK with one of these identifiers may be a late PUBACK for a request from an earlier connection.
     this.#ids = new Set(this.#shared.staleIds())
     this.#shared.opened(this.#requests.ids)
   }

@@ -58,7 +58,7 @@ export interface Verdict {
   /** Number of streams with a gap that the SDK passed on without an error; `gapsReported` = with an error. */
   readonly gapsUnseen: number
   readonly gapsReported: number
-  /** Number of these unanswered requests that received parts, but no final message. */
+  /** Number of unanswered requests that received parts, but no final message. */
   readonly unfinished: number
   /** Number of messages of multi-part answers, excluding the final ones. */
   readonly parts: number

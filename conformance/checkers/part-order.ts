@@ -5,13 +5,13 @@ export interface PartMark {
   /** Number of the part; NaN = missing, or not a decimal number. */
   readonly seq: number
   readonly isFinal: boolean
-  /** Whether it is a final message with an error: parts that the broker rejected may then be missing. */
+  /** Whether the message is a final message with an error. Parts that the broker rejected may then be missing. */
   readonly isError: boolean
 }
 
 /**
  * Reads the user properties of a reply; returns undefined for a single-message answer, and for a final error without a
- * number: a process that ends a stream which an earlier process began does not know the number.
+ * number: if an earlier process began the stream, the process that ends it does not know the number.
  */
 export function toPartMark(
   seq: string | undefined,
@@ -173,8 +173,8 @@ export class PartOrder {
   }
 }
 
-// Another connection may belong to another process, which has no state of the earlier attempt. If the first parts of an
-// attempt are missing, its final message must be an error.
+// A later connection may belong to a new process, which has no state of the earlier attempt. If the first parts
+// of an attempt are missing, the attempt's final message must be an error.
 function begins(
   attempt: Attempt,
   { seq, isFinal, isError, content, connection, mayBegin }: SentPart,

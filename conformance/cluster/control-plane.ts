@@ -12,7 +12,7 @@ import { KubeApi } from './kube-api.ts'
 /** A running control plane. */
 export interface ControlPlane {
   readonly api: KubeApi
-  /** Path of the kubeconfig file for kubectl and helm, which grants full access. */
+  /** Path of the kubeconfig file for kubectl and helm. The file grants full access. */
   readonly kubeconfig: string
   /** Certificate of the API server's certificate authority. */
   readonly ca: Buffer

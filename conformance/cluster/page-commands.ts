@@ -23,8 +23,8 @@ const TRIES_MAX = 10
 const PAUSE_MS = 1_000
 
 /**
- * Returns the commands of blocks marked `cluster`, or `cluster, asked: WORDS`, with two words for each
- * `mosquitto_passwd` line.
+ * Returns the commands of blocks marked `cluster` or `cluster, asked: WORDS`. The WORDS are the input of the
+ * `mosquitto_passwd` lines, two words for each line.
  */
 export function commandsOf(page: string): PageCommand[] {
   return blocksOf(page)
@@ -52,7 +52,7 @@ export class PageReader {
     cpSync(join(ROOT, 'resources'), join(this.folder, 'resources'), { recursive: true })
   }
 
-  /** Runs a line. `npx inferwire` is replaced by the command of this checkout, which starts faster. */
+  /** Runs a line. `npx inferwire` is replaced by this checkout's command, because npx starts more slowly. */
   async type(line: string, input = ''): Promise<CommandResult> {
     if (/^[A-Z]+=/.test(line)) this.#assignments.push(line)
     const own = line.replaceAll(/\bnpx inferwire /g, `'${process.execPath}' '${INFERWIRE}' `)

@@ -123,7 +123,7 @@ class FuzzSession implements FuzzProgress {
     return this.#pool[this.#pool.length - 1 - random.below(Math.min(50, this.#pool.length))]!
   }
 
-  // Removes the parts of the input that the fault does not need.
+  // Removes the parts of the input that are not needed to reproduce the fault.
   async #shrunk(input: Buffer, finding: Finding): Promise<Buffer> {
     let best = input
     let tries = 0

@@ -11,7 +11,7 @@ export interface FuzzTarget {
   readonly dictionary: readonly Buffer[]
   /** Maximum length of an input in bytes. @default 4096 */
   readonly inputBytesMax?: number
-  /** A format-aware mutation, applied instead of or after the generic ones. */
+  /** A format-aware mutation, applied instead of the generic mutations, or after them. */
   readonly mutate?: (input: Buffer, random: Random) => Buffer
   /**
    * Runs the code under test with the input and checks the result.
@@ -31,7 +31,10 @@ export function claim(holds: boolean, text: string): asserts holds {
   if (!holds) throw new Wrong(text)
 }
 
-/** Calls a function, and returns the label that it returns, or that of an allowed error. Other errors are rethrown. */
+/**
+ * Returns the label that `call` returns. If `call` throws an allowed error, returns the label of that error.
+ * Rethrows all other errors.
+ */
 export function labelOf(call: () => string, allowed: (error: unknown) => string | undefined): string {
   try {
     return call()
@@ -53,7 +56,7 @@ export function shapeOf(message: string): string {
 // UTF-8 text never contains this byte, so it can separate fields.
 const SEPARATOR = 0xff
 
-/** Returns the text fields of an input, which 0xFF separates. */
+/** Returns the text fields of an input; they are separated by 0xFF. */
 export function fieldsOf(input: Buffer): string[] {
   return bytesOf(input, Number.POSITIVE_INFINITY).map((field) => field.toString('utf8'))
 }

@@ -60,8 +60,8 @@ async function leastCpuMs(target: FuzzTarget, input: Buffer): Promise<number> {
   return least
 }
 
-// Returns the CPU time of this thread, from the kernel, because Node.js 20 does not provide it. Returns the elapsed
-// time if the kernel does not provide the CPU time either.
+// Returns the CPU time of this thread. Node.js 20 does not provide this time, so it is read from the kernel. If
+// the kernel does not provide it either, returns the elapsed time.
 function threadCpuMs(): number {
   try {
     return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ', 1)[0]) / 1e6

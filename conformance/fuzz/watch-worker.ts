@@ -57,7 +57,7 @@ export function fuzzTarget(
     worker.on('error', (error) => {
       died(
         'crash',
-        `the thread died in this run or in one shortly before it: ${error.stack ?? error.message}`,
+        `the thread died in this run, or in a run shortly before it: ${error.stack ?? error.message}`,
       )
     })
     worker.on('exit', () => {

@@ -16,7 +16,8 @@ export interface BuildOptions {
 }
 
 /**
- * Builds a stage; returns the folder of its `/`. `skipsRun` skips RUN steps that change the base image.
+ * Builds a stage; returns the folder for the stage's `/`. `skipsRun` skips RUN steps that change the base
+ * image.
  * @throws Error with the output of a failed step
  */
 export async function buildStage(stage: Stage, options: BuildOptions, skipsRun = false): Promise<string> {
@@ -97,7 +98,7 @@ export function copyContext(root: string, target: string): void {
     }
     return kept
   }
-  // An excluded folder is searched if a rule may include a file in it.
+  // An excluded folder is searched if a `!` rule may include a file in that folder.
   const mayHoldKept = (path: string): boolean =>
     isKept(path) || rules.some((rule) => rule.startsWith(`!${path}/`))
   const walk = (path: string): void => {

@@ -1,5 +1,5 @@
-// Runs the image's program as in a pod: as its user, without capabilities, on a read-only file system. Restrictions
-// that this machine does not permit are omitted; `limits` lists those in force.
+// Runs the image's program as in a pod: as its user, without capabilities, on a read-only file system. If
+// this machine does not permit these restrictions, they are omitted; `isIsolated` is false.
 import { spawnSync, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { spawnTied } from '../fixtures/processes.ts'
@@ -16,7 +16,7 @@ export interface ContainerOptions {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** Whether this machine permits another user and private mounts. */
+/** Whether this process can change its user and create private mounts. */
 export const isIsolated =
   process.getuid?.() === 0 &&
   spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/opt']).status === 0
@@ -72,7 +72,7 @@ export function startContainer(options: ContainerOptions, stateFolder: string): 
   })
 }
 
-/** Returns the status of the process in the kernel. */
+/** Returns the fields of `/proc/<pid>/status`. */
 export function processFacts(pid: number): Readonly<Record<string, string>> {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Object.fromEntries(

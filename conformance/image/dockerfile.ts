@@ -15,7 +15,7 @@ export interface Stage {
   readonly instructions: readonly Instruction[]
 }
 
-/** @throws Error for an instruction before the first FROM */
+/** Splits a Dockerfile into its stages. @throws Error for an instruction before the first FROM */
 export function readStages(text: string): Stage[] {
   const stages: (Stage & { readonly instructions: Instruction[] })[] = []
   for (const { name, text: rest } of instructionsOf(text)) {
@@ -58,7 +58,7 @@ export function dockerfileMistakes(text: string): string[] {
       `the base ${base} is not pinned to a version`,
     ]),
     [all.some(({ name }) => name === 'ADD'), 'ADD unpacks and downloads; use COPY'],
-    [!/^[1-9]\d*:[1-9]\d*$/.test(user), `runs as "${user}"; runAsNonRoot needs numbers other than 0`],
+    [!/^[1-9]\d*:[1-9]\d*$/.test(user), `runs as "${user}"; use a numeric user and group, not 0`],
     [
       !last.some(({ name, text: rest }) => name === 'ENTRYPOINT' && rest.startsWith('[')),
       'has no ENTRYPOINT in exec form, so signals would reach a shell instead of the program',

@@ -5,7 +5,7 @@ import { cacheFolder } from '../fixtures/cache-folder.ts'
 import { run } from '../fixtures/processes.ts'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 
-/** Path of the program. @throws Error with the remedy */
+/** Returns the path of the program. @throws Error that names the remedy */
 export async function nodeProgram(version: string): Promise<string> {
   const cached = join(cacheFolder(), `node-${version}`)
   const program = join(cached, 'node')
@@ -27,7 +27,7 @@ export async function nodeProgram(version: string): Promise<string> {
   try {
     renameSync(temporary, cached)
   } catch {
-    // Another process has created it in the meantime.
+    // Another process has created the folder in the meantime.
     rmSync(temporary, { recursive: true, force: true })
   }
   return program

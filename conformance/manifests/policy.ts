@@ -1,5 +1,5 @@
-// In a set of objects, finds the mistakes that an API server does not report: in labels, selectors, ports, mounts,
-// security, and two brokers on one volume.
+// Finds mistakes in a set of objects that an API server does not report: in labels, selectors, ports, mounts,
+// security settings, and volumes that two brokers share.
 import type { KubernetesObject } from '@inferwire/kubernetes'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -93,7 +93,8 @@ function workloadOf(object: KubernetesObject): Workload {
   }
 }
 
-// Checks that a pod meets the restricted Pod Security Standard, and that its root file systems are read-only.
+// Checks that a pod meets the restricted Pod Security Standard, and that the root file systems of its
+// containers are read-only.
 function security({ object, pod, containers }: Workload): string[] {
   const context = at(pod, 'securityContext')
   const wanted: [unknown, string][] = [

@@ -52,7 +52,7 @@ test.each([32, 48, 512, 1000])("the broker's queues stay below a memory limit of
   expect(value('max_queued_messages')).toBe(memoryMi * 200)
 })
 
-test('a changed password file restarts the broker, unless it is in an existing Secret', () => {
+test('a changed password file restarts the broker, unless the file is in an existing Secret', () => {
   expect(hashOf({ passwordFile: 'a:b\n' })).not.toBe(hashOf({ passwordFile: 'a:c\n' }))
   expect(hashOf({ observers: ['a'] })).not.toBe(hashOf({}))
   expect(hashOf({ passwords: 'existing' })).not.toBe(hashOf({}))

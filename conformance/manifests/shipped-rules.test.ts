@@ -30,7 +30,7 @@ afterAll(async () => {
   await broker.stop()
 })
 
-test('admin receives the messages of all users and the $SYS topics', async () => {
+test('admin receives the messages of all users and of the $SYS topics', async () => {
   const admin = await connect('admin')
   await admin.mqtt.subscribeAsync(['#', '$SYS/#'])
   await publishAsOwners()
@@ -39,7 +39,7 @@ test('admin receives the messages of all users and the $SYS topics', async () =>
   await admin.close()
 })
 
-test('admin publishes nothing as another user or as the connector', async () => {
+test('admin cannot publish as another user or as the connector', async () => {
   const admin = await connect('admin')
   for (const topic of [...TOPICS, 'infer/request/bob/iris/predict', 'plant/other', '$SYS/broker/version']) {
     expect([topic, await admin.publish(topic, 'forged')]).toEqual([topic, NOT_AUTHORIZED])
@@ -47,18 +47,18 @@ test('admin publishes nothing as another user or as the connector', async () => 
   await admin.close()
 })
 
-test("a user other than admin receives neither other users' requests and replies nor the $SYS topics", async () => {
+test('a user other than admin receives no requests or replies of other users, and no $SYS messages', async () => {
   const bob = await connect('bob')
   await bob.mqtt.subscribeAsync(['#', '$SYS/#', 'infer/reply/alice/#', 'infer/request/#'])
   await publishAsOwners()
-  // Messages from one publisher arrive in order, so none can follow the last one, which is this status.
+  // Messages from one publisher arrive in order. This status is published last, so no message follows it.
   await bob.wait(({ topic }) => topic === 'infer/status/inferwire-0', 'status')
   const topics = new Set(bob.received.map(({ topic }) => topic))
   expect([...topics].toSorted()).toEqual(['infer/models/iris', 'infer/status/inferwire-0'])
   await bob.close()
 })
 
-test('admin cannot log in until the password file contains it', async () => {
+test('admin cannot log in until the password file contains the user admin', async () => {
   const { admin: _, ...users } = USERS
   const fresh = await startMosquitto({ users, acl })
   const login = { username: 'admin', password: '' }

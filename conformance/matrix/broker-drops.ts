@@ -12,7 +12,8 @@ export async function watchDrops(stage: Stage, { url }: Mosquitto): Promise<() =
   stage.later(() => watcher.close())
   await watcher.subscribe('$SYS/broker/publish/messages/dropped')
   return async () => {
-    // Waits until the next report is due. None arrives if the value is unchanged, so the latest report counts.
+    // Waits until the next report is due. The broker does not report an unchanged value, so the
+    // latest report counts.
     await pause(2_500)
     return Number(watcher.received.at(-1)?.payload.toString() ?? 0)
   }

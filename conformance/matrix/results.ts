@@ -25,7 +25,7 @@ export function addResults(file: string, ran: readonly RanRow[]): void {
   writeFileSync(file, `${JSON.stringify([...records.values()], null, 2)}\n`)
 }
 
-/** Returns a table of the results in the file, which lists the rows without a result as not measured yet. */
+/** Returns the results in the file as a table. The table lists rows without a result as not measured yet. */
 export function tableOf(file: string): string {
   const records = readRecords(file)
   const ran = ROWS.flatMap((row): RanRow[] => {

@@ -49,7 +49,7 @@ export const NAMED_ROWS: readonly NamedRow[] = [
   },
   {
     name: 'replicas-redistributing',
-    what: 'one of 3 connectors is killed, 100 times, on a broker that redistributes its requests to the others (ActiveMQ Artemis)',
+    what: 'one of 3 connectors is killed, 100 times, on a broker that redistributes the requests of the killed connector (ActiveMQ Artemis)',
     criterion: 'every request answered within the session expiry plus the restart time',
     reason: 'the tests install only Mosquitto, which never redistributes',
   },

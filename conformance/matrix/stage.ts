@@ -27,7 +27,7 @@ export async function onStage<T>(play: (stage: Stage) => Promise<T>): Promise<T>
   }
 }
 
-/** Waits. Only for phases whose duration is part of the measurement. */
+/** Waits. Use this only in phases whose duration is part of the measurement. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }

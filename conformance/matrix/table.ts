@@ -44,7 +44,8 @@ function section({ name, what, criterion }: Row | NamedRow, items: readonly stri
   return `#### ${name}\n\n${lines.map((line) => `- ${line.replaceAll('\n', ' ')}`).join('\n')}`
 }
 
-// Returns a line for each group of figures named `group: name`, and a line for the other figures.
+// Returns one line for each group, and one line for the figures without a group. The form `group: name` assigns a
+// figure to a group.
 function figureLines(figures: Figures): string[] {
   const groups = new Map<string, string[]>()
   for (const [key, value] of Object.entries(figures)) {

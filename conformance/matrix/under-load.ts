@@ -8,7 +8,7 @@ import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../fixtur
 import type { ConnectorProcess } from '../rig/connector-process.ts'
 import type { Stage } from './stage.ts'
 
-/** The options of the load. The numbers of clients must be even. */
+/** The options of the load. The number of raw clients and the number of SDK clients must be even. */
 export interface UnderLoadOptions {
   readonly broker: MosquittoOptions
   readonly requests: number

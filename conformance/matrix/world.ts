@@ -14,7 +14,7 @@ export interface WorldOptions extends ProcessOptions {
   /** Further configuration of the connector. */
   readonly config?: ConfigInput
   readonly broker?: MosquittoOptions
-  /** Called with the broker's port before the connector starts, for example to connect a proxy between them. */
+  /** Called with the broker's port before the connector starts, for example to start a proxy for this port. */
   readonly through?: (brokerPort: number) => void
 }
 
@@ -53,7 +53,7 @@ export async function startWorld(stage: Stage, options: WorldOptions): Promise<W
   return { broker, upstream, connector }
 }
 
-/** Starts to measure the CPU use of all processes; the returned function records it. */
+/** Starts to measure the CPU use of all processes; the returned function stops, and records the figures. */
 export function watchCpu(stage: Stage, { broker, upstream, connector }: World): (findings: Findings) => void {
   const meter = new ProcessMeter({
     harness: () => process.pid,

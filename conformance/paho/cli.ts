@@ -47,7 +47,7 @@ function testsOf(suite: string): string[] {
 }
 
 // Each test has its own broker, because tests share client identifiers and retained messages. Resolves with the
-// failure.
+// failure, or with undefined if the test passes.
 async function runTest(suite: string, test: string): Promise<string | undefined> {
   const broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0 })
   const { port } = new URL(broker.url)

@@ -9,7 +9,7 @@ export interface JsonTensor {
   readonly data: readonly unknown[]
 }
 
-/** Returns a tensor; its shape is the number of elements, unless given. */
+/** Returns a tensor. @param shape @default one dimension, with the number of elements */
 export function tensor(
   name: string,
   datatype: string,

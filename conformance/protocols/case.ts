@@ -5,7 +5,7 @@ import type { RealServer } from './servers.ts'
 import type { SituationName } from './situations.ts'
 import type { WayName } from './ways.ts'
 
-/** A model server of the suite: a real one, a misbehaving one of the rig, or `nothing`, a closed port. */
+/** A model server of the suite: a real server, a misbehaving server of the rig, or `nothing` (a closed port). */
 export type ServerName =
   RealServer | 'gateway' | 'openaiGateway' | 'generateGateway' | 'inferStreamGateway' | 'nothing'
 
@@ -59,7 +59,7 @@ export interface ProtocolCase {
    * @default 1
    */
   readonly simultaneous?: number
-  /** A phrase that names what the server lacks, so that the case proves what a client receives if it tries anyway. */
+  /** A phrase that names what the server lacks. The case proves what a client receives for such a request. */
   readonly absence?: string
 }
 

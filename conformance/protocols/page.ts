@@ -33,8 +33,8 @@ The models in the last column have only OpenAI routes.
 
 ## Results
 
-Once the connector knows the situation, a client receives the same code and status, whatever protocol and server the
-model has; servers report some mistakes differently: see [Errors of the servers](#errors-of-the-servers). With
+If the connector detects the situation, a client receives the same code and status for every protocol and server.
+The servers report some mistakes differently: see [Errors of the servers](#errors-of-the-servers). With
 \`upstream_error\`, the status is the server's own. [Problem codes](reference/problems.md) explains the codes.
 
 ${table(
@@ -76,7 +76,7 @@ function wayRow(way: WayName): string[] {
   ]
 }
 
-/** Returns "yes" or "no" with its reason. @throws if no case proves either */
+/** Returns "yes", or what the server lacks and what the client receives. @throws if no case proves either */
 function cellOf(way: WayName, server: RealServer): string {
   const cases = CASES.filter((each) => each.way === way && each.model.server === server)
   const absent = cases.find(({ absence }) => absence !== undefined)
@@ -149,7 +149,7 @@ function shownResult({ situation, ...each }: ProtocolCase): string {
   return `${code === 'upstream_error' ? 'rejected' : `\`${code}\``} ${status}`
 }
 
-// Returns the name of a way; the form is included only if another way differs in nothing else.
+// Returns the name of a way; the form is included only if another way differs in nothing but the form.
 function shortName(way: WayName): string {
   const { operation, form, dialect, transport } = WAYS[way]
   const isOnly = WAY_NAMES.every((other) => other === way || !isSimilar(WAYS[other], WAYS[way]))

@@ -63,7 +63,7 @@ export async function startWorld(cases: readonly ProtocolCase[]): Promise<Protoc
   const client = await TestClient.connect(broker.url)
   await client.subscribe(`infer/reply/${CLIENT}/#`)
   await client.subscribe('infer/models/+')
-  // Waits for the models without a configured dialect: detecting one takes a moment.
+  // Waits for the models without a configured dialect, because the detection of a dialect takes a moment.
   for (const [name, { protocolVersion }] of Object.entries(models)) {
     if (protocolVersion !== undefined) continue
     await client.wait(({ topic }) => topic === `infer/models/${name}`, `card of ${name}`, 20_000)

@@ -16,7 +16,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-GUIDE-1',
     GUIDE,
-    'The commands of the page work as printed, up to a prediction through the entry point on 5883, and include the commands of the original guide.',
+    'The commands of the Kubernetes guide work as printed, up to a prediction through the entry point on 5883, and include the commands of the original guide.',
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > $line`,
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > contains the commands of the original guide`,
     `${MANIFESTS} > the files in resources/ > use the guide's names for ConfigMaps and their keys`,
@@ -34,7 +34,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-RESTART-1',
     GUIDE,
-    'A rollout restart of connector or broker under load loses no request, whether it is sent by the SDK or by a raw client. A broker crash loses no SDK request.',
+    'A rollout restart of connector or broker under load loses no request, whether the SDK or a raw client sends the request. A broker crash loses no SDK request.',
     `${RESTART} > under load from outside > a rollout restart of %s loses no request`,
     `${RESTART} > under load from outside > a crash of the broker loses none of the SDK's requests`,
   ),
@@ -102,7 +102,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-MEMORY-1',
     GUIDE,
-    'A connector in 96 MiB answers or rejects requests of 2 MB, and never runs out of memory.',
+    'A connector with a memory limit of 96 MiB answers or rejects requests of 2 MB, and never runs out of memory.',
     `${MEMORY} > a memory limit > is enforced if this machine has control groups`,
     `${MEMORY} > a connector in > answers requests of 2 MB with replies of 2 MB`,
   ),

@@ -27,7 +27,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D1',
     PROMISE,
-    'A request is acknowledged only after its whole answer was acknowledged (the reply, or every part and the final message of a multi-part answer), after it expired, or if it has no reply topic.',
+    'A request is acknowledged only after its whole answer was acknowledged (the reply, or every part and the final message of a multi-part answer), after the request expired, or if the request has no reply topic.',
     ON_THE_WIRE,
     KILL,
     `${PIPELINE} > is numbered, ends with the response, and settles the request after the last acknowledgement`,
@@ -46,7 +46,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D3',
     `${PROMISE}; MQTT 5 §4.6`,
-    'PUBACKs leave in the order of the PUBLISHes, each only on the connection on which its PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but its Packet Identifier is not reused before it is answered.',
+    'PUBACKs leave in the order of the PUBLISHes, each only on the connection on which its PUBLISH arrived. With `ackOrder: bounded`, PUBACKs may overtake a request that is older than `ackHoldMaxMs`, but the Packet Identifier of that request is not reused before the request is answered.',
     ON_THE_WIRE,
     `${ACK_ORDER} > acknowledges in the order of arrival, in whatever order deliveries are settled`,
     `${ACK_ORDER} > lets PUBACKs overtake the oldest open delivery only if that delivery is older than the bound`,
@@ -66,7 +66,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D4-PARTS',
     PROMISE,
-    'Under faults, too, a part of a stream and the answer to a member of a shared call reach only their own request, unchanged; a stream ends with a final message, and the SDK reports every gap.',
+    'Even under faults, each part of a stream and each answer from a shared call reaches only its own request, unchanged; a stream ends with a final message, and the SDK reports every gap.',
     CHAOS,
     'conformance/chaos.test.ts > the SDK reports every gap in the streams of a connector that loses parts',
     `${SIMULATION} > meet every requirement, and become idle`,
@@ -75,7 +75,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D5',
     PROMISE,
-    'Within one process the model is called at most once per request while the duplicate window contains it; with `repeatable: false`, a repeated request gets `maybe_executed`.',
+    'Within one process the model is called at most once per request while the request is in the duplicate window; with `repeatable: false`, a repeated request gets `maybe_executed`.',
     `${ADMISSION} > joins the running call, or receives the remembered answer after the call`,
     `${ADMISSION} > is recognized by the id in its topic, too`,
     `${ADMISSION} > is a separate request if its client or body differs, or if it has no id; no client receives another client's answer`,
@@ -89,7 +89,7 @@ export const DELIVERY: readonly Requirement[] = [
     PROMISE,
     'A request that is redelivered during its execution is answered once, unless its reply was in flight when the connection was lost.',
     'conformance/one-reply.test.ts > 100 requests in flight receive one reply each when the broker restarts',
-    'conformance/one-reply.test.ts > a connector that drains during a broker outage answers each request once, and leaves none to the next process',
+    'conformance/one-reply.test.ts > a connector that drains during a broker outage answers each request once, and leaves no request to the next process',
     `${PIPELINE} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
     `${PIPELINE} > is answered once if its redelivery arrives while the model runs`,
     `${PIPELINE} > is answered if the broker does not redeliver it`,
@@ -98,7 +98,7 @@ export const DELIVERY: readonly Requirement[] = [
     'D6',
     PROMISE,
     'An expired request is not executed; the deadline aborts the call down to the socket.',
-    'packages/connector/src/admission/deadline.test.ts > ends a request that has already expired on arrival with deadline_exceeded, without starting a timer',
+    'packages/connector/src/admission/deadline.test.ts > a request that has already expired on arrival ends with deadline_exceeded, and no timer is started',
     'packages/connector/src/admission/model-gate.test.ts > gives no turn to an expired request, even if its timer is late',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > does not send a request whose deadline has already passed',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
@@ -115,8 +115,8 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D7-FAIR',
     'design, Security',
-    'A client that sends 100 times the load of others does not prevent answers to them; the number of requests that one client has in flight is limited.',
-    `${ADMISSION} > a client with 100 times the load of any other client does not keep the other clients from being answered`,
+    'A client that sends 100 times the load of others does not prevent answers to the other clients; the number of requests that one client has in flight is limited.',
+    `${ADMISSION} > a client with 100 times the load of any other client does not block the answers to the others`,
     `${ADMISSION} > a client that exceeds its limit of requests in flight receives an error at once`,
     `${ADMISSION} > a rate limit allows a burst as large as the number of requests per second`,
     'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
@@ -124,7 +124,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'D7-RETRY',
     PROMISE,
-    'Calls are retried only where safe, within the deadline and a budget. Each upstream has its own circuit breaker.',
+    'Calls are retried only if a retry is safe, within the deadline and a budget. Each upstream has its own circuit breaker.',
     `${UPSTREAM_FAULTS} > when a model server dies under load, requests fail at once; the circuit opens within a second, and closes within two seconds of the restart`,
     `${UPSTREAM_FAULTS} > retries to a gateway without a server are at most 10 % of the requests plus three per second`,
     `${UPSTREAM_FAULTS} > a call is retried once after a lost connection, except with repeatable: false`,
@@ -134,7 +134,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ENDPOINT}/with-retry.test.ts > ends at once, without another call, if the request is cancelled during the wait`,
     `${ENDPOINT}/with-breaker.test.ts > %s count as failures only while the server is warm, not during a cold start`,
     `${ENDPOINT}/with-breaker.test.ts > counts long timeouts as failures`,
-    `${ENDPOINT}/upstream-faults.test.ts > waits for a Retry-After within the deadline`,
+    `${ENDPOINT}/upstream-faults.test.ts > waits for the time in Retry-After within the deadline`,
   ),
   met(
     'D8',
@@ -175,7 +175,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'S-WINDOW-1',
     'MQTT 5 §4.9',
-    "At most as many replies as the broker's Receive Maximum are unacknowledged at any time.",
+    "The number of unacknowledged replies never exceeds the broker's Receive Maximum.",
     `${OUTBOX} > keeps at most as many publishes in flight as the broker's Receive Maximum allows`,
   ),
   met(
@@ -188,7 +188,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'S-RESEND-1',
     'MQTT 5 §4.4',
-    'A resumed session resends unacknowledged replies with DUP and the same identifier, before anything new.',
+    'A resumed session resends unacknowledged replies with DUP and the same identifier, before any new message.',
     `${OUTBOX} > on a resumed session, resends with DUP and the same identifier, before new messages`,
   ),
   met(
@@ -201,7 +201,7 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'S-MALFORMED-1',
     'MQTT 5 §4.13',
-    'A property that extends past its packet is malformed, never null. Any bytes are either decoded or rejected.',
+    'A property that extends past the end of its packet makes the packet malformed, and is never decoded as null. Any bytes are either decoded or rejected.',
     `${CODEC} > rejects a Response Topic that extends past the end of the packet`,
     `${CODEC} > either decodes a truncated or corrupted packet, or rejects it as malformed`,
   ),
@@ -216,10 +216,10 @@ export const DELIVERY: readonly Requirement[] = [
   met(
     'S-SHARED-1',
     'design, Scale and brokers; MQTT 5 §4.8.2',
-    'Connectors with the same `broker.share` share the requests by a shared subscription: each is executed by one of them, and a cancel reaches the one that runs it.',
+    'Connectors with the same `broker.share` share the requests by a shared subscription: each request is executed by one connector, and a cancel message reaches the connector that executes the request.',
     `${ADMISSION} > connectors of one group share the requests: each request is executed only once, and each connector receives some of them`,
     `${ADMISSION} > reaches the replica that runs the request`,
-    'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and unsubscribes from the unshared filter of a predecessor',
+    'packages/connector/src/session/subscriptions.test.ts > subscribes with the share name, and removes the unshared subscription of an earlier process',
     'conformance/broker-faults.test.ts > a connector that switches to a shared subscription removes the previous subscription from its session',
     'conformance/manifests.test.ts > configure a shared subscription only if there are several connectors',
   ),

@@ -3,13 +3,13 @@
 import type { Limit } from './limits.ts'
 import type { Requirement } from './requirement.ts'
 
-/** An entry in a list of missing features, or a sentence with its own mark. */
+/** A statement that Inferwire lacks something: an entry in a list of missing features, or a line with a mark. */
 export interface Denial {
   readonly page: string
   /** Line number, counted from 1. */
   readonly line: number
   readonly text: string
-  /** The IDs in its mark, `<!-- denies: ID, ID -->`. */
+  /** The IDs in the mark of the denial, `<!-- denies: ID, ID -->`. */
   readonly ids: readonly string[]
 }
 

@@ -2,7 +2,7 @@
 
 /** A guarantee that Inferwire does not give. */
 export interface Limit {
-  /** Pages cite it in the mark of a denial. */
+  /** Pages cite this ID in the mark of a denial. */
   readonly id: string
   /** One sentence. */
   readonly text: string
@@ -18,7 +18,7 @@ export const LIMITS: readonly Limit[] = [
   { id: 'L-BROKER', text: 'Messages that the broker drops or forgets are lost.' },
   {
     id: 'L-KILLED',
-    text: 'A request in flight at three successive crashes is set aside, whatever their cause.',
+    text: 'A request in flight at three successive crashes is set aside, whatever the cause of the crashes.',
   },
   { id: 'L-POWER', text: 'Data that the kernel has not written to the disk is lost in a power failure.' },
   { id: 'L-SECRECY', text: 'The broker can read the bodies.' },

@@ -22,14 +22,14 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'payload_too_large',
-    'the body is over the limit.',
+    'the body exceeds the size limit.',
     wrong('an invalid body > too large'),
     wrong('a body that exceeds the memory limits'),
   ),
-  code('model_not_found', 'no such model is exposed.', wrong('an invalid topic > an unknown model')),
+  code('model_not_found', 'the model is not exposed.', wrong('an invalid topic > an unknown model')),
   code(
     'operation_not_supported',
-    'the model does not offer it.',
+    'the model does not offer the operation.',
     wrong('an invalid topic > an unknown operation'),
   ),
   code(
@@ -57,7 +57,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   code('deadline_exceeded', 'the deadline passed.', wrong('a deadline > from the Message Expiry Interval')),
   code(
     'maybe_executed',
-    'a repeated request for a model that must not execute requests twice.',
+    'a request is repeated, and its model must not execute a request twice.',
     'conformance/admission.test.ts > for a model with repeatable: false, is answered from memory or with maybe_executed',
   ),
   code(
@@ -90,7 +90,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'response_too_large',
-    "the answer is over the model's limit, or the broker's.",
+    'the answer exceeds the size limit of the model or of the broker.',
     wrong('endless'),
     "conformance/broker-faults.test.ts > an answer that exceeds the broker's Maximum Packet Size is replaced by an error with a code",
   ),
@@ -109,7 +109,7 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'internal',
-    'a fault in the connector, reported without its details.',
+    'the connector has a fault; the reply contains no details of the fault.',
     'packages/protocol/src/problem.test.ts > a thrown Problem is kept; any other thrown value becomes an internal Problem',
   ),
   code(
@@ -120,18 +120,18 @@ export const PROBLEM_CODES: readonly Requirement[] = [
   ),
   code(
     'not_authorized',
-    'at the client: the access rules of the broker forbid it.',
+    'at the client: the access rules of the broker forbid the request.',
     `${CLIENT}/client.test.ts > a request that the access rules forbid`,
     "conformance/client.test.ts > a wrong password and the use of another user's topics are rejected with not_authorized",
   ),
   code(
     'broker_unreachable',
     'at the client: no MQTT broker answers.',
-    `${CLIENT}/mqtt-connection.test.ts > a broker that disconnects, does not answer or does not use MQTT fails with broker_unreachable`,
+    `${CLIENT}/mqtt-connection.test.ts > connect() fails with broker_unreachable if a broker disconnects, is silent or does not use MQTT`,
   ),
   code(
     'certificate_refused',
-    "at the client: the broker's certificate is not trusted, or is for another name.",
+    "at the client: the broker's certificate is not trusted, or is for a different host name.",
     'conformance/cli-surroundings.test.ts > TLS > the SDK error for a self-signed certificate names the ca option',
     'conformance/cli-surroundings.test.ts > TLS > the error for a certificate that is valid for another name suggests that name',
   ),

@@ -2,9 +2,9 @@
 
 /** A required behaviour of Inferwire. Exactly one of `tests` and `gap` is set. */
 export interface Requirement {
-  /** Stable, because other documents and tests cite it. */
+  /** The ID must not change, because documents and tests cite it. */
   readonly id: string
-  /** The document that requires it. */
+  /** The document that states the requirement. */
   readonly source: string
   /** One sentence. Problem codes are in backticks. */
   readonly text: string
@@ -13,7 +13,7 @@ export interface Requirement {
    * text.
    */
   readonly tests?: readonly string[]
-  /** Reason why it is not proven yet. */
+  /** Reason why the requirement is not proven yet. */
   readonly gap?: string
   /** If there is a gap: the tests that prove a part of the text. */
   readonly partly?: readonly string[]

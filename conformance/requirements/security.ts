@@ -12,7 +12,7 @@ export const SECURITY: readonly Requirement[] = [
   met(
     'X-PATH-1',
     SECURITY_PAGE,
-    "A client's data never selects a host, or a path outside the model's own.",
+    "A client's data never selects a host, and never selects a path that does not belong to the model.",
     `${BAD_INPUT} > an invalid topic > a percent sign`,
     `${TOPIC} > accepts only model names that have no special meaning in a path`,
     `${ENDPOINT} > each operation has its own method and path`,
@@ -67,7 +67,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-CREDENTIAL-1',
     SECURITY_PAGE,
     'Credentials are reread when they rotate, and sent only to their origin; a call whose credentials are rejected is retried once.',
-    `${ENDPOINT} > rereads the token after a rejection, and retries once if it changed`,
+    `${ENDPOINT} > rereads the token after a rejection, and retries once if the token changed`,
     `${ENDPOINT} > rereads the token only once if it is rejected repeatedly`,
     `${CREDENTIAL} > refresh rereads the file at once, and returns whether the secret has changed`,
     `${CREDENTIAL} > never returns a secret for another origin`,
@@ -97,7 +97,7 @@ export const SECURITY: readonly Requirement[] = [
     'X-LOG-1',
     SECURITY_PAGE,
     'A client can neither flood the log nor send control characters to a terminal.',
-    'packages/connector/src/telemetry/problem-log.test.ts > writes one line per model, code and second, which contains the number of suppressed lines',
+    'packages/connector/src/telemetry/problem-log.test.ts > writes one line per second for each model and code, with the number of suppressed lines',
     "packages/connector/src/telemetry/log.test.ts > writes no control characters to a terminal, even those in a client's topic",
   ),
   met(

@@ -33,7 +33,7 @@ const TOPICS: readonly Requirement[] = [
     'The reply topic contains the levels that the client appends after the operation, for correlation in MQTT 3.1.1.',
     `${CONTRACT} > an MQTT 3.1.1 client correlates replies by the id in the topic`,
     `${CLIENT} > matches a reply by its topic on MQTT 3.1.1`,
-    'conformance/bridge.test.ts > behind a Mosquitto bridge with its default protocol version, the SDK and the CLI on MQTT 5 > receive exactly one answer to each request, and the model is called only once for it',
+    'conformance/bridge.test.ts > behind a Mosquitto bridge with the default protocol version, the SDK and the CLI on MQTT 5 > receive exactly one answer to each request, and the model is called once per request',
     'conformance/python-example.test.ts > paho-mqtt receives its answer over MQTT',
   ),
   met(
@@ -68,7 +68,7 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-TOPIC-7',
     'wire contract, Topics',
-    'An identity that is not a valid topic level is rejected where it is configured, and gets no reply.',
+    'An identity that is not a valid topic level is rejected where the identity is configured, and requests with this identity get no reply.',
     'packages/client/src/options.test.ts > mqtt://broker',
     'packages/mosquitto/src/user-name.test.ts > rejects a name that is not a single topic level',
     `${BAD_INPUT} > requests without a reply address`,
@@ -111,7 +111,7 @@ const TOPICS: readonly Requirement[] = [
   met(
     'C-TOPIC-12',
     'wire contract, Topics',
-    'A publish on `{root}/cancel/…` stops the request with that id or Correlation Data, on every replica.',
+    'A publish on `{root}/cancel/…` stops the request that has the id or Correlation Data of the publish, on whichever replica the request runs.',
     'conformance/admission.test.ts > stops only the request with the same Correlation Data, whether that request is running or waiting',
     'conformance/admission.test.ts > stops the request with the same id in the topic, but never a request of another client',
     'conformance/admission.test.ts > reaches the replica that runs the request',
@@ -238,7 +238,7 @@ const PROPERTIES: readonly Requirement[] = [
   met(
     'C-PROPERTY-11',
     'wire contract, MQTT 5 properties',
-    "The reply's Message Expiry Interval is the remainder of the request's.",
+    "The reply's Message Expiry Interval is the time that remains of the request's Message Expiry Interval.",
     `${CONTRACT} > the reply has the remaining Message Expiry Interval`,
   ),
   met(

@@ -65,7 +65,7 @@ export function bytesThenEnd(raw: string): Answer {
   return ({ socket }) => socket.end(raw)
 }
 
-/** Writes bytes one at a time, then spaces forever. */
+/** Writes the bytes one at a time, and then writes spaces until the connection closes. */
 export function trickle(raw: string, everyMs: number): Answer {
   return ({ socket }) => {
     let at = 0
@@ -111,8 +111,8 @@ export class Gate {
   }
 
   /**
-   * Returns an answer that waits at this gate; with `models`, only calls to models whose name begins with that prefix
-   * wait.
+   * Returns an answer that waits at this gate. With `models`, calls wait only if the name of the model begins with
+   * `models`.
    */
   hold(answer: Answer, models = ''): Answer {
     return (reply, call) => {
@@ -123,7 +123,7 @@ export class Gate {
     }
   }
 
-  /** Answers waiting calls, the oldest first. @param count number of calls @default all */
+  /** Answers the calls that are waiting, the oldest first. @param count number of calls @default all */
   release(count = this.#held.size): void {
     for (const release of [...this.#held].slice(0, count)) release()
   }

@@ -14,7 +14,7 @@ export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Arguments of Node.js itself. */
   readonly nodeArguments?: readonly string[]
-  /** Words to put before the command, which must `exec` the command. */
+  /** Program and arguments to put before the command. The program must `exec` the command. */
   readonly prefix?: readonly string[]
 }
 
@@ -87,7 +87,7 @@ export class ConnectorProcess {
     readLines(child, (line) => this.#logged(line))
     this.#exit = once(child, 'exit').then(([code, signal]) => {
       if (!this.#isExpectedToEnd)
-        this.deaths.push(`It ended with ${String(code ?? signal)}. Last log lines:\n${this.lastLines}`)
+        this.deaths.push(`Process exit: ${String(code ?? signal)}. Last log lines:\n${this.lastLines}`)
       return code as number | null
     })
   }

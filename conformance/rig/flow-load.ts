@@ -20,7 +20,7 @@ export interface Flow {
   readonly expirySeconds?: number
   /** A body that replaces the numbered body in one of `every` requests. */
   readonly odd?: { readonly body: string; readonly every: number }
-  /** Returns the predictions of a correct answer. @default the body's digest, as the fake model server answers */
+  /** Returns the predictions of a correct answer. @default the digest that the fake model server returns */
   readonly predictionsOf?: (body: string) => unknown
 }
 
@@ -71,10 +71,10 @@ export class FlowLoad {
   readonly #replyCounts: number[] = []
   readonly #errorTexts: string[] = []
   readonly #turns: number[]
-  /** Number of answers that belong to a different request; `phantom` counts those that belong to none. */
+  /** Number of answers that belong to a different request; `phantom` counts answers that belong to no request. */
   crossed = 0
   phantom = 0
-  /** Number of answers in excess of one for each published copy, excluding the broker's redeliveries. */
+  /** Number of answers beyond one for each published copy. Redeliveries by the broker are not counted. */
   duplicates = 0
   /** Number of replies so far, excluding the broker's redeliveries. */
   replies = 0

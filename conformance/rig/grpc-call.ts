@@ -27,7 +27,7 @@ export function callGrpc(url: string, method: string, message: Buffer): Promise<
       te: 'trailers',
     })
     stream.setTimeout(TIMEOUT_MS, () =>
-      stream.destroy(new Error(`${method} had no answer in ${TIMEOUT_MS} ms.`)),
+      stream.destroy(new Error(`${method} received no answer within ${TIMEOUT_MS} ms.`)),
     )
     stream.on('error', reject)
     const chunks: Buffer[] = []

@@ -4,7 +4,7 @@ import { callGrpc } from './grpc-call.ts'
 import { FAULTY_GRPC_MODELS, GrpcModelServer } from './grpc-model-server.ts'
 import { fieldsOf, inferRequest, namedModel } from './grpc-wire.ts'
 
-test('answers, refuses or hangs, depending on the name of the model', async () => {
+test('the fake gRPC server answers, refuses or hangs, depending on the name of the model', async () => {
   const server = await GrpcModelServer.start()
   const infer = (model: string): ReturnType<typeof callGrpc> =>
     callGrpc(server.url, 'ModelInfer', inferRequest(model, 'r1', []))

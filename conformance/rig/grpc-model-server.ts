@@ -155,7 +155,7 @@ export class GrpcModelServer {
     return new GrpcModelServer(server)
   }
 
-  /** Number of inferences of a model that have neither been answered nor ended by the client. */
+  /** Number of open inferences of a model: those that are not answered, and that the client has not ended. */
   openCalls(model: string): number {
     return this.#open.get(model) ?? 0
   }

@@ -70,8 +70,8 @@ export class Load {
       )
       this.#clients.set(name, client)
     }
-    // Connects the clients in groups, so that none times out before its CONNACK: on reconnecting, such a client would
-    // find a session without a subscription.
+    // Connects the clients in groups, so that none times out before its CONNACK. A client that timed out would
+    // reconnect to a session without a subscription.
     const all = [...this.#clients.values()]
     for (let at = 0; at < all.length; at += CONNECT_TOGETHER_MAX) {
       await Promise.all(all.slice(at, at + CONNECT_TOGETHER_MAX).map((client) => client.start()))
@@ -103,7 +103,7 @@ export class Load {
     this.#clients.get(client)!.publish(number, parts)
   }
 
-  /** Call this at the first answer to each request. */
+  /** Counts an answered request. The caller must call this only for the first answer to each request. */
   answer(): void {
     this.#answered += 1
     this.#lastAnswerAtMs = performance.now()
@@ -137,8 +137,8 @@ export class Load {
   }
 
   /**
-   * 99th percentile of how late requests are sent, in milliseconds. If it exceeds a few milliseconds, the harness is
-   * too slow.
+   * 99th percentile of the delay with which requests are sent, in milliseconds. If the delay exceeds a few
+   * milliseconds, the harness is too slow.
    */
   get lagP99Ms(): number {
     return percentile(this.#lags, 0.99)

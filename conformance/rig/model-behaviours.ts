@@ -110,7 +110,7 @@ export const FAULTY_MODELS = Object.keys(FAULTY)
 /** Names of the models whose answers attack the reader. */
 export const HOSTILE_MODELS = Object.keys(HOSTILE)
 
-/** Returns a healthy model's prediction: the digest of the body, which reveals an answer to another request. */
+/** Returns a healthy model's prediction: the digest of the body. A wrong digest reveals a crossed answer. */
 export function digest(body: string | Uint8Array): string {
   return createHash('sha256').update(body).digest('hex')
 }
@@ -126,7 +126,7 @@ export const healthy: Answer = (reply, call) => {
 
 /**
  * Selects a behaviour by the model's name: `slow-250` answers after 250 ms, `once-reset` resets the first call with
- * each body, names in FAULTY_MODELS and HOSTILE_MODELS misbehave, and all others answer as `healthy`.
+ * each body, models listed in FAULTY_MODELS and HOSTILE_MODELS misbehave, and all others answer as `healthy`.
  */
 export class NamedBehaviours {
   readonly #seen = new Set<string>()

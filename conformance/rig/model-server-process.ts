@@ -6,7 +6,7 @@ import type { ModelServerOrder } from './model-server-program.ts'
 
 const PROGRAM = new URL('model-server-program.ts', import.meta.url)
 
-/** The first message of a program: where it listens. */
+/** The first message of a program: its ports, and the path of the certificate. */
 interface Address {
   readonly port: number
   /**

@@ -7,9 +7,9 @@ import { NamedBehaviours } from './model-behaviours.ts'
 
 /** Options of the server. */
 export interface FakeModelServerOptions {
-  /** Answers inferences. @default selected by the model's name, see NamedBehaviours */
+  /** The answer to inference requests. @default selected by the model's name, see NamedBehaviours */
   readonly answer?: Answer
-  /** Answers metadata and readiness requests. @default ready, with one input tensor */
+  /** The answer to metadata and readiness requests. @default ready, with one input tensor */
   readonly describe?: Answer
   /** Certificate and key for TLS. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string }

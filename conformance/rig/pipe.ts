@@ -26,7 +26,7 @@ export interface PipeWitness {
 
 type Piece = { readonly dueMs: number } & ({ readonly bytes: Buffer } | { readonly end: 'fin' | 'rst' })
 
-// The source is paused above this size: a frozen or slow pipe fills up, as a real one does.
+// The source is paused if the pipe holds more bytes: a frozen or slow pipe fills up, as a real connection does.
 const HELD_BYTES_MAX = 256 * 1024
 
 /** Forwards bytes in order, with the delays of the toxics. */
@@ -42,7 +42,8 @@ export class Pipe {
   #hasEnded = false
   #isSinkFull = false
   #cut: { bytes: number; readonly done: () => void } | undefined
-  // When the bandwidth is free again, and when the latest piece is due, which no later piece may overtake.
+  // The times at which the bandwidth is free again, and at which the latest piece is due. No later piece may
+  // be due earlier.
   #freeAtMs = 0
   #lastDueMs = 0
 
@@ -53,7 +54,7 @@ export class Pipe {
     this.#witness = witness
     source.on('data', (chunk: Buffer) => this.#take(chunk))
     source.on('end', () => this.#ended('fin'))
-    // The 'close' event follows, and forwards the reset.
+    // A 'close' event follows. Its listener forwards the reset.
     source.on('error', () => {})
     source.on('close', () => this.#ended('rst'))
     sink.on('drain', () => {

@@ -1,6 +1,6 @@
-// The planted bugs: faults of a connector that the checkers must detect. A run without findings proves something only
-// because all of these bugs are detected. Chaos plants bugs in the built connector, the simulation plants them in the
-// sources.
+// The planted bugs: faults of a connector that the checkers must detect. A run without findings is meaningful only
+// because the checkers detect all of these bugs. Chaos runs plant bugs in the built connector; the simulation
+// plants bugs in the sources.
 
 /**
  * A bug, and the checks of each harness that detect it; any one check is enough. A harness whose checks are absent does
@@ -54,7 +54,7 @@ export const PLANTED_BUGS = {
     chaos: ['phantom', 'crossed', 'ack-before-reply'],
     simulation: 'D4',
   },
-  'wrong-reply-topic': { what: 'replies on another topic', simulation: 'D4' },
+  'wrong-reply-topic': { what: 'publishes a reply to the wrong topic', simulation: 'D4' },
   'outside-reply-subtree': { what: 'publishes outside the reply subtree', simulation: 'subtree' },
   'ignored-expiry': { what: 'ignores the Message Expiry Interval', simulation: 'D6' },
   'duplicate-key-without-client': {
@@ -83,7 +83,7 @@ export const PLANTED_BUGS = {
     simulation: 'part-content',
   },
   'crossed-part': {
-    what: 'sends a part of another answer',
+    what: 'sends a part of the answer to another request',
     chaos: ['crossed', 'altered'],
     simulation: 'D4',
   },
@@ -93,14 +93,14 @@ export const PLANTED_BUGS = {
     chaos: ['ack-before-reply', 'part-order', 'unfinished'],
     simulation: 'D1',
   },
-  'break-as-end': { what: 'reports a stream that broke as complete', chaos: ['altered'] },
+  'break-as-end': { what: 'reports a broken stream as complete', chaos: ['altered'] },
   'swapped-members': {
-    what: 'gives the requests that shared a call the answers of one another',
+    what: 'swaps the answers to requests that share a call',
     chaos: ['crossed'],
     simulation: 'D4',
   },
   'too-many-shared-calls': {
-    what: 'makes more calls at a time than the model may have, if requests share calls',
+    what: 'exceeds the limit of concurrent calls of a model, if requests share calls',
     simulation: 'concurrency',
   },
   'restarted-stream': {

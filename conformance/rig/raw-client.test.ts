@@ -1,4 +1,4 @@
-// Tests that the raw client, which counts replies, never misses one because of its own connection.
+// Tests that the raw client misses no reply when its connection is lost, and recognizes the parts of an answer.
 import { expect, onTestFinished, test } from 'vitest'
 import { TestClient } from '../fixtures/mqtt-client.ts'
 import { startMosquitto } from '../fixtures/mosquitto.ts'

@@ -179,7 +179,7 @@ export class RawClient {
       case 2:
         return this.#connack((bytes[start]! & 1) === 1, bytes[start + 1]!)
       case 9:
-        // The last byte is the only reason code (MQTT 5 §3.9.3).
+        // The last byte of this SUBACK is its only reason code (MQTT 5 §3.9.3).
         if (bytes[end - 1] !== 1) return void this.#socket!.destroy()
         return this.#ready()
     }

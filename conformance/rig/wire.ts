@@ -1,5 +1,5 @@
-// Reads and writes the few MQTT 5 packets that load and tap handle in large numbers. It does not use the connector's
-// codec, so that a checker cannot share a fault with the checked code.
+// Reads and writes the few types of MQTT 5 packets that the load generator and the tap handle in large numbers.
+// Does not use the connector's codec, so that a checker cannot share a fault with the checked code.
 import { toPartMark, type PartMark } from '../checkers/part-order.ts'
 
 /** Called for each complete packet with the first byte of the packet, and the start and end of its body in `bytes`. */
@@ -58,7 +58,7 @@ export class PacketScanner {
   }
 }
 
-/** The fields of a PUBLISH that load and tap use. */
+/** The fields of a PUBLISH that the load generator and the tap use. */
 export interface PublishView {
   readonly topic: string
   readonly qos: number

@@ -1,5 +1,5 @@
-// How the simulated model's requests share a call: the merged body is the list of their bodies, and the answer is the
-// list of their answers.
+// How requests to the simulated model share a call: the merged body is a list of the requests' bodies, and the
+// merged answer is a list of the answers to these requests.
 import type { BatchMember, BatchRules, CarriedBody } from '@inferwire/protocol'
 
 interface Member extends BatchMember {

@@ -80,7 +80,7 @@ export class SimulatedBroker {
   publish(request: PlannedRequest, isCancel: boolean): void {
     if (request.retain && !isCancel) this.#retained.set(request.topic, request)
     const isRouted = this.#isSubscribedTo(isCancel ? 'cancel/#' : 'request/#')
-    // Retain As Published 1 keeps the Retain flag; new messages for a 3.1.1 subscription never have it.
+    // Retain As Published = 1 keeps the Retain flag. In MQTT 3.1.1, new messages never have the flag.
     const message = this.#message(request, isCancel, request.retain && this.#scenario.protocolVersion === 5)
     const reasonCode = isRouted ? 0 : 0x10
     this.#requested(message, reasonCode)
@@ -259,7 +259,7 @@ export class SimulatedBroker {
     return packet.payload.toString().includes('"answer"') ? 'hang up' : 0
   }
 
-  // Deletes the oldest message with the identifier, like Mosquitto.
+  // Like Mosquitto, deletes the oldest message with the identifier.
   #acknowledged(link: Link, packetId: number): void {
     const { inFlight } = this.#session!
     const index = inFlight.findIndex((each) => each.packetId === packetId)
@@ -288,7 +288,7 @@ export class SimulatedBroker {
         this.#deliver(link, 0, message, false)
         continue
       }
-      // Uses the next number, even if it is still in flight, like Mosquitto.
+      // Like Mosquitto, uses the next number, even if that identifier is still in flight.
       session.lastId = session.lastId === packetIds ? 1 : session.lastId + 1
       session.inFlight.push({ packetId: session.lastId, message })
       this.#deliver(link, session.lastId, message, false)

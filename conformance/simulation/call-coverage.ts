@@ -27,7 +27,7 @@ export class CallCoverage {
   readonly #seen: Set<string>
   // Keys whose answer has parts, but no final message yet.
   readonly #begun = new Set<string>()
-  // By number; removed when all of its requests have ended.
+  // The shared calls by number. A call is removed when all of its requests have ended.
   readonly #calls = new Map<number, SharedCall>()
   // The number of the latest call for each key.
   readonly #callOf = new Map<string, number>()

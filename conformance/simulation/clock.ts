@@ -60,7 +60,7 @@ const EPOCH_MS = Date.UTC(2030, 0, 1)
 /** The clock of one run. Only one clock is installed at a time; see `withSimulatedTime`. */
 export class SimulatedClock {
   nowMs = 0
-  /** Called with each error that an event throws, which would end a real process. */
+  /** Called with each error that an event throws. Such an error would end a real process. */
   uncaught: ((error: unknown, owner: Owner | undefined) => void) | undefined
   /** Source of random numbers that replaces Math.random. */
   readonly random: Random
@@ -95,7 +95,7 @@ export class SimulatedClock {
     if (timer.isOwnTimer && timer.owner !== undefined) timer.owner.timers -= 1
   }
 
-  /** Runs the events that are due by `untilMs`, or until `isDone` returns true after an event. */
+  /** Runs the events that are due by `untilMs`. Stops as soon as `isDone` returns true. */
   async run(untilMs: number, isDone: () => boolean = () => false): Promise<void> {
     while (!isDone()) {
       const next = this.#heap[0]
@@ -169,9 +169,9 @@ function isBefore(one: Timer, other: Timer): boolean {
   return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order)
 }
 
-// Waits until all ticks (streams) and promises have run. Ticks and promises run alternately, and each wait below runs
-// all that are queued; the end of a stream needs three waits. The event loop is never entered, so no real event can
-// interfere.
+// Waits until all ticks (streams) and promises have run. Ticks and promises run alternately. Each wait below runs
+// all ticks and promises that are queued at that time; the end of a stream needs three waits. The event loop is
+// never entered, so no real event can interfere.
 async function settled(): Promise<void> {
   await new Promise<void>(nextTick)
   await new Promise<void>(nextTick)

@@ -99,13 +99,13 @@ export class SimulatedConnector {
     this.#rooms.session.start()
   }
 
-  // Handles the requests in safekeeping, as connector.ts does at the first session.
+  // Handles the requests in safekeeping, as the real connector does at the first session.
   #takeKept(): void {
     for (const delivery of this.#kept) this.#rooms.pipeline.handle(delivery)
     this.#kept = []
   }
 
-  /** Shuts down, as connector.ts does on SIGTERM. */
+  /** Shuts down, as the real connector does on SIGTERM. */
   async drain(): Promise<void> {
     const { presence, session, pipeline } = this.#rooms
     await within(1_000, presence.announce('draining'))
@@ -161,7 +161,7 @@ export class SimulatedConnector {
   }
 }
 
-// The requests of a shared call may end before it.
+// Tells the server when a request leaves its call: a request of a shared call may end before the call does.
 function noticesLeavers(batched: Endpoint, server: SimulatedEndpoint): Endpoint {
   return {
     async call(request) {
@@ -208,7 +208,8 @@ function gateLimitsOf({ concurrency, queueDepthMax }: Scenario): GateLimits {
   return { concurrency, queueDepthMax, queueBytesMax: 5_000, queueWaitMaxMs: 5_000 }
 }
 
-// The gate counts requests; the batcher counts the calls.
+// The gate counts requests. With batching, the batcher counts the calls, because one call may contain several
+// requests.
 function batchedLimits(limits: GateLimits, batcher: ModelBatcher): GateLimits {
   return {
     ...limits,

@@ -22,7 +22,7 @@ export const MUST_COME_UP: readonly string[] = [
     'drain',
     'model-outage',
   ].map((kind) => `fault: ${kind}`),
-  ...[0x00, 0x10, 0x83, 0x87, 0x97].map((code) => `reply answered with ${hex(code)}`),
+  ...[0x00, 0x10, 0x83, 0x87, 0x97].map((code) => `reply acknowledged with ${hex(code)}`),
   ...[0x00, 0x87, 0x88, 0x89].map((code) => `CONNACK with ${hex(code)}`),
   ...[
     'cancelled',
@@ -90,7 +90,7 @@ export function comeUp(history: History): Set<string> {
         break
       }
       case 'publish-ack':
-        seen.add(`reply answered with ${hex(event.reasonCode)}`)
+        seen.add(`reply acknowledged with ${hex(event.reasonCode)}`)
         break
       case 'dialled':
         connections.set(event.process, (connections.get(event.process) ?? 0) + 1)

@@ -2,7 +2,7 @@
 import type { PartMark } from '../checkers/part-order.ts'
 import type { Fault, PlannedRequest } from './scenario.ts'
 
-/** Why the broker discarded a message; `clean start` = the connector requested it. */
+/** Why the broker discarded a message; `clean start` = the connector requested a clean start. */
 export type LossReason = 'expired' | 'session' | 'clean start'
 
 /** Packets that the connector's socket receives and sends. */
@@ -30,7 +30,7 @@ export type WireEvent =
       correlation: string | undefined
       status: string | undefined
       code: string | undefined
-      /** The request, the call and the number of the part in the body of an answer. */
+      /** Request key, call number and part number that the body of the answer contains. */
       bodyKey: string | undefined
       bodyCall: number | undefined
       bodyPart: number | undefined
@@ -66,7 +66,7 @@ export type OtherEvent =
   | { kind: 'closed'; connection: number }
   | { kind: 'call'; process: number; key: string; call: number }
   | { kind: 'call-end'; process: number; key: string; call: number; outcome: string }
-  /** A request was put in safekeeping: its PUBACK may be sent, and this process or a later one must answer it. */
+  /** A request was put in safekeeping. It may be acknowledged, but this process or a later one must answer it. */
   | { kind: 'kept'; key: string }
   | { kind: 'kept-answered'; key: string }
   | { kind: 'taken'; process: number; key: string; receivedAtMs: number; expirySeconds: number | undefined }

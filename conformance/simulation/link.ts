@@ -43,7 +43,8 @@ export class Link {
   readonly #listener: LinkListener
   readonly #parser: Parser
   #sink: ByteSink | undefined
-  // Packets that the connector has written, but the broker has not received. Incomplete packets are never delivered.
+  // Packets that the connector has written, but that the broker has not received. Incomplete packets are never
+  // delivered.
   readonly #up: { atMs: number; packet: Packet }[] = []
   readonly #down: Chunk[] = []
   #isUpBusy = false
@@ -173,7 +174,7 @@ export class Link {
     )
   }
 
-  // Delivers all due bytes as one segment, or in two pieces, which are split at any byte.
+  // Delivers all due bytes as one segment, or as two segments that are split at a random byte.
   #deliverDue(): void {
     if (this.isDead) {
       this.#down.length = 0

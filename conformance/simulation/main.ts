@@ -1,6 +1,6 @@
 // Replays seeds: `npm run simulate -- --seed 7 [--count 1000] [--bug NAME] [--coverage]`.
-// Prints the plan and the history of a single seed, or the violations of several seeds and the history of the first
-// failed one.
+// With one seed, prints its plan and its history. With several seeds, prints their violations and the history of
+// the first failed seed.
 import { parseArgs } from 'node:util'
 import { printHistory } from './history.ts'
 import { bugsIn } from '../rig/planted-bugs.ts'
@@ -28,7 +28,7 @@ if (
   !Number.isInteger(count) ||
   (values.bug !== undefined && makeBug === undefined)
 ) {
-  console.error(`--seed and --count expect integers, --bug one of:\n  ${names.join('\n  ')}`)
+  console.error(`--seed and --count must be integers, and --bug must be one of:\n  ${names.join('\n  ')}`)
   process.exit(2)
 }
 

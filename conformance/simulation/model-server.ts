@@ -1,4 +1,5 @@
-// The simulated model server: answers, fails, hangs or kills the process. An answer proves which request it belongs to.
+// The simulated model server: it answers, fails, hangs or kills the connector's process. Each answer contains the
+// key of its request.
 import { Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../packages/connector/src/step.ts'
 import type { Owner, SimulatedClock } from './clock.ts'
@@ -17,7 +18,7 @@ export interface ModelServerWorld {
   /** Keys of requests that have killed a process. */
   readonly killers: Set<string>
   calls: number
-  /** Whether the answer to a shared call has one part for each of its requests. */
+  /** Whether the answer to a shared call contains one element for each request of the call. */
   readonly isDivisible: boolean
 }
 
@@ -38,7 +39,7 @@ export class SimulatedEndpoint implements Endpoint {
   readonly #process: number
   readonly #owner: Owner
   readonly #running = new Set<(problem: Problem) => void>()
-  // The shared calls in progress, by the keys of the requests that wait for them.
+  // For the key of each request that waits for a shared call: the number of that call.
   readonly #shared = new Map<string, number>()
 
   constructor(world: ModelServerWorld, process: number, owner: Owner) {
@@ -114,7 +115,7 @@ export class SimulatedEndpoint implements Endpoint {
     })
   }
 
-  /** Records that a request no longer waits for its shared call, which continues for the others. */
+  /** Records that a request no longer waits for its shared call. The call continues for the other requests. */
   left(request: EndpointRequest, outcome: string): void {
     const { key } = JSON.parse(request.body.toString()) as { key: string }
     const call = this.#shared.get(key)
@@ -123,7 +124,8 @@ export class SimulatedEndpoint implements Endpoint {
     this.#world.ended(this.#process, key, call, outcome)
   }
 
-  // A call for several requests takes as long as the slowest of them, and fails if one of them fails.
+  // A shared call takes as long as the slowest of its requests, and fails if any of its requests is planned to
+  // fail.
   #callShared(keys: readonly string[], { deadline }: EndpointRequest): Promise<EndpointResponse> {
     const world = this.#world
     const call = ++world.calls
@@ -216,7 +218,7 @@ interface SharedPlan {
   readonly end: 'answer' | 'problem' | 'hang' | 'deadly' | 'throw'
 }
 
-// A shared call has no parts.
+// A shared call never sends a multi-part answer: a planned stream becomes a single message.
 function sharedPlanOf(behaviour: Behaviour): SharedPlan {
   switch (behaviour.kind) {
     case 'answer':

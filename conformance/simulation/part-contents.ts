@@ -1,9 +1,9 @@
-// Checks the contents of the multi-part answers of one process: the parts have the numbers that the model gave them, and
-// are all of the same call.
+// Checks the contents of one process's multi-part answers: each part has the number that the model gave it, and
+// all parts of an answer come from one call.
 import type { PublishedReply } from './answers.ts'
 import type { PlannedRequest } from './scenario.ts'
 
-/** The number of the call and of the part in a body; undefined in the body of an error. */
+/** The call number and the part number in a reply's body; both are undefined for an error. */
 interface PublishedContent extends Pick<PublishedReply, 'mark'> {
   readonly bodyCall: number | undefined
   readonly bodyPart: number | undefined
@@ -12,7 +12,7 @@ interface PublishedContent extends Pick<PublishedReply, 'mark'> {
 /** The contents of one process's answers. */
 export class PartContents {
   readonly #broken: (rule: string, what: string) => void
-  // By key: the call of the first part of the latest answer.
+  // For each key, the number of the call that produced the first part of the latest answer.
   readonly #calls = new Map<string, number | undefined>()
 
   constructor(broken: (rule: string, what: string) => void) {
@@ -26,13 +26,16 @@ export class PartContents {
     if (isFinal && (behaviour.kind !== 'stream' || behaviour.parts !== seq))
       this.#broken('part-content', `the answer to ${key} ends without an error after ${seq} parts`)
     if (!isFinal && bodyPart !== seq)
-      this.#broken('part-content', `part ${seq} of the answer to ${key} is the model's part ${bodyPart}`)
+      this.#broken(
+        'part-content',
+        `part ${seq} of the answer to ${key} contains the model's part ${bodyPart}`,
+      )
     if (seq === 0 || !this.#calls.has(key)) this.#calls.set(key, bodyCall)
     const first = this.#calls.get(key)
     if (bodyCall === first) return
     this.#broken(
       'part-content',
-      `part ${seq} of the answer to ${key} is from call ${bodyCall}, its first part from call ${first}`,
+      `part ${seq} of the answer to ${key} is from call ${bodyCall}, but the first part is from call ${first}`,
     )
   }
 }

@@ -1,4 +1,5 @@
-// The bugs of ../rig/planted-bugs.ts that the simulation plants, as hooks between session and pipeline.
+// Implements the bugs of ../rig/planted-bugs.ts that the simulation can plant. Each bug is a set of hooks between
+// session and pipeline.
 import { userProperty, type BatchRules } from '@inferwire/protocol'
 import { Duplicates, type DuplicateLimits } from '../../packages/connector/src/duplicates/index.ts'
 import type { ByteStream } from '../../packages/connector/src/internal.ts'
@@ -239,7 +240,8 @@ function acknowledgesTheOlder(): BugHooks {
   }
 }
 
-// Sets Clean Start in CONNECT, which is the first packet; its flags are in byte 10.
+// Sets the Clean Start flag in CONNECT, which is the first packet on a connection. The Connect Flags are the
+// second byte after the protocol name.
 function cleanStart(bytes: ByteStream): ByteStream {
   const { stream } = bytes
   const write = stream.write.bind(stream) as (chunk: Buffer) => boolean

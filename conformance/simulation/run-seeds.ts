@@ -6,7 +6,7 @@ import type { BugHooks } from './planted-bugs.ts'
 import { simulate } from './simulate.ts'
 import { judge, type Violation } from './verdict.ts'
 
-/** A seed that violated a requirement. */
+/** A seed whose run violated a requirement. */
 export interface Failure {
   readonly seed: number
   readonly violations: readonly Violation[]
@@ -26,8 +26,8 @@ const BATCH = 100
 const FAILURES_MAX = 20
 
 /**
- * Runs `count` seeds, starting with `first`. Stops after some failures, or at the first one for which `isDetected`
- * returns true.
+ * Runs `count` seeds, starting with `first`. Stops after FAILURES_MAX failures, or at the first failure for which
+ * `isDetected` returns true.
  */
 export async function runSeeds(
   first: number,
@@ -39,8 +39,8 @@ export async function runSeeds(
   const coverage = new Map<string, number>()
   let events = 0
   let isOver = false
-  // Capturing the stack traces of planned errors would take a tenth of the time; only the replay of a single seed does
-  // it.
+  // Stack traces of planned errors would take a tenth of the run time, so they are captured only when a single
+  // seed is replayed.
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
   for (let seed = first; seed < first + count && !isOver;) {

@@ -3,17 +3,17 @@ import type { ModelName } from './scenario.ts'
 
 /** The calls in progress. */
 export class RunningCalls {
-  // Number of requests by the number of the call.
+  // For each model: the number of unfinished requests, by call number.
   readonly #requests: Readonly<Record<ModelName, Map<number, number>>> = { m: new Map(), batched: new Map() }
 
-  /** Records a request of a call. Returns the number of calls of the model that are in progress. */
+  /** Records that a request has joined a call. Returns how many of the model's calls are in progress. */
   began(model: ModelName, call: number): number {
     const requests = this.#requests[model]
     requests.set(call, (requests.get(call) ?? 0) + 1)
     return requests.size
   }
 
-  /** Records the end of a request of a call. */
+  /** Records that a request of a call has ended. */
   ended(model: ModelName, call: number): void {
     const requests = this.#requests[model]
     const others = requests.get(call)! - 1

@@ -1,7 +1,7 @@
 // Derives a plan from a seed: the options of connector and broker, the requests and the faults.
 import { Random } from '../fixtures/random.ts'
 
-/** Number of discarded draws, so that neighboring seeds produce unrelated runs. */
+/** Number of random numbers that are discarded, so that neighboring seeds produce unrelated runs. */
 export const WARM_UP_ROUNDS = 4
 
 /** How the model server treats one request. */
@@ -37,9 +37,9 @@ export interface BatchingPlan {
 /** One request, which may be published several times. */
 export interface PlannedRequest {
   readonly key: string
-  /** The model with batching, or the one without, which may send multi-part answers. */
+  /** `batched` is the model with batching. `m` has no batching, and may send multi-part answers. */
   readonly model: ModelName
-  /** Times when the request is published. A requester that receives no reply repeats it with the same bytes. */
+  /** Times when the request is published. A requester without a reply publishes the same bytes again. */
   readonly atMs: readonly number[]
   /** When the request is cancelled. The broker treats a cancel message like a request. */
   readonly cancelAtMs: number | undefined
@@ -104,9 +104,9 @@ export interface Scenario {
   readonly modelTimeoutMs: number
   readonly bytesInFlightMax: number
   readonly drainTimeoutMs: number
-  /** The broker's highest Packet Identifier, after which it continues with 1. */
+  /** The highest Packet Identifier that the broker uses. After this identifier, the broker continues with 1. */
   readonly packetIds: number
-  /** The broker's Receive Maximum after each of its starts; the list is repeated when it ends. */
+  /** The broker's Receive Maximum after each of its starts. The list repeats after its last value. */
   readonly brokerReceiveMaxima: readonly number[]
   readonly brokerPacketBytesMax: number
   /** Whether a request whose identifier must be released can be put in safekeeping. */
@@ -116,7 +116,7 @@ export interface Scenario {
   readonly faults: readonly PlannedFault[]
 }
 
-// Separate random numbers, so that batching does not change the rest of a seed's plan.
+// Batching has its own random numbers, so that it does not change the rest of a seed's plan.
 const BATCHING_SALT = 0xba7c
 const PACKET_IDS = 65_535
 
@@ -227,7 +227,8 @@ function planRequest(random: Random, index: number, model: ModelName, style: Sty
     replyCode: isGentle || random.chance(0.93) ? 0 : pickReplyCode(random, isV5),
     replyTopic: responseTopic === own ? own : derived,
   }
-  // Some streams are cancelled in the middle. Drawn last, so that the rest of the request does not depend on it.
+  // Some streams are cancelled in the middle. This choice is made last, so that the rest of the request does not
+  // depend on it.
   const isCut = request.behaviour.kind === 'stream' && random.chance(0.15)
   return isCut ? { ...request, cancelAtMs: first + random.pick([1, 10, 50, 500]) } : request
 }

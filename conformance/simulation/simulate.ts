@@ -123,12 +123,12 @@ class World {
       }
     }
     await clock.run(startMs + REST_WITHIN_MS, () => {
-      // Faults that wait for further events on the wire do not count, because no such events follow.
+      // Faults that wait for further events on the wire do not count, because no further events will follow.
       return requestsLeft === 0 && this.#open === 0 && !this.#isDraining && this.#isResting
     })
     this.#note({ kind: 'quiet', isQuiet: this.#isResting, left: this.#left })
     this.#afterWireEvents = []
-    // A QoS 0 request may still kill the draining process, whose successor is then drained.
+    // A QoS 0 request may still kill the process during its drain. In that case, the next process is drained.
     while (!this.#isOver) {
       this.#drain(undefined)
       await clock.run(clock.nowMs + REST_WITHIN_MS, () => !this.#isDraining)
@@ -271,7 +271,7 @@ class World {
     }
   }
 
-  // Schedules a step of a fault: the run is not idle before it has happened.
+  // Schedules a step of a fault. The run is not idle before this step has happened.
   #later(delayMs: number, run: () => void): void {
     this.#open += 1
     this.#clock.after(delayMs, () => {
@@ -341,7 +341,7 @@ class World {
     return this.#connector === undefined ? undefined : this.#links.get(this.#connector.owner)
   }
 
-  // Simulates kill -9. Silent = the machine fails as well, and the broker does not notice.
+  // Simulates kill -9. If `isSilent` is true, the whole machine fails, and the broker does not notice the failure.
   #kill(isSilent: boolean, downMs: number): void {
     const connector = this.#connector
     if (connector === undefined || !connector.owner.isAlive) return
@@ -353,7 +353,7 @@ class World {
     this.#later(downMs, () => this.#startProcess())
   }
 
-  // Simulates SIGTERM, and a restart after `downMs`; undefined = no restart, the run ends.
+  // Simulates SIGTERM, and a restart after `downMs`. If `downMs` is undefined, the run ends without a restart.
   #drain(downMs: number | undefined): void {
     const connector = this.#connector
     if (connector === undefined || !connector.owner.isAlive || this.#isDraining) return

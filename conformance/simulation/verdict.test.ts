@@ -13,7 +13,7 @@ function rulesBroken(ackHoldMaxMs: number, ...events: readonly Timed[]): string[
   return rulesBrokenWith({ ackHoldMaxMs }, ...events)
 }
 
-// The answers to the requests `b` and `d` are single messages, the others have two parts.
+// The answers to the requests `b` and `d` are single messages; all other answers have two parts.
 function rulesBrokenWith(given: Partial<History['limits']>, ...events: readonly Timed[]): string[] {
   const limits = {
     protocolVersion: 5,
@@ -115,7 +115,7 @@ const end = (key: string, number: number, outcome: string): RunEvent => ({
   outcome,
 })
 
-// An answer whose second part differs.
+// Returns the rules that an answer breaks if its second part has these changes.
 const answerWith = (changes: object): string[] =>
   rulesBroken(
     Infinity,
@@ -145,7 +145,7 @@ describe('a PUBACK that overtakes an earlier delivery', () => {
     },
   )
 
-  test('must not delete an unanswered delivery whose identifier was reused', () => {
+  test('breaks the rule ack-wrap if an unanswered older delivery has the same identifier', () => {
     const round = [
       [1, delivery(1, 'a')],
       [2, delivery(1, 'b')],
@@ -198,14 +198,14 @@ describe('a multi-part answer', () => {
     ])
   })
 
-  test('must have the parts of one call, with the numbers of the model', () => {
+  test('must consist of parts of one call, with the part numbers that the model gave', () => {
     expect(answerWith({})).toEqual([])
     expect(answerWith({ bodyPart: 2 })).toEqual(['part-content'])
     expect(answerWith({ bodyCall: 2 })).toEqual(['part-content'])
     expect(answerWith({ bodyKey: 'b' })).toEqual(['D4'])
   })
 
-  test('must not end without an error before the last part of the model', () => {
+  test('must end with an error if it ends before the last part of the model', () => {
     expect(
       rulesBroken(Infinity, [1, delivery(1, 'a')], [2, reply(1, 'a', 0)], [3, reply(2, 'a', 1, true)]),
     ).toEqual(['part-content'])
@@ -220,7 +220,7 @@ describe('a shared call', () => {
     [2, call('d', 1)],
   ] as const
 
-  test('counts as one call, however many of its requests have left', () => {
+  test('counts as one call until the last of its requests has ended', () => {
     expect(rulesBrokenWith({ concurrency: 1 }, ...both)).toEqual([])
     const left = [3, end('b', 1, 'cancelled')] as const
     expect(rulesBrokenWith({ concurrency: 1 }, ...both, left, [4, call('b', 2)])).toEqual(['concurrency'])
@@ -228,7 +228,7 @@ describe('a shared call', () => {
     expect(rulesBrokenWith({ concurrency: 1 }, ...both, left, over, [6, call('b', 2)])).toEqual([])
   })
 
-  test('may be repeated for a request that left, but not for the others', () => {
+  test('may be repeated for a cancelled request, but not for a running or answered request', () => {
     expect(rulesBrokenWith({}, ...both, [3, end('b', 1, 'cancelled')], [4, call('b', 2)])).toEqual([])
     expect(rulesBrokenWith({}, ...both, [4, call('d', 2)])).toEqual(['D5'])
     expect(rulesBrokenWith({}, ...both, [3, end('d', 1, 'ok')], [4, call('d', 2)])).toEqual(['D5'])

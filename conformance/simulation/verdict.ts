@@ -9,8 +9,9 @@ import type { PlannedRequest } from './scenario.ts'
 /** A violated rule. */
 export interface Violation {
   /**
-   * `D1` to `D6` as in the requirements; `part-order`, `part-after-final` and `stream-restart` for multi-part answers;
-   * `part-content` for parts that are not the model's; `ack-wrap` for reused Packet Identifiers; `window`, `subtree`, `rest`, `crash` and `concurrency`.
+   * The requirements define `D1` to `D6`. The others: `part-order`, `part-after-final`, `stream-restart`, `part-content`
+   * (parts that the model did not send), `ack-wrap` (reused Packet Identifiers), `window` (too many or wrongly resent
+   * publishes), `subtree` (replies outside the reply topics), `rest` (unfinished work), `crash`, `concurrency`.
    */
   readonly rule: string
   readonly atMs: number
@@ -31,7 +32,7 @@ interface Connection {
   /** Unacknowledged deliveries with QoS 1. */
   readonly deliveries: OpenRequests<SeenDelivery>
   receiveMaximum: number
-  /** Packet Identifiers that a resumed session resends, in order; some may have been released since. */
+  /** Packet Identifiers that a resumed session resends, in order. Later PUBACKs may have released some of them. */
   toResend: number[]
   isResumed: boolean
 }
@@ -42,8 +43,8 @@ interface Message {
   readonly isCancel: boolean
   readonly expiresAtMs: number | undefined
   /**
-   * Whether it reached the broker after the last process was drained; if so, it would wait in the broker for a further
-   * process.
+   * Whether the message was published after the event `quiet`. From then on the last process is drained, so the
+   * message may wait in the broker for a process that never starts.
    */
   readonly isLate: boolean
   end: 'acknowledged' | 'unrouted' | LossReason | undefined
@@ -233,7 +234,7 @@ class Verdict {
     connection.deliveries.add({ packetId, message, key, isCancel, arrivedAtMs: atMs, expiresAtMs })
   }
 
-  // Records a request of an earlier process, which is redelivered from disk.
+  // Records that a request of an earlier process is redelivered from disk.
   #taken({ process: number, key, receivedAtMs, expirySeconds }: HistoryEvent & { kind: 'taken' }): void {
     const process = this.#processes.get(number)!
     const expiresAtMs = expirySeconds === undefined ? Infinity : receivedAtMs + expirySeconds * 1000
@@ -298,7 +299,7 @@ class Verdict {
     }
     if (event.dup) this.#resent(number, connection, process, packetId)
     else if (qos > 0) {
-      // A released identifier can be reused, and its latest publish is then the last in the order.
+      // A released identifier can be reused. The publish that reuses it is the last in the order.
       process.unacknowledged.delete(packetId)
       process.unacknowledged.add(packetId)
     }
@@ -323,8 +324,8 @@ class Verdict {
     process.contents.published(request, event)
   }
 
-  // MQTT 5 §4.4 and §4.6: a resumed session resends publishes in the original order. The verdict does not include
-  // publishes that were never on the wire.
+  // MQTT 5 §4.4 and §4.6: a resumed session resends publishes in the original order. Publishes that were never on
+  // the wire have no place in this order.
   #resent(number: number, { isResumed, toResend }: Connection, process: Process, packetId: number): void {
     const index = toResend.indexOf(packetId)
     const isKnown = process.unacknowledged.has(packetId)
@@ -357,8 +358,7 @@ class Verdict {
     if (atMs >= untilMs)
       this.#broken('D6', `the model is called for ${key}, which expired at ${untilMs.toFixed(3)}`)
     const before = process.calls.get(key)
-    // A call may be repeated if it failed, or if its answer is not remembered because it had parts. A running or
-    // answered call must not be repeated.
+    // A call may be repeated if it failed, or if its answer had parts and is therefore not remembered.
     const isStream = model === 'm' && behaviour.kind === 'stream'
     const isKnown = before !== undefined && !isStream && atMs < before.rememberedUntilMs
     if (before?.outcome === 'running' || (isKnown && before.outcome === 'ok')) {

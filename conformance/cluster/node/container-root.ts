@@ -64,7 +64,7 @@ export function makeRootScript(root: ContainerRoot): string {
     lines.push(`mkdir -p .${folder}`, `chown ${root.user}:${root.user} .${folder} 2>&- || :`)
   }
   for (const { from, to, isReadOnly } of root.mounts) lines.push(...bind(from, to, isReadOnly))
-  // After a chroot, a process could not create a user namespace, so this uses pivot_root.
+  // After a chroot, a process could not create a user namespace, so the script uses pivot_root.
   lines.push('mkdir -p .old', 'pivot_root . .old', 'umount -l /.old', 'rmdir /.old')
   if (root.isReadOnly) lines.push('mount -o remount,ro,bind /')
   return lines.join('\n')

@@ -120,7 +120,7 @@ export class Container {
     return this.#process?.pid
   }
 
-  /** Memory limit of the current or last run; undefined if there is no limit, or if this machine permits none. */
+  /** Memory limit of the current or last run; undefined without a limit, or if this machine permits no limits. */
   get memory(): MemoryCage | undefined {
     return this.#cage
   }

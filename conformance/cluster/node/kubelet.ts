@@ -13,7 +13,7 @@ export interface Kubelet {
   logs(namespace: RegExp, name: RegExp, characters?: number): string
   /** Returns the process ids of a running pod's containers, by container name. */
   pids(namespace: RegExp, name: RegExp): Readonly<Record<string, number | undefined>>
-  /** Returns the memory limits of the containers, by container name; undefined if this machine permits none. */
+  /** Returns the containers' memory limits by container name; undefined if this machine permits no limits. */
   memory(namespace: RegExp, name: RegExp): Readonly<Record<string, MemoryCage | undefined>>
   stop(): Promise<void>
 }

@@ -62,7 +62,7 @@ function pathOf({ metadata }: KubeObject): string {
   return `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`
 }
 
-// Supports only required terms with matchLabels, which apply to the pod's own namespace.
+// Supports only required terms with matchLabels. The terms apply to the pod's own namespace.
 function isKeptAway(pod: KubeObject, other: KubeObject): boolean {
   const terms = pod.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []
   const labels = other.metadata.labels ?? {}

@@ -101,7 +101,7 @@ export class PodVolumes {
       }))
     }
     if (source.serviceAccountToken !== undefined) {
-      // Only the pod's user can read the token, if the pod specifies a user or a group.
+      // If the pod specifies a user or a group, only the pod's user can read the token.
       const isOwned = ownerOf(pod) !== undefined || pod.spec.securityContext?.fsGroup !== undefined
       const content = Buffer.from(await this.#token(pod, source.serviceAccountToken))
       return [{ path: source.serviceAccountToken.path, content, mode: isOwned ? 0o600 : mode }]
@@ -156,7 +156,7 @@ export class PodVolumes {
   }
 }
 
-/** Returns the user of all containers, who owns token files; undefined if the containers have different users. */
+/** Returns the user of all containers, which owns the token files; undefined if the containers' users differ. */
 function ownerOf(pod: KubeObject): number | undefined {
   const users = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(
     (container: KubeObject) => container.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser,

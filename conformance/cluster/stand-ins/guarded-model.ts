@@ -7,7 +7,7 @@ import { NODE_ADDRESS } from '../node/network.ts'
 /** A running server. */
 export interface GuardedModel {
   readonly url: string
-  /** The accepted token; other requests are answered with 401. */
+  /** The accepted token; requests without this token are answered with 401. */
   token: string
   stop(): void
 }

@@ -1,5 +1,5 @@
-// Target: turns YAML and environment variables into a configuration or a ConfigError. It must be possible to load a
-// printed configuration again.
+// Target: turns YAML and environment variables into a configuration or a ConfigError. A printed configuration must
+// load again.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -36,7 +36,7 @@ export const target: FuzzTarget = {
     if ('value' in python && !('value' in strict)) {
       claim(
         /NaN|Infinity/.test(text),
-        'accepts text only when Python’s tokens are allowed, although it contains none',
+        'the reader accepts text without Python’s tokens only when these tokens are allowed',
       )
     }
     const expected = parsed(text)
@@ -44,7 +44,7 @@ export const target: FuzzTarget = {
       if (expected !== undefined) checkRefusal(strict.problem, text)
       return shapeOf(strict.problem.message)
     }
-    claim(expected !== undefined, 'accepts text that JSON.parse rejects')
+    claim(expected !== undefined, 'the reader accepts text that JSON.parse rejects')
     checkSame(strict.value, expected.value)
     return `value of ${bucket(depthOf(text))} levels, ${/\\/.test(text)} ${/\d{16}/.test(text)} ${typeof strict.value}`
   },
@@ -82,9 +82,9 @@ function parsed(text: string): { readonly value: unknown } | undefined {
 // no tensor can contain.
 function checkRefusal({ message }: JsonSyntaxError, text: string): void {
   if (message.startsWith('Nested deeper'))
-    return claim(depthOf(text) > JSON_DEPTH_MAX, 'rejects text as too deep although it is not')
-  claim(message.startsWith('Number out of range'), `rejects text that JSON.parse accepts: ${message}`)
-  claim(/[eE]|\d{40}/.test(text), 'rejects a number as out of range although it is not')
+    return claim(depthOf(text) > JSON_DEPTH_MAX, 'the reader rejects text within the depth limit')
+  claim(message.startsWith('Number out of range'), `the reader rejects what JSON.parse accepts: ${message}`)
+  claim(/[eE]|\d{40}/.test(text), 'the reader rejects a number within the range')
 }
 
 function depthOf(text: string): number {

@@ -90,7 +90,7 @@ export const target: FuzzTarget = {
       const failure = Failure.from(error)
       claim(failure.status >= 400 && failure.status <= 599, 'a failure does not have an error status')
       claim(JSON.stringify(failure.body).length < 20_000, "an error repeats the client's input")
-      // Some messages also contain parts of the request that are not in quotes.
+      // Some messages also contain unquoted parts of the request.
       return `${failure.status} ${/^\P{N}{0,40}/u.exec(shapeOf(failure.message))![0].split(' ').slice(0, 3).join(' ')}`
     }
   },
@@ -159,7 +159,7 @@ function checkTensor(tensor: Tensor, declared: SessionTensor): void {
     (shape.length === declared.shape.length &&
       declared.shape.every((size, axis) => size === -1 || size === shape[axis]))
   claim(isFitting, 'the model receives a shape that it does not declare')
-  // Unlike the server's product, this one is exact above 2^53.
+  // This product is exact above 2^53. The product that the server computes is not.
   const count = shape.reduce((product, size) => product * BigInt(size), 1n)
   claim(
     BigInt(data.length) === count && count > 0n,

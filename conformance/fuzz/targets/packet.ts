@@ -20,7 +20,7 @@ import { claim, shapeOf, type FuzzTarget } from '../target.ts'
 import { mutatePackets, PACKET_DICTIONARY, PACKET_SEEDS, plainConnack } from './packet-bytes.ts'
 
 const FRAME_BYTES_MAX = 1024
-// Larger than the writer's buffer of 64 KiB. A length in a packet must not cause a larger allocation than this.
+// No length in a packet may cause an allocation above this limit. The limit exceeds the writer's buffer of 64 KiB.
 const ALLOCATION_BYTES_MAX = 256 * 1024
 
 let largestAllocation = 0
@@ -176,7 +176,7 @@ function checkLimits(limits: BrokerLimits): void {
   for (const [name, value] of Object.entries(limits)) {
     claim(typeof value === 'number' || typeof value === 'boolean', `limit ${name} is ${String(value)}`)
   }
-  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: 0 is a protocol error, because it would block all sending.
+  // MQTT 5 §3.2.2.3.3 and §3.2.2.3.6: a value of 0 is a Protocol Error. It would block all sending.
   claim(receiveMaximum >= 1 && receiveMaximum <= 65_535, 'Receive Maximum is out of its range')
   claim(maximumPacketSize >= 1, 'Maximum Packet Size is 0')
   claim([0, 1, 2].includes(maximumQoS), 'Maximum QoS is out of its range')
@@ -238,7 +238,8 @@ function checkRoundTrip(message: OutgoingMessage): void {
   )
 }
 
-// Settles the deliveries from the last to the first. PUBACKs must be sent in the order of arrival, or at once.
+// Settles the deliveries from the last to the first. PUBACKs must be sent in the order of arrival
+// (`strict`), or in the order in which the deliveries are settled (`as-settled`).
 function checkAcknowledgements(
   connection: Connection,
   deliveries: readonly ReceivedDelivery[],

@@ -1,5 +1,5 @@
-// Target: matches a policy's globs against names. The result must equal a simple matcher's, and matching must take
-// bounded time.
+// Target: matches a policy's globs against names. The result must equal the result of a simple matcher, and
+// matching must take bounded time.
 import { Problem } from '@inferwire/protocol'
 import { Policy } from '../../../packages/connector/src/admission/index.ts'
 import { claim, fieldsOf, joined, labelOf, tokens, words, type FuzzTarget } from '../target.ts'
@@ -19,7 +19,7 @@ export const target: FuzzTarget = {
     const [clients = '', models = '', client = '', model = ''] = fieldsOf(input).map((field) =>
       field.slice(0, 255),
     )
-    // The configuration rejects other globs.
+    // Skips globs that the configuration rejects, and client names that contain a slash.
     if (!isGlob(clients) || !isGlob(models) || client.includes('/')) return 'not a policy'
     const policy = new Policy([{ clients: [clients], models: [models] }])
     const decide = (): string =>

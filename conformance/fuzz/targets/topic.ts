@@ -136,7 +136,7 @@ function checkOwn(topics: TopicSpace, client: string, topic: string): void {
   )
 }
 
-// In other dialects, the body names the model.
+// If the paths of a dialect do not contain the model, the body names the model.
 function hasModelInPath(dialect: Dialect): boolean {
   return operationRoute('metadata', dialect, 'MODEL')?.path.includes('MODEL') === true
 }
@@ -145,8 +145,8 @@ function hasModelInPath(dialect: Dialect): boolean {
 function checkPaths(name: string): string {
   if (!isServerModelName(name)) return 'no name'
   claim(!/[\\%?#\s]/.test(name), 'a name contains a URL delimiter')
-  // Only a name that topics allow is split into model and version. Fewer characters are allowed in a version than in a
-  // name on the server.
+  // A name is split into model and version only if it is valid in a topic. Fewer characters are allowed in a
+  // version than in a name on the server.
   const [model = '', version] = isModelName(name) ? name.split('@') : [name]
   const upstream = new FakeUpstream()
   const paths = new Map<string, string>()

@@ -215,7 +215,7 @@ function fill(path: string): void {
   try {
     for (;;) writeSync(file, Buffer.alloc(65_536))
   } catch {
-    // Expected: ENOSPC, the disk is full.
+    // ENOSPC is expected, because the disk is full.
   } finally {
     closeSync(file)
   }

@@ -28,7 +28,7 @@ const RATE = 300
 const IN_FLIGHT_MAX = 300
 const SEED = 20_261_125
 
-/** Rows with faults of one actor (connector, broker, model server, a network), then a row with overlapping faults. */
+/** Rows with faults of one actor (connector, broker, model server or network). The last row overlaps faults. */
 export const CHAOS_ROWS: readonly Row[] = [
   toRow({
     name: 'connector-kill',

@@ -244,7 +244,8 @@ async function startDeafClient(
   let sent = 0
   const timer = setInterval(() => {
     sent += 1
-    // The broker stops reading from a client that does not read its PUBACKs, so unsent requests pile up here.
+    // The broker stops reading from a client that does not read its PUBACKs, so unsent requests pile up in this
+    // process.
     if (client.backlogBytes >= BACKLOG_BYTES_MAX) return
     client.publish(sent, {
       topic: 'infer/request/deaf/echo/predict',

@@ -31,7 +31,7 @@ export const memoryLimit: Row = {
       const cage = makeMemoryCage(LIMIT_MIB * MIB, `inferwire-matrix-${process.pid}-${Date.now()}`)
       say(
         cage === undefined
-          ? 'no control group can be created on this machine: only the peak is measured'
+          ? 'no control group can be created on this machine: only the memory peak is measured'
           : cage.kind,
       )
       if (cage !== undefined) stage.later(() => cage.remove())
@@ -80,7 +80,7 @@ export const memoryLimit: Row = {
       findings.check(report.ok > 0, 'no request was answered with 200')
       const others = Object.keys(report.errors).filter((code) => code !== 'overloaded')
       findings.check(others.length === 0, `errors ${JSON.stringify(report.errors)}`)
-      findings.check(cage !== undefined || peakMb < LIMIT_MIB * 1.05, `the peak is ${peakMb.toFixed(0)} MB`)
+      findings.check(cage !== undefined || peakMb < LIMIT_MIB * 1.05, `peak RSS is ${peakMb.toFixed(0)} MB`)
       return findings.result
     }),
 }

@@ -17,8 +17,8 @@ const CRITERION =
 const THREE_TIMES_QUIET = (quietMs: number): number => 3 * quietMs
 
 /**
- * The queue is as deep as the concurrency. A queue of 16 misses the criterion: its p99 is 5 times the p99 without
- * overload.
+ * The queue depth equals the concurrency. With a queue depth of 16, the row misses the criterion: the p99 is
+ * 5 times the p99 without overload.
  */
 export const overload: Row = {
   name: 'overload-10x',

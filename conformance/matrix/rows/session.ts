@@ -94,7 +94,7 @@ export const poison: Row = {
       )
       // A request that was set aside, but not acknowledged before the next kill, is set aside again.
       findings.check(setAside >= poisoned, `${setAside} requests were set aside`)
-      // If two poisoned requests are in flight at the same time, one death may count for both.
+      // If two poisoned requests are in flight at the same time, one exit of the process may count for both.
       findings.check(deaths <= 3 * poisoned, `the process ended ${deaths} times`)
       return findings.result
     }),
@@ -118,7 +118,7 @@ export const clientIdClash: Row = {
       const other = await ConnectorProcess.create({
         name: 'other',
         broker: { url: broker.url, clientId: 'twin' },
-        // The other connector has its own folder, as on another machine.
+        // The second connector has its own state folder, as if it ran on a different machine.
         poison: { stateFolder: tempFolder('twin') },
         models: { iris: { url: upstream.url, protocolVersion: 'v1' } },
       })

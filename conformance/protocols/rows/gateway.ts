@@ -22,9 +22,9 @@ const fault = (name: string, situation: SituationName, what: string, status?: nu
 
 const FAULTS: readonly Fault[] = [
   fault('hang', 'late', 'no answer'),
-  fault('trickle', 'late', 'a body of one byte every 200 ms'),
-  fault('slow-headers', 'late', 'header fields of one byte a second'),
-  fault('slow-loris', 'late', 'a body of one byte a second'),
+  fault('trickle', 'late', 'a body that arrives at one byte every 200 ms'),
+  fault('slow-headers', 'late', 'header fields that arrive at one byte per second'),
+  fault('slow-loris', 'late', 'a body that arrives at one byte per second'),
   fault('endless-1xx', 'notAnAnswer', 'endless interim responses'),
   fault('reset', 'unreachable', 'a reset connection'),
   fault('half-close', 'unreachable', 'a closed connection'),

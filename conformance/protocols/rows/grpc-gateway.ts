@@ -91,7 +91,7 @@ const CASES = BODIES.flatMap(([way, request]): ProtocolCase[] => [
 export const GRPC_GATEWAY_CASES: readonly ProtocolCase[] = [
   ...CASES,
   {
-    // Binary tensors are forwarded without this check.
+    // If the client asks for binary tensors, the answer is forwarded without a check of its size.
     model: on('short-tensor'),
     way: 'inferGrpc',
     situation: 'notAnAnswer',

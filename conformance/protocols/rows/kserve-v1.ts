@@ -4,7 +4,8 @@ import { modelsOn, type ModelOptions, type ProtocolCase } from '../case.ts'
 
 const on = modelsOn('kserve')
 const IRIS = instances([5.1, 3.5, 1.4, 0.2], [6.7, 3, 5.2, 2.3])
-// Set, because the server does not describe models that are unknown or not ready, so no dialect can be detected.
+// Sets the dialect. No dialect can be detected, because the server does not describe models that are unknown or
+// not ready.
 const undescribed: ModelOptions = { protocolVersion: 'v1' }
 
 /** All cases with KServe's V1. */

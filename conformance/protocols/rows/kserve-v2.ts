@@ -5,7 +5,8 @@ import { modelsOn, type ModelOptions, type ProtocolCase } from '../case.ts'
 const on = modelsOn('kserve')
 const IRIS = inputs(tensor('input-0', 'FP32', [5.1, 3.5, 1.4, 0.2, 6.7, 3, 5.2, 2.3], [2, 4]))
 const FLOATS = floats(1.5, Number.NaN, -2)
-// Set, because the server does not describe models that are unknown or not ready, so no dialect can be detected.
+// Sets the dialect. No dialect can be detected, because the server does not describe models that are unknown or
+// not ready.
 const undescribed: ModelOptions = { protocolVersion: 'v2' }
 
 /** All cases with KServe's V2. */

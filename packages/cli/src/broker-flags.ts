@@ -106,7 +106,7 @@ export function parsePort(text: string): number {
 
 /**
  * Determines the broker from options and environment. `timeoutSeconds` applies if -t is not given.
- * @throws CliError if they contradict each other
+ * @throws CliError if options contradict each other, or if a value is not valid
  */
 export function brokerTarget(
   flags: BrokerFlags,

@@ -17,7 +17,7 @@ export function readCaFile(file: string): string {
   throw new CliError(
     EXIT.missingFile,
     `file "${file}" does not contain valid PEM certificates`,
-    "Use --cafile with the PEM certificate (-----BEGIN CERTIFICATE-----) of the authority that signed the broker's.",
+    "Use --cafile with the PEM certificate (-----BEGIN CERTIFICATE-----) of the broker's certificate authority.",
   )
 }
 

@@ -4,7 +4,7 @@ import { joinPropertyWords } from './publish-properties.ts'
 
 /**
  * Returns `argv` with `help A B` replaced by `A B --help`. Removes the words after an unknown command, because for
- * `NOPE --help` Commander would show the help of the group. Joins the words of each -D.
+ * `NOPE --help` Commander would show the help of the group. Joins the words of each -D option.
  */
 export function commandWords(program: Command, argv: readonly string[]): readonly string[] {
   const path: string[] = []

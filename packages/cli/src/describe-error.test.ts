@@ -53,7 +53,7 @@ test("removes the SDK's remedy from the message, because the command line has it
   expect(
     messageOf(
       'certificate_refused',
-      'Refused: why (X); set the ca option to the certificate of the authority that signed it.',
+      "Refused: why (X); set the ca option to the certificate of the broker's certificate authority.",
     ),
   ).toBe('error: Refused: why (X). (certificate_refused)')
   const version = 'It does not support MQTT 5; set mqttVersion to "3.1.1". The address comes from X.'

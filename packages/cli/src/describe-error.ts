@@ -47,7 +47,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   broker_unreachable:
     'Check -h and -p (or --broker), and that the broker is running. To start a broker: inferwire dev',
   certificate_refused:
-    'Use --cafile FILE with the certificate of the authority that signed it (PEM; a self-signed certificate is its own authority).',
+    "Use --cafile FILE with the certificate of the broker's certificate authority (PEM; a self-signed certificate is its own authority).",
   broker_refused: "The broker's log contains the reason.",
   not_authorized:
     'Check -u and the password, and that the ACL grants this user write access to {root}/request/{user}/#.',
@@ -66,7 +66,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 const SDK_REMEDY =
   /; set (?:the ca option to|mqttVersion to) [^;]*?(?=\.(?: |$))|; call result\(\) again later| \(keepSeconds\)/
 
-// The SDK recommends an option of connect() that the command line does not have.
+// Replaces the SDK's message, which recommends an option of connect() that the command line does not have.
 const INTERRUPTED = 'The connection was lost during the stream; the answer above is incomplete.'
 
 function messageOf({ code, message }: RequestError): string {
@@ -78,7 +78,7 @@ const TLS_REMEDIES: Partial<Record<TlsFailureKind, string>> = {
   'wrong-name':
     'Use a name from the certificate with -h or --broker. (--cafile sets the trusted authorities, not the name.)',
   'out-of-date':
-    "Renew the broker's certificate, or correct the clock of this machine or of the machine that issued it.",
+    "Renew the broker's certificate, or correct the clock of this machine or of the certificate's issuer.",
   'client-certificate':
     'The command line does not support client certificates; connect to a port that does not require one.',
   'not-tls': 'Check -p: use mqtt:// or ws:// for a port without TLS. -p 8883 enables TLS.',

@@ -1,6 +1,6 @@
 // The exit codes of `inferwire`, and the mapping from errors to exit codes.
 
-/** The exit codes: those of sysexits.h if it defines a suitable one, otherwise those of shells and GNU `timeout`. */
+/** The exit codes are from sysexits.h if it defines a suitable code, otherwise from shells and GNU `timeout`. */
 export const EXIT = {
   ok: 0,
   modelError: 1,
@@ -24,7 +24,8 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   modelError: 'the model or its server returned an error',
   usage: 'unknown or invalid command, option or argument',
   badInput: 'the request body, the topic or the password file is not valid',
-  missingFile: 'a file is missing, or cannot be read or written; or there is no such result',
+  missingFile:
+    'a file is missing, or cannot be read or written; or the broker does not have the requested result',
   unavailable: 'the broker cannot be reached, no connector is subscribed, or a port is in use',
   internal: 'internal error in Inferwire',
   output: 'cannot write to standard output',

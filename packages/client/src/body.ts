@@ -19,7 +19,7 @@ export function toBytes(body: RequestBody | undefined): Uint8Array {
   if (typeof body !== 'object' || body === null) {
     throw new TypeError(`body is ${String(body)}; expected an object, text or bytes.`)
   }
-  // Such a body is ambiguous: the caller may mean a list of numbers, or the bytes in memory.
+  // A typed array or a buffer is ambiguous: the caller may mean a list of numbers, or the bytes in memory.
   if (ArrayBuffer.isView(body) || body instanceof ArrayBuffer) {
     throw new TypeError(
       `body is of type ${body.constructor.name}; put it into an object such as {instances: [...]}, or pass its bytes as a Uint8Array.`,

@@ -9,7 +9,7 @@ const CONNACK_WRONG_VERSION = new Set([1, 0x84])
 
 // Remedies for a rejected broker certificate.
 const CERTIFICATE_REMEDIES: Partial<Record<TlsFailureKind, (reason: unknown) => string>> = {
-  untrusted: () => 'set the ca option to the certificate of the authority that signed it',
+  untrusted: () => "set the ca option to the certificate of the broker's certificate authority",
   'wrong-name': (reason) => `connect with a name from the certificate${namesOf(reason)}`,
   'out-of-date': () => "renew the broker's certificate, or correct the clock of this machine",
 }

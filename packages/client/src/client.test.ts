@@ -62,7 +62,7 @@ async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
   return error as InferwireError
 }
 
-test('sends a request with its deadline on MQTT 5, and returns all parts of the reply', async () => {
+test('sends a request with its deadline on MQTT 5, and returns status, timing and body of the reply', async () => {
   const seen: Request[] = []
   await startResponder((request, mqtt) => {
     seen.push(request)
@@ -185,7 +185,7 @@ test('ignores second replies, and replies with a different topic or Correlation 
   })
   const client = await open()
   expect((await client.infer('iris', {})).json()).toBe('right')
-  // The replies of the second request arrive after all replies of the first.
+  // The replies to the second request arrive after all replies to the first request.
   await client.infer('iris', {})
   expect(client.stats.ignoredReplies).toBeGreaterThanOrEqual(9)
 })
@@ -227,7 +227,7 @@ test('resends an unanswered request with the same Correlation Data', async () =>
   })
   const client = await open()
   const answer = await client.infer('iris', {}, { repeatAfterMs: 20 })
-  // Another copy may be in flight when the reply arrives.
+  // A further copy of the request may be in flight when the reply arrives.
   expect(answer.attempts).toBeGreaterThanOrEqual(3)
   expect(new Set(correlations).size).toBe(1)
 })
@@ -332,10 +332,10 @@ test('on MQTT 3.1.1, a request above the packet size limit fails with payload_to
   const client = await open({ mqttVersion: '3.1.1' }, small.url)
   const body = { instances: ['x'.repeat(60_000)] }
   const large = failureOf(client.infer('iris', body, { timeoutMs: 2_000 }))
-  // Other requests are answered in the meantime.
+  // A small request is answered while the large request is still unanswered.
   expect((await client.infer('iris', { instances: [1] })).json()).toEqual({ instances: [1] })
   expect(await large).toMatchObject({ code: 'payload_too_large', status: 413, retryable: false })
-  expect((await large).message).toMatch(/does not accept packets of that size: .* its 60018 bytes/)
+  expect((await large).message).toMatch(/does not accept packets of that size: .* the request's 60018 bytes/)
 })
 
 test('lists the size, the access rules and the connector as possible causes if an MQTT 3.1.1 broker drops an acknowledged message', async () => {

@@ -101,8 +101,8 @@ export class Client {
   ): Promise<TensorReply>
   /**
    * Sends a request to a model and waits for its reply. The body is the one you would POST to the model server.
-   * The request may be executed more than once if the broker or the connector crashes. It ends in a reply, an error
-   * or `deadline_exceeded`.
+   * The request may be executed more than once if the broker or the connector crashes. Every request ends with a
+   * reply, an error or `deadline_exceeded`.
    * @throws InferwireError for an error reply, the deadline, an abort, or a refusal by the broker
    */
   infer(model: string, body?: RequestBody, options?: InferOptions): Promise<Reply>
@@ -238,7 +238,7 @@ export class Client {
   /**
    * Returns all connectors' retained statuses, sorted by name. A card remains on the broker while its connector is
    * offline; the statuses contain the models that are available now.
-   * @throws InferwireError if there is no connection or no right to read them, TypeError for invalid options
+   * @throws InferwireError if there is no connection or no right to read statuses, TypeError for invalid options
    */
   async connectors(options: RetainedOptions = {}): Promise<ConnectorStatus[]> {
     return await collectStatuses(this.#traffic.retained(this.#settings.topics.statusFilter, options), options)

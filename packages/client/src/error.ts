@@ -10,7 +10,7 @@ export type LocalCode =
   | 'certificate_refused'
   | 'result_not_found'
 
-/** All codes that this version defines. A newer connector may send others. */
+/** All codes that this version defines. A newer connector may send other codes. */
 export type InferwireErrorCode = ProblemCode | LocalCode
 
 const RETRYABLE: Readonly<Record<LocalCode, boolean>> = {

@@ -36,7 +36,7 @@ test('a part for which a next() call is waiting does not count against the limit
   expect(() => stream.push('y', 1)).toThrow(/1 parts \(1 bytes\) wait to be read, and partsMax is 1/)
 })
 
-test('reading a part makes room for another', async () => {
+test('reading a part makes room for another part', async () => {
   const { stream } = start()
   for (let index = 0; index < 10; index++) {
     stream.push(String(index), 60)
@@ -56,7 +56,7 @@ test('throws an error once, after the parts that arrived before it, and then end
   expect(cancels()).toBe(0)
 })
 
-test('an error rejects the first waiting next() call, and ends the others', async () => {
+test('an error rejects the first waiting next() call; the other waiting calls resolve as done', async () => {
   const { stream } = start()
   const first = stream.next()
   const second = stream.next()

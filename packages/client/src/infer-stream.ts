@@ -17,9 +17,9 @@ interface Waiter<T> {
 const DONE = { value: undefined, done: true } as const
 
 /**
- * A streamed answer. Iterate over it once, with `for await`. It ends when the model has finished, and throws an
- * InferwireError if the stream is interrupted; the parts received before that are returned first. Leaving the loop
- * cancels the request.
+ * A streamed answer. Iterate over it once, with `for await`. The iteration ends when the model has finished. If
+ * the stream is interrupted, the iteration returns the parts received so far, and then throws an InferwireError.
+ * Leaving the loop cancels the request.
  */
 export class InferStream<T> implements AsyncIterableIterator<T, undefined> {
   readonly #model: string
@@ -96,7 +96,7 @@ export class InferStream<T> implements AsyncIterableIterator<T, undefined> {
     if (this.#parts.length >= partsMax || this.#bufferedBytes + bytes > bufferBytesMax) {
       throw new InferwireError(
         'overloaded',
-        `The stream of model "${this.#model}" was cancelled: ${this.#parts.length} parts (${this.#bufferedBytes} bytes) wait to be read, and partsMax is ${partsMax}, bufferBytesMax ${bufferBytesMax}. Read faster, or raise the limits.`,
+        `The stream of model "${this.#model}" was cancelled: ${this.#parts.length} parts (${this.#bufferedBytes} bytes) wait to be read, and partsMax is ${partsMax}; bufferBytesMax is ${bufferBytesMax}. Read faster, or raise the limits.`,
         { model: this.#model },
       )
     }

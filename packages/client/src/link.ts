@@ -21,7 +21,8 @@ export interface LinkEvents {
   onDown(reason: Error | undefined): void
 }
 
-// Pauses between attempts: each is random below a limit that doubles, so that a fleet does not reconnect all at once.
+// Pauses between attempts. Each pause is a random time below a limit that doubles, so that the clients of a fleet
+// do not all reconnect at once.
 const PAUSE_FIRST_MS = 100
 const PAUSE_MAX_MS = 5_000
 // A connection must last this long to reset the pause.
@@ -40,8 +41,8 @@ export class Link {
   #pauseMs = PAUSE_FIRST_MS
   // Whether the broker may have kept the session of the last connection.
   #hasSession = false
-  // Whether the session was lost: an attempt since the last connection found none. Later attempts then find only the
-  // new session that this attempt created.
+  // Whether the session was lost: an attempt since the last connection found no session, and created a new one.
+  // Later attempts find only the new session.
   #isSessionLost = false
   #upAt = 0
   /** The reason why there is currently no connection. */
@@ -117,7 +118,7 @@ export class Link {
       await connection.close(false)
       throw error
     }
-    // #lost() ignores a connection that ends before it is stored below.
+    // #lost() ignores a connection that ends before `#connection` is set below.
     if (isEnded)
       throw new InferwireError('broker_unreachable', 'The connection ended while it was being set up.')
     if (this.#stop.signal.aborted) {

@@ -1,4 +1,4 @@
-// Tests how the messages of a result are put together. The broker is a list of messages.
+// Tests how result() assembles the messages of a result. A list of messages replaces the broker.
 import { expect, test } from 'vitest'
 import { fetchResult } from './long-work.ts'
 import { resolveSettings } from './options.ts'
@@ -37,7 +37,7 @@ test('result() fails if parts are missing between two parts', async () => {
   await expect(result).rejects.toMatchObject({ code: 'stream_interrupted' })
 })
 
-test('result() begins at the part that an earlier call did not receive', async () => {
+test('result() begins at the first part that an earlier call did not receive', async () => {
   const seen: number[] = []
   const onPart = ({ seq }: { seq: number }): unknown => seen.push(seq)
   const broker = brokerWith(part(3), part(3), part(4), end(5))

@@ -73,8 +73,8 @@ export async function submitWork(
   const spec = toRequestSpec(settings, randomInstance(), model, body, { ...options, timeoutMs })
   const session = targetOf(settings, spec.id, sessionExpirySeconds)
   const stop = stopSignal(options.signal, settings.target.connectTimeoutMs)
-  // The request is published on a connection of its own. The reply may arrive before the request is acknowledged, and
-  // must stay in its session.
+  // The request is published on a connection of its own. The reply may arrive before the request is acknowledged,
+  // and must stay in the session that stores it.
   await withConnection(publisherOf(settings, spec.id), dial, stop, model, async (publisher) => {
     await withConnection(session, dial, stop, model, (keeper) => keeper.subscribe(spec.replyTopic, 1))
     try {
@@ -106,8 +106,8 @@ async function withConnection(
   }
 }
 
-// If the request was not accepted, nothing will ever arrive in the session, so the session is deleted. If that fails,
-// it expires.
+// If the request was not accepted, nothing will ever arrive in the session, so the session is deleted. If the
+// deletion fails, the session expires.
 async function endSession(target: DialTarget, dial: Dial): Promise<void> {
   const events = { onMessage: () => {}, onClose: () => {} }
   const stop = AbortSignal.timeout(target.connectTimeoutMs)
@@ -124,7 +124,7 @@ async function publishWork(connection: Connection, spec: RequestSpec, expirySeco
     payload,
     properties: {
       ...properties,
-      // The reply expires at the end of the same interval, so the interval includes the time until the reply is
+      // The reply also expires at the end of this interval, so the interval includes the time until the reply is
       // fetched.
       messageExpiryInterval: expirySeconds,
       userProperties: [
@@ -148,7 +148,7 @@ async function publishWork(connection: Connection, spec: RequestSpec, expirySeco
 }
 
 /**
- * Waits for the reply to a submitted request, and then deletes its session.
+ * Waits for the reply to a submitted request, and then deletes the session that stored the reply.
  * @throws InferwireError for an error reply; `result_not_found`; `deadline_exceeded` if there is no reply yet;
  * `stream_interrupted` if parts of a streamed answer are missing
  */

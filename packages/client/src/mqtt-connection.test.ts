@@ -79,24 +79,27 @@ test.each([
   [0x90, 'bad_topic', false],
   [0x97, 'overloaded', true],
   [0x83, 'broker_refused', false],
-])('PUBACK reason code %i fails the request at once with %s', async (reasonCode, code, retryable) => {
-  answer = puback(reasonCode)
-  const client = await connect(url)
-  expect(await failureOf(client.infer('iris', { instances: [] }))).toMatchObject({
-    code,
-    retryable,
-    model: 'iris',
-    body: undefined,
-  })
-  await client.close()
-})
+])(
+  'PUBACK reason code %i ends the request at once with the error %s',
+  async (reasonCode, code, retryable) => {
+    answer = puback(reasonCode)
+    const client = await connect(url)
+    expect(await failureOf(client.infer('iris', { instances: [] }))).toMatchObject({
+      code,
+      retryable,
+      model: 'iris',
+      body: undefined,
+    })
+    await client.close()
+  },
+)
 
 test.each([
   [5, 0x86],
   [5, 0x87],
   ['3.1.1', 4],
   ['3.1.1', 5],
-] as const)('MQTT %s: CONNACK code %i fails with not_authorized', async (mqttVersion, code) => {
+] as const)('MQTT %s: connect() fails with not_authorized on CONNACK code %i', async (mqttVersion, code) => {
   answer = (_packet, send) =>
     send({ cmd: 'connack', reasonCode: code, returnCode: code, sessionPresent: false })
   const error = await failureOf(connect(url, { mqttVersion, username: 'cam7', password: 'secret' }))
@@ -118,7 +121,7 @@ test('suggests TLS when the port resets a connection without TLS', async () => {
   )
 })
 
-test('a broker that disconnects, does not answer or does not use MQTT fails with broker_unreachable', async () => {
+test('connect() fails with broker_unreachable if a broker disconnects, is silent or does not use MQTT', async () => {
   answer = (_packet, _send, socket) => socket.destroy()
   expect(await failureOf(connect(url))).toMatchObject({ code: 'broker_unreachable', retryable: true })
   answer = () => {}
@@ -157,7 +160,8 @@ test("sends no more unacknowledged requests than the broker's Receive Maximum", 
       if (atSubscribe !== undefined) refuse(send)
     } else accept(packet, send, socket)
     if (packet.cmd === 'subscribe' && packet.subscriptions[0]!.topic === 'infer/models/iris') {
-      // Before SUBSCRIBE, the client sent as many requests as Receive Maximum allows, so all of them have arrived.
+      // The client sent as many requests as Receive Maximum allows before it sent SUBSCRIBE, so these requests
+      // have already arrived.
       atSubscribe = waiting.length
       refuse(send)
     }
@@ -229,7 +233,7 @@ test('PUBACK 0x97 for a repeat does not end a request that the broker has alread
   }
   const client = await connect(url)
   const { attempts } = await client.infer('iris', {}, { repeatAfterMs: 10 })
-  // Another copy may be in flight when the reply arrives.
+  // A further copy of the request may be in flight when the reply arrives.
   expect(attempts).toBeGreaterThanOrEqual(3)
   await client.close()
 })
@@ -250,7 +254,7 @@ test("rejects a body above the broker's Maximum Packet Size without sending it",
   await client.close()
 })
 
-test('DISCONNECT with reason code 0x95 fails only the oversized request', async () => {
+test('after DISCONNECT with reason code 0x95, only the oversized request fails', async () => {
   answer = (packet, send, socket) => {
     if (packet.cmd !== 'publish') accept(packet, send, socket)
     else if (packet.payload.length > 1_000) {

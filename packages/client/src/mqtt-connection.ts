@@ -86,13 +86,14 @@ function mqttOptions(target: DialTarget): IClientOptions {
     ...(cert === undefined ? {} : { cert: cert as Buffer }),
     ...(key === undefined ? {} : { key: key as Buffer }),
     rejectUnauthorized: target.rejectUnauthorized,
-    // Without this property, Mosquitto sends only 20 unacknowledged replies at a time and drops those that its queue
-    // cannot hold.
+    // Without a Receive Maximum, Mosquitto sends only 20 unacknowledged replies at a time, and drops the replies
+    // that its queue cannot hold.
     ...(target.protocolVersion === 5 ? { properties: connectProperties(target) } : {}),
     connectTimeout: target.connectTimeoutMs,
     keepalive: target.keepAliveSeconds,
     clean: target.isCleanStart,
-    // Link reconnects with a new client, because the old one would resend its store and reuse packet identifiers.
+    // Link reconnects with a new client: the old client would resend its stored packets and reuse packet
+    // identifiers.
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
@@ -145,7 +146,7 @@ class MqttConnection implements Connection {
         },
       )
     })
-    // The callback of publish() does not expose 0x10, because mqtt.js passes its copy of the PUBLISH instead of the
+    // publish() does not report the reason code 0x10: its callback receives mqtt.js's copy of the PUBLISH, not the
     // PUBACK.
     mqtt.on('packetreceive', (packet: Packet) => {
       if (packet.cmd === 'puback' && packet.reasonCode === NO_MATCHING_SUBSCRIBERS) {
@@ -202,7 +203,7 @@ class MqttConnection implements Connection {
   async close(endsSession: boolean): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    // Otherwise mqtt.js would wait indefinitely for the PUBACKs of all messages in flight.
+    // If messages stayed in flight, mqtt.js would wait indefinitely for their PUBACKs.
     for (const messageId of this.#unacknowledged) this.#mqtt.removeOutgoingMessage(messageId)
     const timeout = new AbortController()
     const ended = this.#mqtt.endAsync(false, this.#disconnect(endsSession)).catch(() => {})

@@ -21,7 +21,7 @@ export function toMqttProperties(properties: MessageProperties): MqttProperties 
   }
 }
 
-/** Converts the properties of a received packet. Omits malformed ones, for which mqtt-packet returns null. */
+/** Converts the properties of a received packet. Omits malformed properties, for which mqtt-packet returns null. */
 export function fromMqttProperties({ properties }: IPublishPacket): MessageProperties {
   const result: MessageProperties = {}
   if (properties === undefined || properties === null) return result

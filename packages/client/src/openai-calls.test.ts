@@ -7,7 +7,7 @@ const read = (text: string): unknown =>
     new StreamPart('llm', 3, { topic: 't', payload: new TextEncoder().encode(text), properties: {} }),
   )
 
-test('the body names the model in the topic, unless the caller names another', () => {
+test('sets the member model to the model in the topic, unless the caller sets another model', () => {
   expect(toGenerationBody('llm', { messages: [] }, undefined)).toEqual({ model: 'llm', messages: [] })
   expect(toGenerationBody('llm', { model: 'other', stream: true }, false)).toEqual({
     model: 'other',

@@ -12,8 +12,8 @@ export interface GenerationBody {
 }
 
 /**
- * Returns the body to send. It names the model in the topic, unless the caller names another; the argument `stream`
- * overrides the member `stream`.
+ * Returns the body to send. Its member `model` is the model in the topic, unless the caller sets another model.
+ * The argument `stream` overrides the member `stream`.
  */
 export function toGenerationBody(
   model: string,

@@ -64,7 +64,7 @@ export interface EmbeddingsRequest {
   readonly [member: string]: unknown
 }
 
-/** One text or several, or their tokens. */
+/** One or more texts, or the tokens of one or more texts. */
 export type EmbeddingsInput = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
 
 /** The token counts in an answer's body. */
@@ -121,7 +121,7 @@ export interface ChatCompletionChunk {
   readonly usage?: CompletionUsage | null
 }
 
-/** A whole text completion, or one part of a streamed one. */
+/** A whole text completion, or one part of a streamed text completion. */
 export interface Completion {
   readonly id: string
   readonly object: 'text_completion'

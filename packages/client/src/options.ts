@@ -30,7 +30,7 @@ export interface ConnectOptions {
    * the next connection. Requires MQTT 5. @default 0: streams end with `stream_interrupted`
    */
   readonly sessionExpirySeconds?: number | undefined
-  /** Maximum number of requests in flight; further ones fail with `overloaded`. @default 1024 */
+  /** Maximum number of requests in flight; further requests fail with `overloaded`. @default 1024 */
   readonly inFlightMax?: number | undefined
   /** PEM certificates of the authorities to trust instead of the system's (mqtts, wss). */
   readonly ca?: string | Uint8Array | undefined
@@ -57,8 +57,10 @@ export interface InferOptions {
   /** Headers sent as user properties; the connector forwards those that its configuration allows. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
-   * Time without a reply after which the request is resent with the same Correlation Data, in milliseconds; it doubles
-   * each time. After a lost connection the request is always resent. Infinity disables timed repeats. @default 5000
+   * Time without a reply after which the request is resent with the same Correlation Data, in milliseconds. This
+   * time doubles after each repeat. After a lost connection the request is always resent. Infinity disables timed
+   * repeats.
+   * @default 5000
    */
   readonly repeatAfterMs?: number | undefined
   /** Whether to wait for a connector until the deadline instead of failing with `no_connector`. @default false */
@@ -148,8 +150,8 @@ export function resolveSettings(brokerUrl: string | URL, options: ConnectOptions
       connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 10_000),
       keepAliveSeconds: within('keepAliveSeconds', options.keepAliveSeconds ?? 15, 1, 65_535),
       sessionExpirySeconds,
-      // Mosquitto 2.0 saves a session on disk only if it began without Clean Start. A random identifier has no earlier
-      // session; any other may have one, with old subscriptions.
+      // Mosquitto 2.0 saves a session on disk only if it began without Clean Start. A random client identifier has
+      // no earlier session. Any other identifier may have an earlier session with old subscriptions.
       isCleanStart: sessionExpirySeconds === 0 || options.clientId !== undefined,
     },
     identity,

@@ -23,7 +23,7 @@ test('recognizes repeats of the last 4096 parts by their contents', () => {
   })
 })
 
-test('throws the error that ends a stream, also if parts before it are missing', () => {
+test('throws the error that ends a stream, even if earlier parts are missing', () => {
   const order = new PartOrder('llm')
   const error = { error: 'The part is too large.', code: 'response_too_large', status: 502, retryable: false }
   const last = messageOf(1, JSON.stringify(error))
@@ -31,7 +31,7 @@ test('throws the error that ends a stream, also if parts before it are missing',
   expect(() => order.place(last, facts)).toThrow('The part is too large.')
 })
 
-test('throws an error without a number that ends a stream', () => {
+test('throws an error that ends a stream and has no part number', () => {
   const order = new PartOrder('llm')
   order.place(messageOf(0, 'a'), facts)
   const error = { error: 'Redelivered.', code: 'stream_interrupted', status: 502, retryable: true }
@@ -42,7 +42,7 @@ test('throws an error without a number that ends a stream', () => {
   )
 })
 
-test('the rest of a stream begins at any part, and has no gaps after it', () => {
+test('with isRest, a stream may begin at any part, but must have no gap after that part', () => {
   const order = new PartOrder('llm', true)
   expect(order.place(messageOf(7, 'a'), facts)).toMatchObject({ kind: 'part', part: { seq: 7 } })
   expect(order.place(messageOf(7, 'a'), facts)).toEqual({ kind: 'repeat' })

@@ -26,17 +26,17 @@ export class PartOrder {
   // Undefined until the first part, if the stream may begin at any part.
   #next: number | undefined
 
-  /** @param isRest whether the stream may begin at any part, because an earlier order had the parts before it */
+  /** @param isRest whether the stream may begin at any part, because an earlier PartOrder had the first parts */
   constructor(model: string, isRest = false) {
     this.#model = model
     this.#next = isRest ? undefined : 0
   }
 
   /**
-   * Classifies a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a number higher than the expected one
-   * means that messages were lost; the stream is then broken. It is also broken if a repeat differs from the first
-   * copy: the request was then executed twice, for example by two connectors, and the parts of both executions are
-   * mixed.
+   * Classifies a message. QoS 1 keeps the order of messages (MQTT 5 §4.6), so a number above the expected number
+   * means that messages were lost, and the stream is broken. The stream is also broken if a repeat differs from
+   * the first copy: the request was executed twice, for example by two connectors, and the parts of both
+   * executions are mixed.
    * @throws InferwireError for an error reply
    */
   place(message: Message, facts: ReplyFacts): Placed {
@@ -64,7 +64,7 @@ export class PartOrder {
     const isRemembered = seq >= next - REMEMBERED_PARTS
     if (isRemembered && this.#checksums[seq % REMEMBERED_PARTS] === checksumOf(payload))
       return { kind: 'repeat' }
-    const message = `The stream of model "${this.#model}" is mixed with another one: part ${seq} arrived twice, with different contents.`
+    const message = `The stream of model "${this.#model}" is mixed with another stream: part ${seq} arrived twice, with different contents.`
     return {
       kind: 'broken',
       error: new InferwireError('stream_interrupted', message, { model: this.#model }),

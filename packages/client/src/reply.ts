@@ -37,7 +37,7 @@ export interface Reply {
   json(): unknown
 }
 
-/** Details of a request that its Reply includes. */
+/** Details of a request that are copied to the Reply. */
 export interface ReplyFacts {
   readonly model: string
   readonly operation: string | undefined
@@ -70,7 +70,7 @@ function isWithoutProperties({ properties }: Message): boolean {
   return contentType === undefined && correlationData === undefined && userProperties === undefined
 }
 
-// Without properties, a body counts as an error only if it looks exactly like one: a model may name an output `error`.
+// Without properties, a body is an error only if it has the exact form of one: a model may have an output `error`.
 function readBareReply(message: Message, facts: ReplyFacts): Reply {
   const problem = errorBodyOf(message.payload)
   const isOfContract =

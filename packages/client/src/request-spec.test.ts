@@ -8,7 +8,7 @@ const on4 = resolveSettings('mqtt://broker', { username: 'cam7', mqttVersion: '3
 const matches = (filter: string, topic: string): boolean =>
   new RegExp(`^${filter.replaceAll('+', '[^/]+').replace('#', '.*')}$`).test(topic)
 
-test('on MQTT 5 the topic contains an id, and the reply topic is derived from it', () => {
+test('on MQTT 5 the topic contains an id, and the reply topic is derived from the topic', () => {
   const spec = toRequestSpec(on5, 'abc', 'iris', { inputs: [] }, {})
   expect(spec.topic).toMatch(/^infer\/request\/cam7\/iris\/infer\/abc\/[0-9a-f]{32}$/)
   expect(spec.replyTopic).toBe(new TopicSpace('infer').replyTopicOf(spec.topic))
@@ -29,7 +29,7 @@ test('on MQTT 5 without an operation, the Response Topic contains the id', () =>
   expect(matches(replyFilterOf(on5, 'abc'), spec.replyTopic)).toBe(true)
 })
 
-test('on MQTT 3.1.1 the topic contains the operation and the id, and the reply topic is derived from it', () => {
+test('on MQTT 3.1.1 the topic contains operation and id, and the reply topic is derived from the topic', () => {
   const spec = toRequestSpec(on4, 'abc', 'iris', '{"instances":[]}', {})
   expect(spec.topic).toMatch(/^infer\/request\/cam7\/iris\/predict\/abc\/[0-9a-f]{32}$/)
   expect(spec.replyTopic).toBe(new TopicSpace('infer').replyTopicOf(spec.topic))

@@ -89,8 +89,9 @@ export function randomInstance(): string {
   return randomHex(8)
 }
 
-// On MQTT 5, too, the topic contains the id, and the reply is published to the derived topic. This works even if a
-// bridge drops all properties (Mosquitto's default) or remaps the request to another root without its Response Topic.
+// On MQTT 5, too, the topic contains the id, and the reply is published to the derived topic. The reply arrives
+// even if a bridge drops all properties (Mosquitto's default), or remaps the topic to another root but not the
+// Response Topic.
 function addressOf(
   { topics, identity }: Settings,
   instance: string,
@@ -99,7 +100,7 @@ function addressOf(
   operation: string | undefined,
 ): Pick<RequestSpec, 'topic' | 'shownTopic' | 'replyTopic' | 'cancelTopic'> {
   const tail = `${instance}/${id}`
-  // A topic without an operation has no level for an id; the Response Topic contains it instead.
+  // A topic without an operation has no level for the id. In this case, the Response Topic contains the id.
   const own = operation === undefined ? undefined : tail
   const topic = publishable(topics.request(identity, model, operation, own), model)
   const replyTopic = `${topics.root}/reply/${identity}/${model}/${operation ?? OPERATION_OF_CARD}/${tail}`

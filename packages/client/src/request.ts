@@ -35,8 +35,8 @@ export interface ReplyReceiver {
   /** Whether the model must be stopped when the client is closed. */
   readonly isStream: boolean
   /**
-   * Handles a message on the reply topic. Returns whether it was the last one, or an error that ends the request while
-   * the model may still be running.
+   * Handles a message on the reply topic. Returns `ended` for the last message, otherwise `more`. Returns an error
+   * if the request must end although the model may still be running.
    * @throws InferwireError for an error reply, which ends the request
    */
   receive(message: Message, facts: ReplyFacts): 'more' | 'ended' | InferwireError
@@ -63,7 +63,8 @@ export interface RequestHost {
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const QUOTA_EXCEEDED = 0x97
-// Every broker accepts packets of this size. If the request is smaller, the connection broke for another reason.
+// Every broker accepts packets of this size. The size of a smaller request is not the reason for a lost
+// connection.
 const SMALL_BYTES = 1_024
 // Pauses between attempts while no connector is subscribed.
 const CONNECTOR_PAUSE_FIRST_MS = 200
@@ -91,7 +92,7 @@ export class PendingRequest {
     )
   }
   #isOver = false
-  // Whether a part of the answer has arrived. The request is then not resent.
+  // Whether a part of the answer has arrived. From then on, the request is not resent.
   #hasBegun = false
   #idle: ReturnType<typeof setTimeout> | undefined
   #isWithoutConnector = false
@@ -281,7 +282,8 @@ export class PendingRequest {
     const waitMs = afterMs * (1 + Math.random() / 2)
     if (!(waitMs < TIMEOUT_MAX_MS)) return
     this.#repeat = setTimeout(() => {
-      // Without a PUBACK, the previous copy may still be in transit; another copy would only queue behind it.
+      // Without a PUBACK, the previous copy of the request may still be in transit, and a repeat would only queue
+      // behind it.
       if (this.isUnacknowledged) {
         this.#repeatIn(this.#repeatAfterMs)
         return
@@ -309,9 +311,9 @@ export class PendingRequest {
     }
     const times = this.attempts === 1 ? 'once' : `${this.attempts} times`
     const what = `No reply from model "${model}" within ${timeoutMs} ms (sent ${times}).`
-    // MQTT 3.1.1 has no reason code for this: a broker that rejects a large packet closes the connection each time.
+    // MQTT 3.1.1 has no reason code for a packet that is too large: the broker closes the connection each time.
     if (this.cuts > 1 && payload.length > SMALL_BYTES) {
-      const size = `the connection broke ${this.cuts} times while its ${payload.length} bytes were sent`
+      const size = `the connection broke ${this.cuts} times while the request's ${payload.length} bytes were sent`
       return new InferwireError(
         'payload_too_large',
         `${what} The broker probably does not accept packets of that size: ${size}.`,
@@ -331,7 +333,7 @@ export class PendingRequest {
     }
     if (!this.#wasAccepted || properties.correlationData !== undefined) return ''
     // MQTT 3.1.1 §3.3.5: a broker may acknowledge a PUBLISH that it does not authorize.
-    return ` The broker acknowledged it, but on MQTT 3.1.1 a broker also acknowledges messages that it drops: its ${payload.length} bytes may be too large, "${shownTopic}" may be forbidden, or no connector is subscribed.`
+    return ` The broker acknowledged the request, but on MQTT 3.1.1 a broker also acknowledges messages that it drops: the request's ${payload.length} bytes may be too large, "${shownTopic}" may be forbidden, or no connector is subscribed.`
   }
 }
 

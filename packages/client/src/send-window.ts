@@ -1,4 +1,4 @@
-// Sends requests in order; the number of unacknowledged ones never exceeds the broker's Receive Maximum.
+// Sends requests in order. The number of unacknowledged requests never exceeds the broker's Receive Maximum.
 import { InferwireError } from './error.ts'
 import { publishPacketBytes } from './packet-size.ts'
 import type { PendingRequest } from './request.ts'
@@ -49,8 +49,9 @@ export class SendWindow {
   }
 
   /**
-   * Publishes a cancel message, ahead of the requests. If there is no connection, it waits for the next one. If too
-   * many cancel messages are waiting, the request runs until its deadline; its reply is ignored.
+   * Publishes a cancel message, ahead of the requests. If there is no connection, the message waits for the next
+   * connection. If too many cancel messages are waiting, the request runs until its deadline; its reply is
+   * ignored.
    */
   cancel(request: PendingRequest): void {
     if (this.#cancels.length >= CANCELS_MAX) return

@@ -1,4 +1,4 @@
-// Tests the choice between binary and JSON with a host that answers as different model servers do.
+// Tests the choice between binary and JSON, with a host that imitates different model servers.
 import { readV2Request, type ReceivedCard } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import { InferwireError } from './error.ts'
@@ -105,7 +105,7 @@ test.each([
   ['JSON after the card was read', (): undefined => undefined, () => replyOf(GOOD)],
   ['JSON after a refused binary request', () => card('v2'), refusing(415)],
 ] as const)(
-  'an array that is changed during the wait does not change the request: %s',
+  'changing an array while infer() is waiting for an answer does not change the request: %s',
   async (_, cards, answer) => {
     const data = Float32Array.of(0.5)
     const text = [Buffer.of(65)]
@@ -145,7 +145,7 @@ test.each([
   // MLServer's answer to bytes that are not UTF-8.
   [500, 'upstream_error', 'Internal Server Error'],
 ])(
-  'repeats a binary request as JSON if the model server rejects its encoding (%i %s), and sends JSON from then on',
+  'repeats a binary request as JSON if the model server rejects the encoding (%i %s), and sends JSON from then on',
   async (status, code, body?: string) => {
     const { calls, sent } = start(() => card('v2'), refusing(status, code, body))
     await calls.infer('m', X, {})

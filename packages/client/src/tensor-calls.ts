@@ -55,7 +55,7 @@ export interface TensorHost {
 
 interface Known {
   readonly encoding: 'binary' | 'json'
-  /** Whether the model server has accepted a binary request, instead of only the card saying that it would. */
+  /** True if the server has accepted a request in this encoding; false if only the card suggests the encoding. */
   readonly isProven: boolean
   readonly untilMs: number
 }
@@ -108,7 +108,8 @@ export class TensorCalls {
     if (encoding === 'json' || !this.#host.isMqtt5 || known?.encoding === 'json') {
       return await send(writeJsonCall(call))
     }
-    // The caller may reuse its arrays during the first wait: what is written later needs a copy.
+    // The caller may reuse its arrays as soon as this method first waits. Binary is written now; JSON that is
+    // written later needs a copy of the arrays.
     const binary = writeBinaryCall(call)
     const copied = known?.isProven === true ? undefined : copyOf(call)
     if (copied !== undefined && (await this.#encodingOf(model, untilMs)) === 'json') {
@@ -148,8 +149,8 @@ export class TensorCalls {
     return encoding
   }
 
-  // Returns whether the server rejected the encoding, so that the model did not run. Once a binary request has
-  // succeeded, the encoding is not the cause of an error.
+  // Returns whether the server rejected the encoding before the model ran. Once a binary request has succeeded,
+  // the encoding is not the cause of an error.
   #maySendAsJson(model: string, error: unknown): boolean {
     if (!(error instanceof InferwireError) || this.#known.get(model)?.isProven === true) return false
     return error.code === 'unsupported_content_type' || (error.code === 'upstream_error' && isOfForm(error))
@@ -176,9 +177,9 @@ function typeOf({ jsonLength }: V2Body, { headers }: InferOptions): InferOptions
   }
 }
 
-// Whether a server rejected the form of a body before its model ran. An error of a model is `{"error":…}`, with any
-// status. FastAPI rejects a body that it reads as JSON with 422 and `detail`. MLServer answers "Internal Server Error"
-// to bytes that are not UTF-8.
+// Whether a server rejected the form of a body before its model ran. If the model itself fails, the body is
+// `{"error":…}`, with any status. A FastAPI server that reads a binary body as JSON rejects the body with status
+// 422 and the member `detail`. MLServer answers "Internal Server Error" to bytes that are not UTF-8.
 function isOfForm({ status, body }: InferwireError): boolean {
   if (status === 415) return true
   if (status === 422) return memberNames(body).includes('detail')

@@ -101,7 +101,7 @@ export class Traffic {
         }
         return async () => {
           this.#retainedListeners.delete(listen)
-          // If the connection is closed, its subscriptions no longer exist.
+          // An error means that the connection is closed, and then its subscriptions no longer exist.
           await connection.unsubscribe(filter).catch(() => {})
         }
       },

@@ -33,7 +33,10 @@ export interface Connection {
    * if the connection ends first.
    */
   publish(message: Message, acknowledged: (reasonCode: number) => void): void
-  /** Resolves after the SUBACK. @throws InferwireError if the broker refuses, or if the connection ends first */
+  /**
+   * Resolves after the SUBACK.
+   * @throws InferwireError if the broker refuses the subscription, or if the connection ends first
+   */
   subscribe(filter: string, qos: QoS): Promise<void>
   unsubscribe(filter: string): Promise<void>
   /**
@@ -64,7 +67,7 @@ export interface DialTarget {
 }
 
 /**
- * Opens one connection; an abort ends the attempt.
+ * Opens one connection. Aborting `signal` ends the attempt.
  * @throws InferwireError `broker_unreachable` or `not_authorized`
  */
 export type Dial = (target: DialTarget, events: ConnectionEvents, signal: AbortSignal) => Promise<Connection>

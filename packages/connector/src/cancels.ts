@@ -57,8 +57,8 @@ export class Cancels {
   }
 }
 
-// The names under which the request runs: a topic without an operation has the model's default operation. A request may
-// outlive its model, or an operation of it, which a reload has removed; its topic then names them itself.
+// Returns the model and the operation of the request. A topic without an operation stands for the model's default
+// operation. If a reload has since removed either of them, the names in the topic are used.
 function executedName(
   models: ModelTable,
   model: string,

@@ -160,7 +160,7 @@ test('/readyz lists the models that the first connection waits for', async () =>
   silent.close()
 })
 
-test('stop answers the request in flight, and publishes draining and offline', async () => {
+test('stop() completes the request in flight, and publishes draining and offline', async () => {
   const { stop } = bound(await start(configOf(['slow'])))
   await request('slow', '1')
   await expect.poll(() => openCalls.length).toBe(1)
@@ -185,7 +185,7 @@ test('a request that is still in flight after drain.timeoutMs is redelivered to 
   expect(JSON.parse(await reply('slow', '1'))).toEqual({ predictions: [1] })
 })
 
-test('a stream that is still running at the end of a drain receives a last message', async () => {
+test('the client of a stream that is still running at the end of a drain receives a last message', async () => {
   const models = { llm: { url: serverUrl, protocolVersion: 'openai' as const } }
   const { stop } = bound(await start(configOf([], { models, drain: { timeoutMs: 200 } })))
   const topic = 'infer/reply/cam7/llm/chat/1'

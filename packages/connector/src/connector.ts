@@ -35,7 +35,7 @@ export interface Connector {
   reload(config: ConnectorConfig): void
   /**
    * Drains: stops accepting requests, completes the requests in flight, and publishes `draining` and `offline`. Streams
-   * that would last longer end with `stream_interrupted`.
+   * that do not end in time are ended with `stream_interrupted`.
    * Resolves with false if `drain.timeoutMs` was exceeded; the broker redelivers unanswered requests after the restart.
    */
   stop(): Promise<boolean>

@@ -18,7 +18,7 @@ export class Exchange implements Requester {
   isSuperseded = false
   /** Whether the call has succeeded, and the transport has sent the body and does not need it any more. */
   isBodySent = false
-  /** Whether the request joined a stream, and its reply may precede the end of the stream. */
+  /** Whether the request joined a stream and left early, so that its reply may precede the end of the stream. */
   hasLeftStream = false
   #superseded: Delivery[] | undefined = undefined
   #startedAtMs: number | undefined = undefined

@@ -78,7 +78,7 @@ test('calls a model in the preferred dialect for the operation, and a version in
   expect([model!.card.name, version!.card.name]).toEqual(['iris', 'iris@3'])
 })
 
-test('only operations whose dialect supports opaque bodies accept the configured content types, and the card lists them', () => {
+test('only dialects with opaque bodies accept the configured content types, which the card then lists', () => {
   const config = configOf({ contentTypes: ['image/jpeg'], versions: ['3'] })
   const [model, version] = expose({ config, server: serverOf(config), facts: BOTH })
   const accepting = [...model!.model.operations.values()].filter(({ contentTypes }) =>
@@ -97,7 +97,7 @@ test('reports a default operation that the model does not offer; the card contai
   expect([having!.missingDefault, having!.card.default_operation]).toEqual([undefined, 'predict'])
 })
 
-test('a model has the optional operations of its server, which may stream; chat is the default of a language model', () => {
+test("a model offers its server's optional operations, and some stream; a language model defaults to chat", () => {
   const config = configOf()
   const server = serverOf(config)
   const facts: ModelFacts = {
@@ -142,7 +142,8 @@ test('new facts change the operations and the card, but keep the gate with its r
   expect(after[0]!.model.operations.has('infer')).toBe(true)
 })
 
-// Whether two simultaneous requests share a call. The answer in memory cannot be divided, so they are then sent again.
+// Whether two simultaneous requests share a call. The in-memory upstream's answer cannot be divided, so requests
+// that shared a call are sent again.
 async function areMerged({ model }: Exposure): Promise<boolean> {
   const infer = model.operations.get('infer')!
   const before = infer.figures.batchFailovers

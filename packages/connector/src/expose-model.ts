@@ -141,7 +141,7 @@ export function exposeModel(options: ExposeOptions): Exposure[] {
 interface DescribedFacts extends ModelDescription {
   readonly protocolVersions: readonly Dialect[]
   readonly optionalOperations?: readonly OperationName[]
-  /** Whether the server has described it. */
+  /** Whether the server has described the model or version. */
   readonly isDescribed: boolean
 }
 
@@ -219,7 +219,7 @@ function exposeOne(
   }
 }
 
-// The optional operations to assume for a server if none was found, because it was not queried for them, or rejects the
+// The optional operations to assume if none was found because the server was not queried for them or rejected the
 // queries. If the default operation of a dialect is optional, a model of that dialect has at least one of them.
 function assumedOperations(dialects: readonly Dialect[]): OperationName[] {
   return dialects.flatMap((dialect) => {
@@ -279,7 +279,7 @@ function bindOperations(binding: Binding): Map<OperationName, BoundOperation> {
   return new Map(bound.map((operation) => [operation.name, operation]))
 }
 
-// How an operation's requests are merged; undefined if they are not.
+// How an operation's requests are merged; undefined if they are not merged.
 function mergeRules(name: OperationName, { facts, batcher }: Binding): BatchRules | undefined {
   if (batcher === undefined) return undefined
   const rules = batchRulesOf(name, dialectOf(name, facts.protocolVersions)!)
@@ -287,7 +287,7 @@ function mergeRules(name: OperationName, { facts, batcher }: Binding): BatchRule
   return rules !== undefined && mayMerge(rules, facts, signs) ? rules : undefined
 }
 
-// Only some dialects define what a server does with a body of another content type.
+// Only some dialects define what a server does with a body that does not have the dialect's own content type.
 function opaqueTypes(protocol: Dialect, config: ModelConfig): Pick<BoundOperation, 'contentTypes'> {
   const { hasOpaqueBodies }: DialectKind = DIALECTS[protocol]
   if (hasOpaqueBodies !== true || config.contentTypes.length === 0) return {}

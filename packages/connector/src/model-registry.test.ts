@@ -161,7 +161,7 @@ test('a model that is added again while its last request runs keeps its figures'
   registry.set('iris', config)
   const kept = telemetry.figures('iris', 'predict')
   gate.leave(2)
-  // The next removal also closes other idle models.
+  // Removing any model also closes the other removed models that are idle.
   registry.set('other', config)
   registry.remove('other')
   expect(telemetry.figures('iris', 'predict')).toBe(kept)

@@ -199,7 +199,8 @@ export class ModelRegistry {
     }
     this.#entries.set(name, entry)
     this.#noteRequestBytesMax()
-    // A previous entry that is still exposed is retired when the new entry is exposed; any other is retired now.
+    // A previous entry that is still exposed is retired when the new entry is exposed. Any other previous entry is
+    // retired now.
     if (previous !== undefined) {
       previous.watch?.stop()
       if (entry.predecessor === undefined) this.#clearPending(previous)
@@ -255,7 +256,8 @@ export class ModelRegistry {
         : '',
       HINT_CODES.has(code) ? ` ${whereToLook(config, config.modelName ?? name)}` : '',
     ]
-    // Requests trigger queries, so a server that is loading or has no metadata would otherwise fill the log.
+    // A repeated warning is logged at level debug: requests trigger queries, so a server that is loading or has no
+    // metadata could fill the log.
     const nowMs = performance.now()
     const repeated = entry.lastWarning?.detail === detail ? entry.lastWarning : undefined
     const isQuiet = repeated !== undefined && (retryInMs === undefined || nowMs < repeated.untilMs)
@@ -275,7 +277,7 @@ export class ModelRegistry {
     const known = new Set(entry.exposures.map(({ card }) => JSON.stringify(card)))
     const changed = exposures.filter(({ card }) => !known.has(JSON.stringify(card)))
     entry.exposures = exposures
-    // The open operations of a model may have changed although its card has not.
+    // The `openOperations` of a model may have changed even if its card has not.
     for (const { model } of exposures) this.#parts.table.set(model)
     if (changed.length === 0) return
     if (isFirst) this.#becomeServing(entry)
@@ -364,8 +366,7 @@ export class ModelRegistry {
     }
   }
 
-  // Drops the figures and log windows of names that no entry uses any more. Otherwise those of every name that was ever
-  // exposed would accumulate.
+  // Drops the figures and log windows of names that no entry uses any more, so that they do not accumulate.
   #forget(name: string, config: ModelConfig): void {
     const predecessors = [...this.#entries.values()].flatMap(({ predecessor }) => predecessor ?? [])
     const owners = [...this.#entries.values(), ...predecessors, ...this.#retired]

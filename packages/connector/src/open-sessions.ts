@@ -19,7 +19,7 @@ export interface SessionsParts {
   readonly telemetry: Telemetry
   /** Topic filters of requests. */
   readonly filters: readonly string[]
-  /** Topic filters that every connector subscribes to without sharing. */
+  /** Topic filters to which every connector subscribes without a shared subscription. */
   readonly ownFilters: readonly string[]
   /** The filters among `ownFilters` for which the broker should send retained messages. */
   readonly retainedFilters: readonly string[]

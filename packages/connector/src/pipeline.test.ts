@@ -365,6 +365,59 @@ describe('repeated requests', () => {
   })
 })
 
+describe("the memory of a request's body", () => {
+  const sent = (): Promise<EndpointResponse> => Promise.resolve({ ...ok(), isBodySent: true })
+
+  test('is reused after a call whose transport has sent the body', async () => {
+    call = sent
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect([delivery.isRecycled, delivery.isReleased, delivery.settledAfter]).toEqual([true, true, 1])
+  })
+
+  test('is not reused if the transport may still be sending the body', async () => {
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect([delivery.isRecycled, delivery.isReleased]).toEqual([false, true])
+  })
+
+  test('is not reused after an error', async () => {
+    call = () => Promise.reject(new Problem('upstream_error', 'no', { status: 400 }))
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect(delivery.isRecycled).toBe(false)
+  })
+
+  test('is not reused if a repeated request shares it', async () => {
+    let answer!: (response: EndpointResponse) => void
+    call = () => new Promise((resolve) => (answer = resolve))
+    const deliveries = [new TestDelivery(), new TestDelivery()]
+    for (const delivery of deliveries) pipeline.handle(delivery)
+    await turn()
+    answer({ ...ok(), isBodySent: true })
+    await pipeline.idle()
+    expect(deliveries.map(({ isRecycled }) => isRecycled)).toEqual([false, false])
+  })
+
+  test('is not reused for a repeated request that is answered from memory', async () => {
+    call = sent
+    const deliveries = [new TestDelivery(), new TestDelivery()]
+    await handled(deliveries[0]!)
+    await handled(deliveries[1]!)
+    expect(deliveries.map(({ isRecycled }) => isRecycled)).toEqual([true, false])
+  })
+
+  test('is not reused for a delivery whose connection was lost', async () => {
+    const delivery = new TestDelivery()
+    call = () => {
+      delivery.isLost = true
+      return sent()
+    }
+    await handled(delivery)
+    expect(delivery.isRecycled).toBe(false)
+  })
+})
+
 describe('a request whose connection was lost during its call', () => {
   let answer: (response: EndpointResponse) => void
   let redelivered: () => void

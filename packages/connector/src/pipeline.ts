@@ -59,8 +59,8 @@ export class Pipeline {
   }
 
   /**
-   * Ends all streams with `stream_interrupted`, and later ones at their first part: a client that has parts must learn
-   * that no more follow, because its request cannot be executed again.
+   * Ends all streams with `stream_interrupted`; streams that begin later end at their first part. A client that
+   * has received parts must learn that no more follow, because its request cannot be executed again.
    */
   interruptStreams(): void {
     this.#interruption = new Problem('stream_interrupted', 'The connector shut down during the stream.')

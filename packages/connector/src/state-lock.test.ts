@@ -25,7 +25,7 @@ test('takes over the lock of a killed process', async () => {
   lock?.release()
 })
 
-test('removes a folder that it created if the folder contains nothing else', async () => {
+test('on release, removes a folder that it created, unless the folder contains files', async () => {
   const own = await StateLock.take(join(folder, 'state'))
   own?.release()
   expect(existsSync(join(folder, 'state'))).toBe(false)

@@ -21,8 +21,8 @@ export class StateInUse extends Error {
 const SOCKET_PATH_BYTES_MAX = 103
 
 /**
- * A lock based on a Unix socket. Unlike a lock file that contains a process id, it is released even when its process is
- * killed, and a new process with the same id cannot be mistaken for the holder.
+ * A lock based on a Unix socket. Unlike a lock file that contains a process id, the socket is released even if its
+ * process is killed, and a new process with the same process id cannot be mistaken for the holder.
  */
 export class StateLock {
   readonly #server: Server
@@ -54,7 +54,7 @@ export class StateLock {
     return new StateLock(server, isNew ? folder : undefined)
   }
 
-  /** Releases the lock. Removes the folder if the lock created it and it contains nothing else. */
+  /** Releases the lock. Removes the folder if the lock created the folder and nothing else is in it. */
   release(): void {
     this.#server.close()
     if (this.#created === undefined) return

@@ -1,4 +1,5 @@
-// The types that the steps of the pipeline exchange. Rooms import these types, never each other.
+// The types that the steps of the pipeline exchange. Rooms (ARCHITECTURE.md) import these types; they never import
+// each other.
 import type {
   Dialect,
   MessageProperties,
@@ -39,8 +40,8 @@ export interface Delivery {
   /** Resolves when a lost delivery can no longer be redelivered; undefined = no redelivery is expected. */
   readonly redelivery: Promise<void> | undefined
   /**
-   * Replaces the payload with an equal one, so that a repeated request does not hold a second copy while it waits for
-   * an answer.
+   * Replaces the payload with an equal payload. A repeated request that waits for an answer then holds no second
+   * copy.
    */
   sharePayload(payload: Buffer): void
   /** Frees the payload and properties, which are not needed while the reply waits for its acknowledgement. */
@@ -58,7 +59,10 @@ export interface Delivery {
 export interface Router {
   /** The topic filters to subscribe to. */
   filters(): readonly string[]
-  /** Returns undefined if the router does not handle this topic, or if no reply topic can be derived. Never throws. */
+  /**
+   * Returns undefined if the router does not handle the topic of the delivery, or cannot derive a reply topic.
+   * Never throws.
+   */
   route(delivery: Delivery): Routing | undefined
 }
 
@@ -70,7 +74,10 @@ export interface LeftToPeer {
   readonly peer: string
 }
 
-/** A request that must be routed again when `until` resolves, because the other connectors are not known yet. */
+/**
+ * A request that cannot be routed yet, because the other connectors are not known. It must be routed again when
+ * `until` resolves.
+ */
 export interface Undecided {
   readonly until: Promise<void>
 }
@@ -109,7 +116,9 @@ export interface RequestName {
 /** The outcome of a request: the model's response, or the problem that is reported instead. */
 export type Outcome = EndpointResponse | Problem
 
-/** Content types that are sent to a model server: a dialect's own, or one of `BoundOperation.contentTypes`. */
+/**
+ * The content type of a request to a model server: that of the dialect, or one of `BoundOperation.contentTypes`.
+ */
 export type RequestContentType = 'application/json' | 'application/octet-stream' | (string & {})
 
 /** A model as this connector exposes it. */
@@ -118,7 +127,10 @@ export interface ExposedModel {
   readonly name: string
   readonly operations: ReadonlyMap<string, BoundOperation>
   readonly defaultOperation: BoundOperation
-  /** Operations that the server may support: it has not been queried about them yet, or did not answer the query. */
+  /**
+   * Operations that the server may support: the connector has not queried the server about them yet, or the server
+   * did not answer.
+   */
   readonly openOperations?: readonly string[]
   /** Default and maximum deadline of a request, in milliseconds. */
   readonly timeoutMs: number
@@ -136,7 +148,8 @@ export interface BoundOperation {
   readonly protocol: Dialect
   readonly hasBody: boolean
   /**
-   * Content types that are passed through in addition to the dialect's own; the model receives such a body unchanged.
+   * Content types that are accepted in addition to the dialect's content type. The model receives a body of these
+   * types unchanged.
    */
   readonly contentTypes?: ReadonlySet<string>
   /** Whether the endpoint may send a multi-part answer. */
@@ -155,7 +168,8 @@ export interface Upstream {
   /** Queries the server for the model's metadata. @throws Problem, including when `signal` is aborted */
   facts(signal: AbortSignal): Promise<ModelFacts>
   /**
-   * Closes the connections when the calls in flight have ended, and resolves when they are closed. No call may follow.
+   * Waits until the calls in flight have ended, then closes the connections. Resolves when they are closed. No
+   * call may follow.
    */
   close(): Promise<void>
   /** Closes all connections at once. */
@@ -194,11 +208,12 @@ export interface ModelFacts extends ModelDescription {
 
 /** Calls one operation of one model. The path is fixed when the endpoint is created; no request can change it. */
 export interface Endpoint {
-  /** Returns the problem if a call would fail at once. Checked before a request is queued. */
+  /** Returns the problem if a call would fail at once. The caller checks this before it queues a request. */
   refusal?(): Problem | undefined
   /**
-   * Calls the model server. The request keeps its turn and its share of the byte budget, and its deadline applies,
-   * until the promise settles. Even a multi-part answer ends with a response, which becomes its last message.
+   * Calls the model server. Until the promise settles, the request keeps its turn and its share of the byte
+   * budget, and its deadline applies. A multi-part answer also ends with a response, which becomes the last
+   * message of the answer.
    * @throws Problem for everything except a successful response
    */
   call(request: EndpointRequest): Promise<EndpointResponse>
@@ -228,7 +243,7 @@ export interface EndpointRequest {
   batchMs?: number | undefined
   /** How long the deltas of a stream may be collected into one part, in milliseconds; undefined = as configured. */
   readonly coalesceMs?: number | undefined
-  /** Where the body names the model; undefined if the dialect's bodies do not name it. */
+  /** Where the body names the model; undefined if bodies in this dialect do not name the model. */
   readonly modelPlace?: ModelPlace | undefined
 }
 
@@ -256,10 +271,12 @@ export interface EndpointResponse {
   readonly usage?: TokenUsage
   /**
    * Whether the transport has sent the whole body of the request, so that the body's memory can be reused. If undefined,
-   * the transport may still be reading it, for example for a failed earlier attempt.
+   * the transport may still be reading the body, for example for an earlier attempt that failed.
    */
   readonly isBodySent?: boolean | undefined
-  /** Whether this is the last message of a streamed answer. Such an answer may have had no parts. */
+  /**
+   * Whether this is the last message of a streamed answer. A streamed answer may consist of this message alone.
+   */
   readonly endsStream?: true
 }
 
@@ -271,8 +288,8 @@ export interface TokenUsage {
 }
 
 /**
- * The deadline of a request. It also serves as the stop signal for cancellations, all the way from the queue to the
- * socket, because it is cheaper than an `AbortSignal`.
+ * The deadline of a request. Also used to cancel the request at every stage from the queue to the socket, because
+ * an `AbortSignal` would cost more.
  */
 export interface Deadline {
   /** Time of the deadline on the monotonic clock, in milliseconds. */
@@ -296,15 +313,15 @@ export interface Gate {
    * @throws Problem `overloaded`, `deadline_exceeded`
    */
   enter(client: string, bytes: number, deadline: Deadline, priority?: number): Promise<void> | undefined
-  /** Ends a turn. Must be called exactly once, with the same `bytes`, for each `enter` that admitted a request. */
+  /** Ends a turn. For each request that `enter` admitted, must be called exactly once, with the same `bytes`. */
   leave(bytes: number): void
 }
 
 /** The result of a publish. */
 export type PublishResult =
   /**
-   * Acknowledged, with reason code 0x00, or 0x10 without a matching subscriber (MQTT 5 §3.4.2.1). With QoS 0: accepted by
-   * the socket, or lost with its connection.
+   * Acknowledged, with reason code 0x00, or with 0x10 if no subscriber matches (MQTT 5 §3.4.2.1). With QoS 0:
+   * accepted by the socket, or lost with its connection.
    */
   | { readonly kind: 'acknowledged'; readonly reasonCode: number }
   /**

@@ -21,7 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => stack.close())
 
-test('exposes the bundled models, each of which has an example that works', async () => {
+test('exposes the bundled models, and the example request of each model succeeds', async () => {
   const client = await connect(stack.broker.url, { identity: 'me' })
   const models = await client.models()
   expect(models.map(({ name }) => name).sort()).toEqual(['digits', 'iris', 'toy-chat'])
@@ -33,7 +33,7 @@ test('exposes the bundled models, each of which has an example that works', asyn
   await client.close()
 })
 
-test('streams a chat with the toy model, word by word', async () => {
+test('streams the chat reply of the toy model word by word', async () => {
   const client = await connect(stack.broker.url, { identity: 'me' })
   const texts: string[] = []
   const messages = [{ role: 'user' as const, content: 'Who is the Cat?' }]

@@ -129,7 +129,7 @@ function connect(
       broker: { url: brokerUrl },
       models,
       admin: { host: HOST, port: adminPort },
-      // The broker stops together with the connector, so that nothing is redelivered.
+      // The broker stops together with the connector, so a request that crashed the process is not redelivered.
       poison: { enabled: false },
       drain: { timeoutMs: 500 },
     },

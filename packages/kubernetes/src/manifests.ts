@@ -14,7 +14,7 @@ import {
 
 /** The parts to install. An omitted part is installed with its defaults. */
 export interface ManifestOptions {
-  /** false: installs no broker; `connector.config` contains the address of an existing broker. */
+  /** false: installs no broker; `connector.config` must contain the address of an existing broker. */
   readonly broker?: BrokerOptions | false
   /** false: installs only the broker. */
   readonly connector?: ConnectorOptions | false
@@ -32,7 +32,7 @@ export function manifestParts(options: ManifestOptions = {}): {
   readonly connector: KubernetesObject[]
 } {
   const broker = options.broker === false ? undefined : completeBroker(options.broker ?? {})
-  // The ACL contains rules for a connector even if no connector is installed here.
+  // The ACL contains rules for a connector even if `options` installs no connector.
   const connector = completeConnector(options.connector === false ? {} : (options.connector ?? {}))
   if (broker === undefined && valueAt(connector.config, 'broker', 'url') === undefined) {
     throw new OptionError('connector.config', 'has no broker.url, and no broker is installed')

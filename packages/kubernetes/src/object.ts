@@ -84,9 +84,9 @@ export function containerSecurity(): Record<string, unknown> {
 }
 
 /**
- * Returns tolerations that evict a pod 30 s after its node is lost; Kubernetes' default of 300 s is long for a client
- * that waits for a reply. A StatefulSet replaces the pod only after the node returns, is deleted, or is tainted
- * `out-of-service`.
+ * Returns tolerations that evict a pod 30 s after its node is lost; a client that waits for a reply should not
+ * have to wait for Kubernetes' default of 300 s. A StatefulSet replaces the pod only after the node returns, is
+ * deleted, or is tainted `out-of-service`.
  */
 export function lostNodeTolerations(): Record<string, unknown>[] {
   return ['not-ready', 'unreachable'].map((condition) => ({

@@ -7,7 +7,10 @@ import { VERSION } from './version.ts'
 /** How clients outside the cluster reach the broker. */
 export type Expose = 'traefik' | 'gateway' | 'loadbalancer' | 'nodeport' | 'none'
 
-/** The certificate that clients receive: Traefik terminates TLS if it is used, otherwise the broker does. */
+/**
+ * The certificate that clients receive: if Traefik is used, Traefik terminates TLS; otherwise the broker
+ * terminates TLS.
+ */
 export interface TlsOptions {
   /** The host name in the certificate, for example mqtt.example.org. */
   readonly host: string
@@ -25,7 +28,7 @@ export interface BrokerOptions {
   readonly instance?: string
   /** Mosquitto release line; determines image and configuration. @default 2.0 */
   readonly version?: MosquittoVersion
-  /** @default the pinned image of the version */
+  /** Container image of the broker. @default the pinned image of the release line */
   readonly image?: string
   /** Source of the password file: a generated ConfigMap or Secret, or an existing Secret. @default configmap */
   readonly passwords?: 'configmap' | 'secret' | 'existing'
@@ -46,11 +49,14 @@ export interface BrokerOptions {
    * @default 5883 (traefik, gateway), 1883 (loadbalancer), 31883 (nodeport); with TLS 8883, or 31884 (nodeport)
    */
   readonly externalPort?: number
-  /** v3 for traefik.io, which Traefik supports since 2.10; v2 for traefik.containo.us. @default v3 */
+  /**
+   * API group of Traefik's objects: v3 means traefik.io, which Traefik supports since 2.10; v2 means
+   * traefik.containo.us. @default v3
+   */
   readonly traefikApi?: 'v2' | 'v3'
   /** GatewayClass for `expose: gateway`. @default traefik */
   readonly gatewayClass?: string
-  /** @default none: passwords are sent unencrypted, which is acceptable only in closed networks */
+  /** @default none. Without TLS, passwords are sent unencrypted, which is acceptable only in closed networks */
   readonly tls?: TlsOptions
 }
 
@@ -72,17 +78,26 @@ export interface ConnectorOptions {
   readonly namespace?: string
   /** Label `app.kubernetes.io/instance`. @default name */
   readonly instance?: string
-  /** @default inferwire with the tag of this version */
+  /** Container image of the connector. @default inferwire, with the version of this package as its tag */
   readonly image?: string
   /** Secrets with credentials for the image's registry. @default none */
   readonly imagePullSecrets?: readonly string[]
   /** Number of replicas, which share the requests through a shared subscription. @default 1 */
   readonly replicas?: number
-  /** Memory limit in MiB. V8's heap may use three quarters of it, but always leaves at least 56 MiB. @default 512 */
+  /**
+   * Memory limit in MiB. V8's heap may use three quarters of this memory, but always leaves at least 56 MiB free.
+   * @default 512
+   */
   readonly memoryMi?: number
-  /** The connector's configuration, which overrides the settings for this cluster. */
+  /**
+   * The user's configuration of the connector. It overrides the settings that this package generates for the
+   * cluster.
+   */
   readonly config?: Readonly<Record<string, unknown>>
-  /** Secret with the connector's own password under the key `password`; empty for none. @default inferwire-broker */
+  /**
+   * Name of the Secret with the connector's own password under the key `password`; an empty string if there is
+   * none. @default inferwire-broker
+   */
   readonly brokerSecret?: string
   /** ServiceAccount token for model servers, mounted at /var/run/secrets/inferwire/token. @default none */
   readonly modelToken?: { readonly audience?: string }
@@ -226,7 +241,7 @@ function checkImage(option: string, image: string): void {
   check(option, image, PATTERNS.image, expected)
 }
 
-// Node ports are in Kubernetes' default range.
+// The default ports. Those for `nodeport` are in Kubernetes' default range of node ports.
 function defaultPort(expose: Expose, tls: TlsOptions | undefined): number {
   if (expose === 'nodeport') return tls === undefined ? 31_883 : 31_884
   if (tls !== undefined) return 8883

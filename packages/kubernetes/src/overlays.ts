@@ -21,8 +21,8 @@ type Patch = Pick<KubernetesObject, 'apiVersion' | 'kind' | 'metadata'> & Readon
 const HOST = 'mqtt.example.org'
 
 /**
- * The broker in resources/, with access rules for a read-only user, as whom MQTT Explorer can log in once the password
- * file contains that user.
+ * The broker in resources/, with access rules for a read-only user. When the password file contains this user,
+ * MQTT Explorer can log in with it.
  */
 export const RESOURCES_BROKER: BrokerOptions = { observers: ['admin'] }
 
@@ -35,7 +35,7 @@ const OVERLAYS: Readonly<Record<string, Overlay>> = {
       const { spec } = find('Deployment', 'mosquitto') as unknown as DeploymentLike
       const volume = spec.template.spec.volumes.find(({ name }) => name === 'password')
       return [
-        // A strategic merge would keep the base's ConfigMap as a second source; null removes it.
+        // Without null, a strategic merge would keep the base's ConfigMap as a second source of the volume.
         deploymentPatch({ spec: { volumes: [{ ...volume, configMap: null }] } }),
       ]
     },

@@ -3,7 +3,7 @@
 
 /** Patterns by purpose. */
 export const PATTERNS = {
-  /** Name of objects, including a Service, that leaves room for a suffix. */
+  /** Name of objects, including a Service. It is short enough that a suffix can be appended. */
   name: /^[a-z](?:[a-z0-9-]{0,50}[a-z0-9])?$/,
   namespace: /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
   /** Name of a Secret, a GatewayClass or a host. */
@@ -27,7 +27,7 @@ export const PATTERNS = {
   memory: /^[1-9][0-9]{0,6}(?:Mi|Gi)$/,
   /** Name of a user in an ACL file. */
   userName: /^[^/+#:%\x00-\x1f\x7f-\x9f]{1,255}$/,
-  /** Root of the topics in an ACL file, which additionally must not match `notRoot`. */
+  /** Root of the topics in an ACL file. The root must also not match `notRoot`. */
   root: /^[^/+#%\x00-\x1f\x7f-\x9f]+(?:\/[^/+#%\x00-\x1f\x7f-\x9f]+)*$/,
   notRoot: /^[ $]| $/,
 } as const

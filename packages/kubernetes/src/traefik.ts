@@ -33,7 +33,7 @@ export function entryPorts(options: BrokerOptions = {}): EntryPorts {
 export function traefikHelmValues(ports: EntryPorts = entryPorts()): Record<string, unknown> {
   return {
     ports: {
-      // Otherwise, a route that names no entry points would also be attached to the entry point mqtt.
+      // Without default entry points, Traefik would also attach a route without entry points to mqtt.
       web: { asDefault: true },
       websecure: { asDefault: true },
       ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, entryPort(port)])),
@@ -55,7 +55,7 @@ export function k3sHelmChartConfig(): KubernetesObject {
   }
 }
 
-/** Returns the patch for a Deployment that was installed without Helm. It adds an argument and a container port. */
+/** Returns the patch that adds an argument and a container port to a Deployment that Helm did not install. */
 export function traefikDeploymentPatch(entry: EntryName): PatchStep[] {
   const container = '/spec/template/spec/containers/0'
   const port = DEFAULT_PORTS[entry]

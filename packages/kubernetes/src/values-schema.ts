@@ -61,7 +61,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
             secretName: text(PATTERNS.subdomain.source, 'Name of the Secret.'),
             mountPath: text(
               PATTERNS.mountPath.source,
-              'Absolute path of the folder that contains its keys as files.',
+              'Absolute path of the folder that contains the keys of the Secret as files.',
             ),
           }),
           required: ['secretName', 'mountPath'],
@@ -93,7 +93,8 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
         models: { additionalProperties: { properties: { url: { pattern: PATTERNS.modelUrl.source } } } },
       }),
       {
-        // The root and the user name are restricted only if the broker is installed too: its access rules contain them.
+        // The root and the user name are restricted only if the chart also installs the broker, because the
+        // broker's access rules contain them.
         anyOf: [
           { properties: { mosquitto: { properties: { enabled: { const: false } } } } },
           ofConfig({
@@ -145,7 +146,7 @@ function mosquittoSchema(): JsonSchema {
     enabled: { type: 'boolean', description: 'Installs a broker; otherwise config.broker.url is required.' },
     fullnameOverride: text(PATTERNS.name.source, "Name of the broker's objects."),
     version: oneOf(['2.0', '2.1'], 'Mosquitto release line.'),
-    image: image('Image of the broker; an empty tag selects the tag that is pinned for the version.'),
+    image: image('Image of the broker; an empty tag selects the tag that is pinned for mosquitto.version.'),
     imagePullSecrets: pullSecrets(),
     resources: resources('Resources of the broker; limits.memory is at least 32Mi.'),
     ...podValues(),
@@ -226,7 +227,7 @@ function image(description: string): JsonSchema {
       },
       pullPolicy: oneOf(['IfNotPresent', 'Always', 'Never'], 'When the image is pulled.'),
     }),
-    // Old charts expected a string here: templates/validate.yaml rejects it, and names the new options.
+    // Old charts expected a string here. templates/validate.yaml rejects a string, and names the new options.
     type: ['object', 'string'],
     required: ['repository'],
     description,
@@ -242,8 +243,8 @@ function pullSecrets(): JsonSchema {
   )
 }
 
-// The memory settings of the broker and the connector are derived from this limit, so it is required, in a supported
-// unit.
+// The memory settings of the broker and the connector are derived from this limit. Therefore, the limit is
+// required, and its unit must be Mi or Gi.
 function resources(description: string): JsonSchema {
   const memory = text(PATTERNS.memory.source, 'Memory in whole Mi or Gi.')
   const quantities = {

@@ -23,7 +23,7 @@ export interface BytesReply {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** A response in parts. Its source is no longer read after the client has disconnected. */
+/** A response in parts. `events` is no longer read after the client has disconnected. */
 export interface StreamReply {
   readonly events: AsyncIterable<string>
   readonly headers: Readonly<Record<string, string>>

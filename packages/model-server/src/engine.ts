@@ -12,7 +12,7 @@ export interface Engine {
   load(model: string, file: string): Promise<Session>
 }
 
-/** A loaded model. Calls of `run` must not overlap: onnxruntime-web does not support that reliably. */
+/** A loaded model. Calls of `run` must not overlap: onnxruntime-web does not reliably support concurrent calls. */
 export interface Session {
   readonly inputs: readonly SessionTensor[]
   readonly outputs: readonly SessionTensor[]
@@ -54,8 +54,8 @@ export async function findEngine(): Promise<Engine> {
   if (native !== undefined) return engineOf('onnxruntime-node', native)
   try {
     const web = await import('onnxruntime-web')
-    // Additional threads would be workers that outlive the call, and a small model finishes before a worker has
-    // started.
+    // Additional threads would be workers that continue to run after the call. With a small model, a call ends
+    // before a worker has started.
     web.env.wasm.numThreads = 1
     web.env.logLevel = 'fatal'
     return engineOf('onnxruntime-web', web)
@@ -101,7 +101,7 @@ function engineOf(name: string, runtime: Runtime): Engine {
         throw new ModelServerError(
           'invalid_model',
           `${name} cannot load "${file}" as model "${model}": ${messageOf(error)}. ` +
-            'Check that it is an ONNX file with its weights inside, and export it with an older opset if it is newer than the engine.',
+            'Check that it is an ONNX file with its weights inside. Use an older opset if the engine is too old.',
           error,
         )
       }

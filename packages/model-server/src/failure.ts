@@ -53,7 +53,7 @@ export class Failure extends Error {
     return new Failure(status, text, { error: shorten(text) })
   }
 
-  /** Returns a response whose body `body` creates from the text, which is shortened to the length limit. */
+  /** Returns a response. `body` creates its body from the text, which is shortened to the length limit. */
   static withBody(
     status: number,
     text: string,

@@ -15,7 +15,7 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
   }
   const server = createServer(options, (request, response) => {
     const send: Send = (status, reply, headers) => {
-      // Otherwise a connection that is busy when the server closes would stay open for further requests.
+      // By default, a connection that is busy when the server closes would stay open for further requests.
       if (!server.listening) response.shouldKeepAlive = false
       if (typeof reply === 'object' && 'events' in reply) return stream(response, reply)
       write(response, status, reply, headers)
@@ -23,8 +23,8 @@ export function createHttpServer(routes: readonly Route[], requestBytesMax: numb
     }
     void answer(routes, requestBytesMax, request, response, send)
   })
-  // Only Node.js's limit of 16 KiB for all headers applies. If their number were limited too, Node.js would silently
-  // drop further headers, and a second Host could be among them.
+  // Only Node.js's limit of 16 KiB for all headers applies. If the number of headers were also limited, Node.js
+  // would silently drop the headers above the limit, and one of those could be a second Host.
   server.maxHeadersCount = 0
   return server
 }
@@ -120,8 +120,8 @@ function findRoute(routes: readonly Route[], request: IncomingMessage): [Route, 
     const allow = [...new Set(found.map(([{ method }]) => method))].join(', ')
     throw Failure.detail(405, 'Method Not Allowed', { allow })
   }
-  // As in Starlette, removes a trailing slash if the rest is a route. The redirect is relative, so that it
-  // does not repeat the Host field.
+  // As in Starlette, a path with a trailing slash is redirected to the path without it, if a route matches.
+  // The redirect is relative, so that the response does not repeat the Host field.
   if (path.endsWith('/') && match(routes, path.slice(0, -1)).length > 0) {
     throw Failure.detail(307, 'Temporary Redirect', { location: encodeURI(path.slice(0, -1)) })
   }

@@ -1,5 +1,5 @@
-// The routes without the HTTP server, and their parts, for the fuzzer in `conformance/` only. The package does not
-// export this file.
+// Exports the routes, without the HTTP server, and the parts of the routes, only for the fuzzer in `conformance/`.
+// The package does not export this file.
 export type { Call, Reply } from './call.ts'
 export type { Engine, Session, SessionTensor } from './engine.ts'
 export { Failure } from './failure.ts'

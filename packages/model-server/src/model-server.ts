@@ -45,7 +45,7 @@ export interface ModelServer {
   readonly grpcUrl: string | undefined
   /** Names of the served models. */
   readonly models: readonly string[]
-  /** Names of those that are served over V1, V2 and gRPC. */
+  /** Names of the models that are served over V1, V2 and gRPC. */
   readonly tensorModels: readonly string[]
   /** The package in use: `onnxruntime-node` or `onnxruntime-web`. */
   readonly engine: string

@@ -5,7 +5,7 @@ import type { Model } from './model.ts'
 const FP32_BYTES = 4
 
 /**
- * Returns the rows of a body in little-endian order, for a model with a single FP32 input whose rows have a fixed size;
+ * Reads a body of little-endian values as rows, for a model with a single FP32 input whose rows have a fixed size;
  * undefined if the model has other inputs, or if the bytes are not a whole number of rows. For example, 256 bytes are
  * one row of 64 values.
  */

@@ -16,7 +16,8 @@ import { fromRawBody } from './raw-body.ts'
 
 /**
  * The routes of V1.
- * @param listed further members of the model list, for OpenAI's API, whose path without the prefix `/openai` is the same
+ * @param listed the members of OpenAI's model list. The V1 list contains them too, because both lists have the
+ * path `/v1/models` if the client omits the prefix `/openai`.
  */
 export function v1Routes(models: Models, listed: object = {}): Route[] {
   const list = JSON.stringify({ models: [...models.keys()], ...listed })
@@ -74,7 +75,7 @@ async function readBody(model: Model, call: Call): Promise<Json | RawBody> {
   const bytes = await call.body()
   const contentType = call.header('content-type')
   if (!JSON_TYPES.includes(contentType)) {
-    // KServe passes such a body to the model as bytes; a model with numeric inputs then fails.
+    // KServe passes a body of any other type to the model as bytes; a model with numeric inputs then fails.
     throw Failure.raised(
       'TypeError',
       `the model received the body as bytes, because its Content-Type is "${contentType}"; send exactly application/json`,
@@ -84,8 +85,8 @@ async function readBody(model: Model, call: Call): Promise<Json | RawBody> {
     return parseJson(bytes)
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error
-    // KServe rejects such a body. This server reads it as the tensor's values: the smallest body that a device can
-    // send.
+    // KServe rejects a body that is not JSON. This server reads an application/octet-stream body as the tensor's
+    // values: the smallest body that a device can send.
     const tensor = contentType === 'application/octet-stream' ? fromRawBody(model, bytes) : undefined
     if (tensor !== undefined) return new RawBody(tensor)
     throw Failure.invalidInput(`Unrecognized request format: ${error.message}`)

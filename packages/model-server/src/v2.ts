@@ -62,7 +62,7 @@ const nameOf = ({ name }: V2Request['outputs'][number]): string => name
 
 /**
  * Returns the number of JSON bytes in the body; undefined = all. As in KServe, a Content-Type other than JSON selects
- * the binary tensor extension, which requires the header.
+ * the binary tensor extension, which requires the header Inference-Header-Content-Length.
  */
 function jsonLengthOf(call: Call): number | undefined {
   const mediaType = mediaTypeOf(call.header('content-type') ?? '')

@@ -43,7 +43,7 @@ describe('a user', () => {
   const may = (access: 'read' | 'write', topic: string): boolean =>
     isAllowed(everyUser, 'alice', access, topic)
 
-  test('may use request and reply topics with its own name only, and read models and status', () => {
+  test('may write only its own request and cancel topics, and read models, statuses and its own replies', () => {
     expect(may('write', 'infer/request/alice/iris')).toBe(true)
     expect(may('write', 'infer/cancel/alice/iris/predict/1')).toBe(true)
     expect(may('read', 'infer/reply/alice/iris')).toBe(true)

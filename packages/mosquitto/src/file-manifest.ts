@@ -69,7 +69,7 @@ function blockScalar(text: string): string {
   const feeds = text.length - body.length
   const chomping = feeds === 0 ? '-' : feeds === 1 ? '' : '+'
   const indented = body.split('\n').map((line) => (line === '' ? '' : `    ${line}`))
-  // The last line feed of the text also ends the manifest's last line.
+  // The line feed at the end of the manifest is also the last line feed of the text, so it is not written here.
   return `|${chomping}\n${indented.join('\n')}${'\n'.repeat(Math.max(0, feeds - 1))}`
 }
 

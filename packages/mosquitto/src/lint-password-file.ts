@@ -89,16 +89,16 @@ export function lintPermissions(file: {
   if ((file.mode & 0o022) !== 0) {
     const message = `users other than the owner can write to the file (mode ${shown}): they can add and replace users`
     findings.push(
-      error(undefined, 'permissions', message, 'chmod 0600 FILE; 0640 for a group that the broker is in'),
+      error(undefined, 'permissions', message, 'chmod 0600 FILE, or 0640 if the broker is in the group'),
     )
   } else if ((file.mode & 0o007) !== 0) {
     const message = `all users of this machine can read the file (mode ${shown}): Mosquitto has warned about this since 2.0.16, and will reject the file in a future version`
     findings.push(
-      warning(undefined, 'permissions', message, 'chmod 0600 FILE; 0640 for a group that the broker is in'),
+      warning(undefined, 'permissions', message, 'chmod 0600 FILE, or 0640 if the broker is in the group'),
     )
   }
   if (file.isSymbolicLink) {
-    const message = 'the file is a symbolic link, which Mosquitto 2.1 does not follow, so it does not start'
+    const message = 'the file is a symbolic link: Mosquitto 2.1 does not follow the link, and does not start'
     const remedy =
       'Use the path of the file itself, or set MOSQUITTO_UNSAFE_ALLOW_SYMLINKS=1 for the broker (2.1.1 and later).'
     findings.push(warning(undefined, 'symbolic_link', message, remedy))
@@ -233,12 +233,13 @@ function hashDefect(number: number, user: string, secret: string, defect: HashDe
   return error(number, defect, ofUser(messages[defect]), remedy)
 }
 
-// Observed with mosquitto_passwd 2.0.11: it writes a new file that ends at such a line, without any message.
+// Observed with mosquitto_passwd 2.0.11: the new file ends at an empty line or a comment without a colon. No
+// message is printed.
 function skippedLine({ kind, number, text }: PasswordLine, lastUserLine: number): LintFinding[] {
   const isBlank = kind === 'blank'
   if (number > lastUserLine || (!isBlank && (kind !== 'comment' || text.includes(':')))) return []
   const what = isBlank ? 'the line is empty' : 'the comment has no ":"'
-  const message = `${what}: mosquitto_passwd 2.0 deletes all users below it when it sets a password`
+  const message = `${what}: when mosquitto_passwd 2.0 sets a password, it deletes all users below this line`
   const remedy = isBlank
     ? 'Remove the line.'
     : 'Add a ":" to the comment, or change the file only with inferwire passwd.'

@@ -28,7 +28,7 @@ async function line(password: string): Promise<string> {
   return `ann:${await hashPassword(password, { algorithm: 'sha512' })}\n`
 }
 
-test('parses an empty file as having no lines, and accepts a last line without a line feed', () => {
+test('an empty file has no lines, and the last line may lack a line feed', () => {
   expect(parsePasswordFile('').lines).toEqual([])
   expect(parsePasswordFile('a').lines).toHaveLength(1)
   expect(parsePasswordFile('a\n').lines).toHaveLength(1)

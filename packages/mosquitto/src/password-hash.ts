@@ -28,8 +28,8 @@ export interface HashOptions {
 }
 
 /**
- * With this number, hashing takes roughly 10 ms, and blocks the broker at every CONNECT: if a thousand clients
- * reconnect at once, this takes ten seconds. Mosquitto's default is 101.
+ * With this number, each CONNECT blocks the broker for the roughly 10 ms that hashing takes. If a thousand clients
+ * reconnect at once, the broker is blocked for ten seconds. Mosquitto's default is 101.
  */
 export const ITERATIONS_DEFAULT = 20_000
 /** The number of iterations above which a warning is issued, because of the delay at every CONNECT. */

@@ -55,7 +55,7 @@ export function writePasswordFile(path: string, text: string): boolean {
     try {
       if (before !== undefined) keepReaders(file, before)
       writeFileSync(file, text)
-      // Otherwise the file could be empty after a power failure.
+      // Without fsync, the file could be empty after a power failure.
       fsyncSync(file)
     } finally {
       closeSync(file)

@@ -1,7 +1,7 @@
 // Finds certificates and keys in PEM text (RFC 7468). Checks only the BEGIN and END lines, not the content.
 
-// OpenSSL, and therefore Node.js, also accepts X509, an old prefix of the label, and TRUSTED, which marks a certificate
-// with trust settings.
+// OpenSSL, and therefore Node.js, also accepts two prefixes of the label: X509, which is old, and TRUSTED, which
+// marks a certificate with trust settings.
 const CERTIFICATE = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^-]*-----END \1-----/g
 const PRIVATE_KEY = /-----BEGIN ((?:[A-Z]{1,20} )?PRIVATE KEY)-----[^-]*(?:-[^-]+)*-----END \1-----/
 

@@ -156,7 +156,7 @@ export const PROBLEMS = {
     false,
     'error',
     "The gateway or the model server rejected the connector's credentials.",
-    "The operator can read in the connector's log which gateway or server rejected them, and why.",
+    "The operator can read in the connector's log which gateway or server rejected the credentials, and why.",
   ),
   stream_interrupted: kind(
     502,

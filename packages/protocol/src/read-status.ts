@@ -6,8 +6,8 @@ import { isModelName } from './topic.ts'
 
 // Maximum number of models in a status, far above any real number. A longer list would only waste memory.
 const MODELS_MAX = 10_000
-// Maximum timestamp of a status. It is later than any timestamp that a connector uses itself, so that its successors
-// can use still later ones.
+// Maximum timestamp of a status. Connectors use only timestamps well below this maximum, so that a newer connector
+// can always use a later timestamp than an older one.
 const TIMESTAMP_MAX = Date.UTC(2101, 0)
 const STATES: readonly string[] = ['online', 'draining', 'offline'] satisfies ConnectorStatus['state'][]
 

@@ -15,7 +15,8 @@ export interface RequestTopic {
 export const TOPIC_LEVEL_LENGTH_MAX = 255
 /** Longest topic that the connector accepts or publishes to, in UTF-16 code units. */
 export const TOPIC_LENGTH_MAX = 4096
-// Mosquitto disconnects a client that publishes to more than 200 levels, and requesters can choose the reply topic.
+// Mosquitto disconnects a client that publishes to a topic with more than 200 levels. Requesters choose reply
+// topics, so a requester could make Mosquitto disconnect the connector.
 const TOPIC_LEVELS_MAX = 128
 
 // C0, DEL and C1: MQTT 5 §1.5.4 allows a receiver to treat text with these characters as malformed, as Mosquitto does.

@@ -1,11 +1,12 @@
-// Checks before a conversation that its model has the operation `chat`.
+// Before a conversation, checks that the model has the operation `chat`.
 import type { ReceivedCard } from '@inferwire/protocol'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { findCard } from '../models/find-card.ts'
 
 /**
- * Checks a model against the cards that this user may read; without any card, the model's answer will tell.
+ * Checks a model against the cards that this user may read. Without any card, the model is not checked: its answer
+ * will show whether it has `chat`.
  * @throws CliError that names the models with `chat`, or the nearest name
  */
 export function checkChatModel(cards: readonly ReceivedCard[], model: string): void {

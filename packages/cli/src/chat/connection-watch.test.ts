@@ -4,7 +4,7 @@ import { watchConnection } from './connection-watch.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-test('reports each loss that lasts a second, once, and nothing after the work has ended', async () => {
+test('reports each loss of a second or more once, and reports no loss after the work has ended', async () => {
   let isConnected = true
   let reports = 0
   let finish!: (text: string) => void

@@ -1,11 +1,11 @@
 // Reports a lost connection while an answer is awaited; otherwise the wait for the broker would be silent.
 
 const POLL_MS = 250
-// A connection that returns sooner is not worth a line.
+// A shorter loss is not reported.
 const SILENT_MS = 1_000
 
 /**
- * Runs `work`, and calls `lost` when the connection has been down for a second, once for each loss.
+ * Runs `work`. Calls `lost` once for each loss of the connection, when the loss has lasted a second.
  * @param isConnected whether there is a connection now
  */
 export async function watchConnection<Result>(

@@ -40,7 +40,8 @@ export class Prompt {
   }
 
   /**
-   * Returns the next line that was typed earlier; if there is none, shows the prompt and returns what the user types.
+   * Returns the oldest line that was already typed. If there is none, shows the prompt and returns what the user
+   * types.
    */
   async ask(): Promise<Typed> {
     this.#isMuted = false

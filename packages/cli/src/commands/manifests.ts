@@ -40,7 +40,7 @@ export function manifestsCommand(): Command {
     )
     .option('--port <N>', 'port for clients outside the cluster (default: 5883 with traefik)', parseWhole)
     .option('--tls-host <NAME>', "the broker's host name in its certificate; enables TLS and WebSocket")
-    .option('--tls-secret <NAME>', 'the Secret with that certificate')
+    .option('--tls-secret <NAME>', 'the Secret with the certificate for --tls-host')
     .addOption(
       new Option('--traefik-api <VERSION>', 'v2 for Traefik before 2.10 (default: v3)').choices(['v2', 'v3']),
     )

@@ -9,8 +9,8 @@ const V8_STEP_BYTES = 64 * 1024 * 1024
 // Fraction of the memory limit that external memory may use before a collection is started.
 const SHARE_MAX = 1 / 4
 const LOOK_MS = 10
-// Shortest time between two full collections. If one frees too little because all bodies are still in use, another
-// right after it would not free more.
+// Shortest time between two full collections. If a collection frees too little because all bodies are still in
+// use, an immediate second collection would not free more.
 const FULL_EVERY_MS = 50
 
 /**

@@ -37,8 +37,8 @@ export async function runConnector(flags: ConnectFlags): Promise<number> {
   const watch = reloadOnRequest(connector, load, log, file)
   const signal = await stop
   watch?.stop()
-  // The broker redelivers unfinished requests when the connector is started again; the exit code reports whether any
-  // are left.
+  // The exit code reports whether unfinished requests are left. The broker redelivers them when the connector is
+  // started again.
   return (await connector.stop()) ? EXIT.ok : SIGNAL_EXIT[signal]
 }
 

@@ -88,7 +88,8 @@ async function withTensors(
 
 const TENSOR_OPERATION: OperationName = 'infer'
 
-// The dialects determine which operations stream, and when.
+// Returns whether the answer will be streamed. The dialects define which operations stream, and under which
+// condition.
 function isStreamRequest(operation: OperationName | undefined, body: Uint8Array): boolean {
   const streams = dialectNames().flatMap(
     (dialect) => (operation === undefined ? undefined : operationRoute(operation, dialect, ''))?.stream ?? [],

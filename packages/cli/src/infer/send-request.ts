@@ -1,4 +1,5 @@
-// Sends the request of `inferwire infer`, and prints the answer: whole, as it is streamed, or only the request's id.
+// Sends the request of `inferwire infer`. Prints the whole answer, or its parts as they arrive, or only the
+// request's id.
 import type { Client } from '@inferwire/client'
 import { writeJsonCall } from '@inferwire/protocol'
 import { usageError } from '../cli-error.ts'

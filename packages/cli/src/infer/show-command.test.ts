@@ -94,7 +94,7 @@ describe('curl', () => {
     expect(curlLine(request, 'metadata', 'v2', 'http://m')).not.toContain('--data')
   })
 
-  test('rejects a body that is not text or too large for a command line', () => {
+  test('rejects a body that is not text, or that is too large for a command line', () => {
     const binary = { ...request, body: { bytes: Buffer.from([0xff, 0xfe]), file: undefined } }
     expect(() => curlLine(binary, 'infer', 'v2', 'http://m')).toThrow(/not text/)
     expect(() => mosquittoLine({ ...binary, body: { ...binary.body, file: 'image.jpg' } })).toThrow(

@@ -61,13 +61,13 @@ export function mosquittoLine(request: ShownRequest): string {
   if (expirySeconds !== undefined) {
     words.push('-D', 'publish', 'message-expiry-interval', String(expirySeconds))
   }
-  // As in the request of this command, the priority precedes the other user properties.
+  // The priority precedes the other user properties, as in a request that `inferwire infer` sends.
   const properties = priority === undefined ? [] : [['priority', priority]]
   for (const [name, value] of [...properties, ...Object.entries(headers)]) {
     words.push('-D', 'publish', 'user-property', name!, value!)
   }
-  // mosquitto_rr subscribes to the topic after -e and, with MQTT 5, also sends it as the Response Topic. This command
-  // uses the default reply topic.
+  // mosquitto_rr subscribes to the topic after -e and, with MQTT 5, also sends it as the Response Topic. The
+  // printed command uses the default reply topic.
   words.push('-t', topic, '-e', topics.replyTopicOf(topic)!)
   if (body === undefined || body.bytes.length === 0) words.push('-n')
   else words.push('-m', messageWord(body))

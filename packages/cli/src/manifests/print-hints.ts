@@ -19,7 +19,7 @@ function hintAtBroker(flags: ManifestFlags): void {
   const { passwordFile, existingSecret, port, tlsHost, tlsSecret, expose = 'traefik' } = flags
   if (passwordFile === undefined && existingSecret === undefined) {
     note(
-      'warning: no --password-file: the broker will reject every client, and applying this replaces the users of an existing broker. Use --password-file FILE or --existing-secret.',
+      'warning: no --password-file: the broker will reject every client, and applying these objects replaces the users of an existing broker. Use --password-file FILE or --existing-secret.',
     )
   }
   if (port === undefined || expose !== 'traefik') return

@@ -22,7 +22,7 @@ export async function askPassword(kind: 'new' | 'known'): Promise<string> {
   return first
 }
 
-// Accepts one line, or two equal lines, which mosquitto_passwd requires.
+// Reads the lines of standard input: the password once, or twice as mosquitto_passwd requires.
 async function piped(): Promise<string[]> {
   const chunks: Buffer[] = []
   let total = 0

@@ -45,7 +45,8 @@ export async function runResult(id: string, flags: ResultFlags): Promise<void> {
   }
 }
 
-// A deadline that the reply reports has a body; it ends the result.
+// Returns whether only the wait timed out. If the reply itself is the error `deadline_exceeded`, the error has a
+// body, and the result has ended.
 function isTimeout(error: unknown): error is Error {
   const { code, body } = error as { readonly code?: unknown; readonly body?: unknown }
   return code === 'deadline_exceeded' && body === undefined

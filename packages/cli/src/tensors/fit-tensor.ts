@@ -13,8 +13,8 @@ const INTEGER_ARRAYS = {
 const FLOATS: readonly string[] = ['FP16', 'FP32', 'FP64', 'BF16']
 
 /**
- * Converts a tensor to the datatype and the shape of an input. Only a conversion between floating-point types may lose
- * digits, but no finite value becomes infinite; any other must be exact. @throws CliError
+ * Converts a tensor to the datatype and the shape of an input. A conversion between floating-point types may lose
+ * digits, but must not make a finite value infinite. Every other conversion must be exact. @throws CliError
  */
 export function fitTensor(tensor: FileTensor, input: TensorMetadata, what: string): FileTensor {
   const shape = fitShape(tensor.shape, input, what)

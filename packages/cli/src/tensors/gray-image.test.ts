@@ -20,7 +20,7 @@ test('a transparent pixel is white', () => {
   expect([...pixels]).toEqual([255, ...PIXELS.flat().slice(1)])
 })
 
-test('reads the values of a plain PGM, and scales values to 255', () => {
+test('reads the decimal values of a plain PGM, and scales PGM values to the range 0 to 255', () => {
   const plain = Buffer.from('P2\n# a comment\n2 2\n15\n0 15\n 5 10\n')
   expect([...readImage(plain, 'x').pixels]).toEqual([0, 255, 85, 170])
   const wide = Buffer.concat([Buffer.from('P5 2 1 65535\n'), Buffer.from([0xff, 0xff, 0, 0])])

@@ -15,8 +15,8 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const PIXELS = { pixelMax: 255, invert: false }
 
 /**
- * Reads one file as the input `x` of a model with the given datatype and shape; if they are omitted, of a model without
- * a card.
+ * Reads one file as the input `x` of a model. `input` contains the datatype and the shape in the model's card; if
+ * it is omitted, the model has no card.
  */
 async function read(
   file: string,
@@ -93,7 +93,7 @@ async function messageOf(json: string): Promise<string> {
   )
 }
 
-test('errors about values name the file once; a request body is not a tensor', async () => {
+test('an error about values names the file only once; a request body is not accepted as a tensor', async () => {
   expect(await messageOf('[1,"b"]')).toBe('file "/a.json": "b" is not a value of FP32')
   expect(await messageOf('{"datatype":"FP31","shape":[1],"data":[1]}')).toBe(
     'file "/a.json" has the unknown datatype "FP31"',
@@ -152,7 +152,7 @@ test('a .bin file is read with the datatype and the shape in the card', async ()
   )
 })
 
-test('an image is scaled to the size of the input, and its values to pixelMax', async () => {
+test('an image is scaled to the size of the input, and its pixel values are scaled to pixelMax', async () => {
   const image = Buffer.from('P2 4 4 255 0 0 255 255 0 0 255 255 255 255 0 0 255 255 0 0\n')
   const digits = { datatype: 'FP32', shape: [-1, 4] }
   const ink = { pixelMax: 16, invert: true }

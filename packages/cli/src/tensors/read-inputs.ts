@@ -123,7 +123,7 @@ function described(input: TensorMetadata | undefined, what: string): TensorMetad
   )
 }
 
-// A list of values, or an object with `shape`, `datatype` and `data`, as in a V2 request.
+// Reads a list of values, or an object with `shape`, `datatype` and `data`, as in a V2 request.
 function fromJson(bytes: Uint8Array, input: TensorMetadata | undefined, what: string): FileTensor {
   try {
     const value = parseJson(bytes, { nonFinite: true })
@@ -158,7 +158,8 @@ function fromJson(bytes: Uint8Array, input: TensorMetadata | undefined, what: st
   }
 }
 
-// Errors about values name the file as the input.
+// Returns an error message that begins with the file. Errors about values name the file as the input; that name is
+// removed.
 function messageOf({ message }: Error, what: string): string {
   return `${what}: ${message.replace(`input "${what}": `, '')}`
 }
@@ -232,7 +233,8 @@ function fromImage(
   }
 }
 
-// One channel: (1,8,8), (8,8,1), (8,8) or 64 values. A dimension of 1 or -1 is the batch or the channel.
+// Returns the size of a grayscale image for a shape such as (1,8,8), (8,8,1) or (8,8), or for 64 values in a list.
+// A dimension of 1 or -1 is the batch or the channel.
 function imageSizeOf({ shape }: TensorMetadata): { width: number; height: number } | undefined {
   const sizes = shape.filter((size) => size > 1)
   const side = Math.sqrt(sizes[0] ?? 0)

@@ -58,7 +58,7 @@ type Draft = { -readonly [Key in keyof TopicExplanation]: TopicExplanation[Key] 
 
 const KINDS = ['request', 'reply', 'cancel', 'models', 'status']
 
-/** Explains a topic; `models` contains the models of a configuration by their exposed name. */
+/** Explains a topic; `models` contains the models of a configuration, keyed by exposed name. */
 export function explainTopic(
   topic: string,
   topics: TopicSpace,

@@ -38,8 +38,8 @@ export async function startAdminServer(host: string, port: number, views: AdminV
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 5_000
-  // The only limit on the head is 16 KiB, which Node.js enforces. If the number of fields were limited, Node.js would
-  // silently drop further fields, possibly a second Host.
+  // The only limit on the request head is its size: Node.js allows 16 KiB. If the number of fields were limited,
+  // Node.js would silently drop further fields, possibly a second Host.
   server.maxHeadersCount = 0
   await listen(server, host, port)
   const address = server.address() as AddressInfo

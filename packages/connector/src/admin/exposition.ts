@@ -305,7 +305,7 @@ export class Exposition {
     )
   }
 
-  // prom-client accepts any object with these members. Until a scrape asks for samples, the counters are plain numbers.
+  // Any object with these members can be registered, so the figures stay plain numbers until a scrape calls `get`.
   #add(description: MetricDescription, samples: () => Sample[]): void {
     this.descriptions.push(description)
     const { name, type, help } = description

@@ -12,8 +12,8 @@ import { PRIORITY_DEFAULT, requestedPriority } from './priority.ts'
 const NO_HEADERS: readonly string[] = []
 
 /**
- * Checks requests before they run. The wait for a turn at the model is separate, because a repeat that joins a running
- * call needs no turn.
+ * Checks requests before they run. Waiting for a turn at the model is a separate step, because a repeated request
+ * that joins a running call needs no turn.
  */
 export class Admission {
   readonly #policy: Policy

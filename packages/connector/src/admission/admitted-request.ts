@@ -4,9 +4,9 @@ import { RunningRequest } from './clients.ts'
 import type { RequestDeadline } from './deadline.ts'
 import type { JudgedBody } from './payload.ts'
 
-/** Created by `Admission.admit`. A single object, because two for every request would cost more. */
+/** Created by `Admission.admit`. One object has both roles, because two objects per request would cost more. */
 export class AdmittedRequest extends RunningRequest implements EndpointRequest {
-  /** Replaced by the identical body of the running request if this request joins one. */
+  /** If this request joins a running request, the identical body of the running request replaces this body. */
   body: Buffer
   readonly contentType: RequestContentType
   readonly inferenceHeaderContentLength: string | undefined

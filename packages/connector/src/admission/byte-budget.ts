@@ -1,4 +1,4 @@
-// Limits the total bytes of all models' requests and replies that this process holds.
+// Limits the total size of the requests and replies that this process holds, for all models together.
 
 /** A counter of bytes with an upper limit. */
 export class ByteBudget {

@@ -22,10 +22,11 @@ export class RunningRequest implements RequestName {
   // A linked list, which costs less than a Set (decision 0009).
   previous: RunningRequest | undefined
   next: RunningRequest | undefined
-  /** The client whose count includes this request; undefined when the request no longer counts. */
+  /** The client whose count includes this request; undefined when the request is no longer counted. */
   counted: { inFlight: number } | undefined
 
-  // The parameters are separate, because V8 might allocate an object literal and the objects in it in old space.
+  // Takes separate parameters instead of one object, because V8 might allocate an object literal, and the objects
+  // in it, in old space.
   constructor(
     { client, id }: Pick<RequestName, 'client' | 'id'>,
     model: string,

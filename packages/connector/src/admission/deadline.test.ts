@@ -5,7 +5,7 @@ import { clientBudgetMs, RequestDeadline } from './deadline.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-test('calls the waiting callback at the deadline, which is counted from the arrival of the request', () => {
+test('calls the `waiting` callback at the deadline, which is counted from the arrival of the request', () => {
   const deadline = new RequestDeadline(1_000, 500, 1_200)
   const reported: Problem[] = []
   deadline.waiting = (problem) => reported.push(problem)
@@ -19,7 +19,7 @@ test('calls the waiting callback at the deadline, which is counted from the arri
   expect(deadline.problem).toBe(reported[0])
 })
 
-test('calls only the last waiting callback, and only once', () => {
+test('calls only the `waiting` callback that was set last, and only once', () => {
   const deadline = new RequestDeadline(0, 100, 0)
   const reported: string[] = []
   deadline.waiting = () => reported.push('queue')
@@ -30,7 +30,7 @@ test('calls only the last waiting callback, and only once', () => {
   expect(deadline.problem!.code).toBe('deadline_exceeded')
 })
 
-test('calls the waiting callback at once on stop, and not again at the deadline', () => {
+test('calls the `waiting` callback at once on stop, and not again at the deadline', () => {
   const deadline = new RequestDeadline(0, 100, 0)
   const reported: string[] = []
   deadline.waiting = ({ code }) => reported.push(code)
@@ -47,7 +47,7 @@ test('leaves no timer after the request has ended', () => {
   expect(deadline.problem).toBeUndefined()
 })
 
-test('ends a request that has already expired on arrival with deadline_exceeded, without starting a timer', () => {
+test('a request that has already expired on arrival ends with deadline_exceeded, and no timer is started', () => {
   const deadline = new RequestDeadline(1_000, 0, 1_000)
   expect(deadline.problem).toMatchObject({ code: 'deadline_exceeded' })
   expect(vi.getTimerCount()).toBe(0)

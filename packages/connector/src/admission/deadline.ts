@@ -74,7 +74,7 @@ function notAnswered(budgetMs: number): string {
 
 /**
  * Returns the client's own time budget from the arrival of its request, in milliseconds: the smaller of the Message
- * Expiry Interval and `timeout-ms`; `Infinity` if it sets neither.
+ * Expiry Interval and `timeout-ms`; `Infinity` if the request sets neither.
  * @throws Problem `bad_payload` for a `timeout-ms` that is not a positive integer.
  */
 export function clientBudgetMs(properties: MessageProperties): number {

@@ -135,7 +135,7 @@ test('behaves like a simple reference gate for any sequence of arrivals, ends an
 })
 
 describe('one model', () => {
-  test('counts the requests that still wait behind the gate in the expected wait', async () => {
+  test('includes in the expected wait the requests that have passed the gate but still wait for a call', async () => {
     const calls = { concurrency: 1, waiting: 0 }
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 100, queueWaitMaxMs: 100, calls })
     const clock = vi.spyOn(performance, 'now')
@@ -292,7 +292,7 @@ describe('clients', () => {
     expect(states(loud)).toEqual({ waits: 3 })
   })
 
-  test('get nearly all their requests served while another client sends over 100 times as many as each of them', async () => {
+  test('get nearly all their requests served even if another client sends over 100 times as many', async () => {
     const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
     const quiet: Entered[] = []
     let random = 1

@@ -1,4 +1,5 @@
-// Limits how many requests of one model run and wait; above the limits a request is rejected with `overloaded` at once.
+// Limits how many requests for one model may run and how many may wait. Above the limits, a request is rejected
+// with `overloaded` at once.
 import { Problem } from '@inferwire/protocol'
 import type { Deadline, Gate } from '../step.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -16,11 +17,11 @@ export interface GateLimits {
   readonly queueBytesMax: number
   /** Longest expected wait for a turn, in milliseconds. */
   readonly queueWaitMaxMs: number
-  /** The calls, if several requests may share one; undefined if each request that runs is a call. */
+  /** The calls, if several requests may share a call; undefined if each running request is a call of its own. */
   readonly calls?: SharedCalls | undefined
 }
 
-/** The calls behind a gate whose requests may share them. */
+/** The calls to the model server behind the gate, if several requests may share a call. */
 export interface SharedCalls {
   /** Number of calls that may be in progress. */
   readonly concurrency: number
@@ -127,9 +128,9 @@ export class ModelGate implements Gate {
     while (this.#queue.bytes + bytes > queueBytesMax) this.#reject(this.#queue.victimFor(priority, 'bytes')!)
   }
 
-  // The byte budget of all models is used up. Requests of lower classes make room. If there are none, the client with
-  // the most waiting bytes in the same class of this model makes room, if its bytes suffice, and are more than those of
-  // the new request's client.
+  // The byte budget of all models is used up. Requests of lower classes make room. If there are none, room is made
+  // by the client with the most waiting bytes in the same class of this model, if its waiting bytes are enough,
+  // and are more than those of the client that sent the new request.
   #judgeBytes(client: string, bytes: number, priority: number): void {
     const lower = this.#queue.below(priority, 'bytes')
     if (this.#budget.hasRoom(bytes - lower)) return
@@ -153,7 +154,7 @@ export class ModelGate implements Gate {
     const waitMs = ahead * this.#pace.msPerTurn
     const isLong = waitMs > queueWaitMaxMs && ahead > WAITING_ROUNDS_MIN * concurrency
     const leftMs = deadline.atMs - performance.now()
-    // A request whose deadline has already passed is left to its own timer.
+    // If the deadline has already passed, the timer of the request rejects it.
     if (isLong || (leftMs > 0 && waitMs > leftMs))
       throw this.#busy(`, and another one would wait about ${(waitMs / 1000).toFixed(1)} s`)
   }

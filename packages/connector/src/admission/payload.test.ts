@@ -74,7 +74,7 @@ test('treats a body without a header length as JSON, and ignores a header length
   expect(judge('v2', Buffer.alloc(0), undefined, [LENGTH, '13'], 'metadata')).toEqual(JSON_ONLY)
 })
 
-test('passes a listed Content Type through unchanged, and lists all types when it rejects another one', () => {
+test('passes a listed Content Type through unchanged, and rejects any other with a list of accepted types', () => {
   const listed = new Set(['image/jpeg', 'application/octet-stream'])
   const withType = (contentType: string) => judge('v1', WITH_TAIL, contentType, [], 'predict', listed)
   for (const contentType of listed) {

@@ -80,7 +80,7 @@ function matches(parts: readonly string[], text: string): boolean {
   return text.length - last.length >= from && text.endsWith(last)
 }
 
-test('decides a pattern with many asterisks quickly, whatever the client name', () => {
+test('matches a pattern with many asterisks quickly, whatever the name of the client is', () => {
   const policy = new Policy([{ clients: [`${'*-'.repeat(120)}x`], models: ['m'] }])
   // A regular expression would need an impractically long time.
   expect(may(policy, '-'.repeat(255), 'm')).toBe(false)

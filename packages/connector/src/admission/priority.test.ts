@@ -17,7 +17,7 @@ test.each(['', '-1', '10', '1.5', 'high', '٣', ' 4'])('rejects %j', (text) => {
   )
 })
 
-test('a priority above the default requires a policy rule; if several rules match, the highest one applies', () => {
+test('a priority above the default requires a policy rule; the highest matching priorityMax applies', () => {
   expect(new Policy(undefined).priorityMax('plc', 'iris')).toBe(4)
   const policy = new Policy([
     { clients: ['*'], models: ['*'] },

@@ -33,7 +33,7 @@ export const batching = advanced(
     {
       description:
         'Merges concurrent requests of all clients into one call: `off`, `auto`, or `sizeMax` and `delayMaxMs`.',
-      details: `With a map, requests that are received together, or that wait for a free call, share a call; requests only have to wait if \`limits.concurrency\` is low enough. With \`delayMaxMs\` above 0, every request also waits for others. \`auto\` merges at most ${AUTO_BATCHING.sizeMax} instances, and learns from the duration of the calls how long waiting pays, up to ${AUTO_BATCHING.delayMaxMs} ms; it never waits while no call runs. See the [guide](../guides/batching.md).`,
+      details: `With a map, requests that are received together, or that wait for a free call, share a call; requests only have to wait if \`limits.concurrency\` is low enough. With \`delayMaxMs\` above 0, every request also waits for others. \`auto\` merges at most ${AUTO_BATCHING.sizeMax} instances, and learns from the duration of the calls for how long a wait is worthwhile, up to ${AUTO_BATCHING.delayMaxMs} ms; a request never waits while no call runs. See the [guide](../guides/batching.md).`,
     },
   ),
 )

@@ -16,7 +16,7 @@ const SHOWN_MAX = 50
 /** Contains all mistakes in a configuration. The command line exits with 78 (EX_CONFIG). */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
-  /** The mistakes in other sources, followed by those in the file, in the order in which they occur there. */
+  /** The mistakes in environment variables and flags, then the mistakes in the file, in the order of the file. */
   readonly mistakes: readonly ConfigMistake[]
 
   constructor(mistakes: readonly ConfigMistake[]) {

@@ -49,7 +49,7 @@ test.each(['inference-header-content-length', 'traceparent', 'tracestate'])(
 const named = (more: string): string =>
   `models:\n  opt:\n    url: http://h\n    modelName: facebook/opt-125m${more}\n`
 
-test('accepts a model name with a slash only where paths do not contain it', () => {
+test('accepts a slash in modelName only for protocols whose paths do not contain the name', () => {
   for (const version of ['openai', 'grpc-v2']) {
     expect(mistakesOf(named(`\n    protocolVersion: ${version}`))).toEqual([])
   }

@@ -72,7 +72,7 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   if (model.batching !== 'off' && !model.repeatable) {
     add(
       [...path, 'batching'],
-      'needs repeatable: true, because the requests of a merged call that fails are sent again; set it, or batching: off',
+      'needs repeatable: true, because the requests of a failed merged call are sent again; or set batching: off',
     )
   }
   if (model.contentTypes.length > 0 && !dialects.some(hasOpaqueBodies)) {

@@ -43,7 +43,7 @@ root: plant/infer
   },
   {
     title: 'Models',
-    text: 'Each key of `models` is the name of a model on topics. Only `url` is required.',
+    text: 'Each key of `models` is the name of a model in topics. Only `url` is required.',
     example: `models:
   iris:
     url: http://iris.models.svc.cluster.local

@@ -25,7 +25,7 @@ function toPublicSchema(schema: unknown): unknown {
   const hasOpenDefault = 'defaultText' in schema
   const entries = Object.entries(schema)
     .filter(([key]) => !(hasOpenDefault && key === 'default'))
-    // A file must not contain a secret, so an editor must not suggest its key.
+    // A file must not contain a secret, so an editor must not suggest the option for it.
     .filter(
       ([key, value]) => !PRIVATE.has(key) && (value as { isSecret?: unknown } | null)?.isSecret !== true,
     )

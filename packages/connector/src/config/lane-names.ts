@@ -3,7 +3,7 @@ import { exposedNames } from './exposed-names.ts'
 import { LANE_TIMEOUT_MS } from './model-schema.ts'
 import type { ConnectorConfig } from './schema.ts'
 
-/** Returns the models that have a lane, each with all the names that it has on topics. */
+/** Returns the models that have a lane, each with all the names that the model has in topics. */
 export function laneNames({ models }: Pick<ConnectorConfig, 'models'>): Map<string, readonly string[]> {
   const lanes = Object.entries(models).filter(
     ([, { lane, timeoutMs }]) => lane ?? timeoutMs > LANE_TIMEOUT_MS,

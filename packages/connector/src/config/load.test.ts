@@ -342,7 +342,7 @@ test('reports all mistakes in all sources at once', () => {
   ])
 })
 
-test('lists the mistakes in other sources first, then the mistakes in the file, in the order of the file', () => {
+test('lists the mistakes in environment variables first, then those in the file, in the order of the file', () => {
   const text =
     'models:\n  b: {url: http://h, tls: {caFile: /none}}\nroot: 3\nlog: {level: 1,\n  format: 2}\nx: 1\n'
   const { mistakes } = errorOf(() => load(text, { INFERWIRE_ADMIN_PRT: '1' }))

@@ -72,8 +72,8 @@ function table(leaves: readonly Leaf[]): string {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
-// Returns the keys of an option whose value is a map of one of several `kind`s (such as a credential), or either a word
-// or a map.
+// Returns the keys of the maps that an option accepts: maps of several `kind`s (such as a credential), or a map as
+// an alternative to a word.
 function keysOfUnion({ schema, path }: Leaf): Leaf[] {
   const { options } = definitionOf(unwrap(schema))
   if (options === undefined) return []

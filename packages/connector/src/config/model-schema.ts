@@ -63,8 +63,8 @@ const limits = z.strictObject({
     integer(
       { min: 1, max: 3_600_000, default: 5_000 },
       'ms',
-      'Longest wait of a request; one that would have to wait longer is answered with `overloaded` at once.',
-      'The wait is estimated from the rate of the most recent calls. Up to twice as many requests as `concurrency` may wait regardless of the estimate, but none beyond its deadline.',
+      'Longest time that a request may wait; if it would wait longer, it is answered with `overloaded` at once.',
+      'The wait is estimated from the rate of the most recent calls. Up to twice `concurrency` requests may wait regardless of the estimate, but no request waits beyond its deadline.',
     ),
   ),
   requestBytesMax: bytesOfMemory(
@@ -216,7 +216,7 @@ export const model = z.strictObject({
       description:
         'Gives the model an MQTT session of its own, so that its long calls do not delay other models.',
       details:
-        'Meant for calls that take minutes, and for streams: a stream is a call until its last part. The default does not depend on `stream.timeoutMs`, because most streams are short. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request for the model twice, once on each session.',
+        'Meant for calls that take minutes, and for streams: the call of a stream lasts until the last part. The default does not depend on `stream.timeoutMs`, because most streams are short. The session has its own client identifier and subscriptions, and therefore its own order of acknowledgements. The broker delivers each request for the model twice, once on each session.',
       defaultText: `\`true\` if \`timeoutMs\` is above ${LANE_TIMEOUT_MS}`,
     }),
   ),

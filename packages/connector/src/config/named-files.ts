@@ -18,8 +18,8 @@ const MODEL_FILES = [
 ]
 
 /**
- * Returns the mistakes in all files that the configuration names. `values` may violate the schema, so that these
- * mistakes can be reported together with the schema's.
+ * Returns the mistakes in all files that the configuration names. `values` may violate the schema, so that
+ * mistakes in files and violations of the schema can be reported together.
  */
 export function unusableFiles(values: Record<string, unknown>, sourceOf: SourceOf): ConfigMistake[] {
   const options = leavesOf(configSchema).filter(({ text }) => text.isFile === true)

@@ -9,9 +9,9 @@ import type { ConnectorConfig, ModelConfig } from './schema.ts'
 import { MASK } from './secret.ts'
 
 /**
- * Returns the output of `inferwire config print`. It can be loaded, and results in the same configuration, because the
- * defaults are comments: one line for each option, so that `grep` finds it by its path. The password is a comment too,
- * with `***` as its value, because a configuration file must not contain it.
+ * Returns the output of `inferwire config print`. Loading this output results in the same configuration, because
+ * the defaults are comments: one line for each option, so that `grep` finds an option by its path. The password is
+ * a comment too, with `***` as its value, because a configuration file must not contain the password.
  */
 export function printConfig(config: ConnectorConfig): string {
   const options = allOptions().filter(({ text }) => text.isSecret !== true)

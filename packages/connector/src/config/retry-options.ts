@@ -66,7 +66,7 @@ export const circuit = z.strictObject({
         description:
           'A timeout counts as a failure only if the server has answered no request for at least this long.',
         details:
-          'Clients may set shorter deadlines; if one passes, this does not mean that the server has failed.',
+          'Clients may set shorter deadlines; if such a deadline passes, the server has not necessarily failed.',
         unit: 'ms',
         defaultText: '90 % of `timeoutMs`',
       },

@@ -40,7 +40,7 @@ const broker = z.strictObject({
       {
         description: "Client identifier; must differ from those of the broker's other clients.",
         details:
-          'It must stay the same across restarts, because the broker stores the queued requests under this identifier.',
+          'The identifier must stay the same across restarts, because the broker stores queued requests under it.',
         defaultText: '`inferwire-{name}`',
       },
     ),
@@ -205,7 +205,7 @@ const poison = z.strictObject({
     option(shortText.optional(), {
       description: 'Folder for the state that must outlive the process; each connector needs its own folder.',
       details:
-        'It contains a journal, which identifies any request that crashes the process, and the requests that were acknowledged before they were answered.',
+        'The folder contains a journal, which identifies any request that crashes the process, and the requests that were acknowledged before they were answered.',
       defaultText: 'a folder below `$XDG_STATE_HOME/inferwire` or `~/.local/state/inferwire`',
     }),
   ),
@@ -253,7 +253,7 @@ export const configSchema = z.strictObject({
         model,
       )
       .default({}),
-    { description: 'The exposed models, by their names on topics.' },
+    { description: 'The exposed models, by their names in topics.' },
   ),
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',

@@ -4,7 +4,7 @@ import { tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 const REMEDIES: Readonly<Record<TlsFailureKind, (section: string) => string>> = {
   untrusted: (section) => `Set ${section}.caFile to a file with the certificate of the issuing authority.`,
   'wrong-name': (section) =>
-    `Use a host name from the certificate in the URL, or set ${section}.serverName to one.`,
+    `In the URL, use a host name from the certificate, or set ${section}.serverName to such a name.`,
   'out-of-date': () => 'Renew the certificate, and check the clocks of both machines.',
   'client-certificate': (section) => `Check ${section}.certFile and ${section}.keyFile.`,
   'not-tls': () => 'Check the port; a port without TLS needs mqtt://, ws:// or http:// in the URL.',

@@ -1,6 +1,6 @@
 // The interface of a credential, with which the connector authenticates to a model server.
 
-/** Creates the headers of each call. Its methods are synchronous, because they run for every request. */
+/** Creates the headers of each call. All methods are synchronous, because they run for every request. */
 export interface Credential {
   /**
    * Returns the headers for a call to this origin, as a flat name/value list.

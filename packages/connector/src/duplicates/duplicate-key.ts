@@ -9,8 +9,8 @@ const DIGESTED_BYTES_MAX = 16 * 1024
 const scratch = Buffer.allocUnsafeSlow(DIGESTED_BYTES_MAX + 8 * 1024)
 
 /**
- * Returns whether equal keys identify the same request. If a request has neither an id nor Correlation Data, they do so
- * only if the DUP flag is set.
+ * Returns whether equal keys identify the same request. If a request has neither an id nor Correlation Data, equal
+ * keys identify it only if the DUP flag is set.
  */
 export function isNamed({ id, correlationData }: RequestName, { dup }: Pick<Delivery, 'dup'>): boolean {
   return id !== undefined || correlationData !== undefined || dup

@@ -91,7 +91,8 @@ export class Duplicates {
    */
   ended(execution: Execution, outcome: Outcome, asksForState: boolean, nowMs: number): void {
     this.#remove(execution)
-    // Otherwise, the answer to a call that took longer than the window would already have expired.
+    // The window begins at the end of the call. Otherwise, the answer to a call that took longer than the window
+    // would already have expired.
     if (!execution.hasExpiry) execution.untilMs = nowMs + this.#windowMs
     const isStream = execution.partsSent > 0 || (!isProblem(outcome) && outcome.endsStream === true)
     if (!asksForState && !isStream && isFinal(outcome)) {

@@ -123,9 +123,9 @@ export class Execution {
   }
 }
 
-// If the broker redelivered the request, on a new connection or on the connection of a lane, one reply is enough. Two
-// redeliveries on the same connection need two replies: one is the original request, the other the client's own repeat
-// of it.
+// If the broker redelivered the request, on a new connection or on the connection of a lane, one reply is enough.
+// Two redeliveries on the same connection need two replies: one redelivery is the original request, the other is a
+// repeat that the client published itself.
 function isReplaced({ delivery, target, isSuperseded }: Requester, by: Requester): boolean {
   if (isSuperseded || by.delivery.qos === 0 || target.topic !== by.target.topic) return false
   return delivery.isLost || (by.delivery.dup && delivery.connection !== by.delivery.connection)

@@ -217,7 +217,7 @@ export class Circuit {
     if (!(error instanceof Problem)) return 'nothing'
     if (error instanceof UpstreamFailure) {
       if (error.sign === 'unreachable') return 'down'
-      // During a cold start, gateways (Knative, KEDA) send such an answer too, so it counts only for a warm server.
+      // Gateways (Knative, KEDA) also send this error during a cold start, so it counts only for a warm server.
       if (error.sign === 'no-answer') return isWarm ? 'down' : 'nothing'
       return 'alive'
     }

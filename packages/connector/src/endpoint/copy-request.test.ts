@@ -18,7 +18,7 @@ const request: Required<EndpointRequest> = {
   modelPlace: { start: 1, end: 1, isEmpty: true },
 }
 
-test('a copy has every field of the request, and the changes', () => {
+test('a copy has every field of the request, with the given changes', () => {
   const body = Buffer.from('[]')
   expect(copyRequest(request, {})).toEqual(request)
   expect(copyRequest(request, { body })).toEqual({ ...request, body })

@@ -1,4 +1,4 @@
-// Copies a request for the next endpoint, with another body or another receiver of parts.
+// Copies a request for the next endpoint, with another body or another receiver for the parts of a stream.
 import type { EndpointRequest } from '../step.ts'
 
 /**

@@ -52,7 +52,10 @@ export class FactsWatch {
   readonly #stopping = new AbortController()
   #known: ModelFacts | undefined
   #isAsking = false
-  /** Whether the server returned after the last query was sent, so that the result may describe its predecessor. */
+  /**
+   * Whether the server returned after the last query was sent. If so, the result may describe the server's
+   * predecessor.
+   */
   #hasReturned = false
   #askedAtMs = 0
   /** The current pause after a return of the server; 0 before the first return. */
@@ -102,8 +105,8 @@ export class FactsWatch {
       this.#options.circuit.expectAnswer()
       return
     }
-    // The current pause may have delayed this return by up to `PAUSE_MAX_MS`, so the pause is reset only if twice that
-    // time has passed.
+    // The current pause may have delayed the reaction to this return by up to `PAUSE_MAX_MS`. Therefore the pause
+    // is reset only after twice that time.
     if (sinceMs > 2 * PAUSE_MAX_MS) this.#returnPauseMs = 0
     this.#returnPauseMs = Math.min(Math.max(RETURN_PAUSE_MIN_MS, this.#returnPauseMs * 2), PAUSE_MAX_MS)
     void this.#askUntilKnown(this.#random() * RETURN_JITTER_MS)

@@ -1,6 +1,6 @@
 // The error texts that gateways send, over HTTP and gRPC, if a model has no reachable pod.
 
-/** Envoy (Istio) and Traefik. Envoy's `overflow` means that a pod exists, but is full. */
+/** Texts of Envoy (Istio) and Traefik, without Envoy's `overflow`: it means that a pod exists, but is full. */
 export const NO_SERVER =
   /^(?:no healthy upstream|upstream connect error(?!.*reset reason: overflow)|no available server)/
 

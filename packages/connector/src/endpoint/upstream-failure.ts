@@ -17,7 +17,7 @@ export class UpstreamFailure extends Problem {
   readonly sign: FailureSign
   /** True even if the reply contains the server's own status 502 or 504, because the error is temporary. */
   override readonly retryable = true
-  /** Whether the model may have run, so that a retry may run it twice. */
+  /** Whether the model may already have run; if so, a retry may run it a second time. */
   readonly maybeExecuted: boolean
 
   constructor(

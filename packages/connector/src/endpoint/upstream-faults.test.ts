@@ -126,7 +126,8 @@ const cut: Answer = (response) => {
 }
 const below100: Answer = (response) =>
   void response.socket!.write('HTTP/1.1 099 x\r\ncontent-length: 2\r\n\r\n{}')
-// Both dates derive from the same time: their resolution is one second, so their difference would otherwise vary.
+// Both dates are computed from one time. Dates have a resolution of one second, so with two readings of the
+// clock their difference would vary.
 function inSeconds(seconds: number, day?: string): Record<string, string> {
   const nowMs = day === undefined ? Date.now() : Date.parse(day)
   return { date: dateOf(nowMs), 'retry-after': dateOf(nowMs + seconds * 1000) }
@@ -254,7 +255,7 @@ test.each([true, false])('retries a refused connection (repeatable: %s)', async 
   const trial = new Trial(url, isRepeatable)
   expect((await trial.ask()).result).toBe('upstream_unreachable')
   expect(trial.figures.retries).toBe(2)
-  // This holds even if the server is cold, because connections are not refused during a cold start.
+  // The circuit opens even if the server is cold, because connections are not refused during a cold start.
   expect(trial.circuit.state).toBe(2)
 })
 
@@ -277,7 +278,7 @@ test('does not retry a call that times out; only a long timeout counts as a fail
   expect([server.seen, trial.circuit.state, trial.figures.retries]).toEqual([3, 2, 0])
 })
 
-test('waits for a Retry-After within the deadline, and passes a longer Retry-After to the client', async () => {
+test('waits for the time in Retry-After within the deadline, and passes a longer time to the client', async () => {
   const server = await startServer(says(429, 'busy', { 'retry-after': '1' }), 1)
   const trial = new Trial(server.url)
   await trial.ask()
@@ -309,7 +310,7 @@ test.each([
   }
 })
 
-test('waits for a Retry-After that is a date in the near future', async () => {
+test('waits until the date in Retry-After if that date is in the near future', async () => {
   const server = await startServer(says(503, 'x', inSeconds(1)), 1)
   const trial = new Trial(server.url)
   await trial.ask()

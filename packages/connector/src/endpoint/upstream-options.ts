@@ -4,7 +4,7 @@ import type { TlsConfig } from '../config/index.ts'
 import type { ErrorText } from './error-text.ts'
 import type { StreamLimits } from './stream-clock.ts'
 
-/** Authenticates the connector to a model server; implemented by the credential room. */
+/** Authenticates the connector to a model server; implemented in the folder `credential/`. */
 export interface CallCredential {
   /** Returns the headers for a call to this origin, as a flat name/value list. */
   headers(origin: string): readonly string[] | Promise<readonly string[]>

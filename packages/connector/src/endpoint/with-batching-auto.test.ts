@@ -1,4 +1,4 @@
-// Tests when `batching: auto` holds requests, so that others can join.
+// Tests when `batching: auto` holds requests, so that other requests can join them.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { arrange, instances, settled, sizes } from './testing/batch-arrangement.ts'
 import { answer, requestOf } from './testing/batch-model.ts'

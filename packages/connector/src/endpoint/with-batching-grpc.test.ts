@@ -12,7 +12,7 @@ afterEach(async () => {
 })
 
 test.each(['[1,null]', '["secret",1]', '[1,x]'])(
-  'a body that cannot be sent (%s) hurts only its own request, and its error quotes no other',
+  'a request with a body that cannot be sent (%s) fails alone, and its error does not quote another request',
   async (invalid) => {
     const server = await startGrpcServer((call) => {
       const { inputs } = MESSAGES.request.decode(call.message)

@@ -106,7 +106,7 @@ test('a call has at most sizeMax instances and requestBytesMax bytes, and at mos
   expect(model.openMax).toBe(2)
 })
 
-test('bodies that are passed through do not meet each other, even if they look like JSON', async () => {
+test('opaque bodies are never merged, even if they look like JSON', async () => {
   const { model, endpoint } = arrange({ concurrency: 4 })
   for (const value of [1, 2]) {
     void endpoint.call(requestOf(instances([value]), { contentType: 'application/octet-stream' }))
@@ -115,7 +115,7 @@ test('bodies that are passed through do not meet each other, even if they look l
   expect(sizes(model)).toEqual([1, 1])
 })
 
-// Keeps as many requests here as are admitted, until `count` calls have been made.
+// Keeps as many requests in flight as the gate may admit, until `count` calls have been made.
 async function saturate(count: number, bodyOf: (index: number) => string): Promise<ModelBatcher> {
   const { batcher, model, endpoint, release } = arrange({ sizeMax: 32 })
   let inFlight = 0
@@ -130,7 +130,7 @@ async function saturate(count: number, bodyOf: (index: number) => string): Promi
 }
 
 describe('the number of requests that the gate may admit', () => {
-  test('is small at first, and two full batches for each call if requests are merged', async () => {
+  test('is small at first, and grows to two full batches for each call if requests are merged', async () => {
     expect(arrange({ sizeMax: 32 }).batcher.requestsMax).toBe(3)
     expect(arrange({ sizeMax: 32, concurrency: 4 }).batcher.requestsMax).toBe(6)
     const batcher = await saturate(4, () => instances([1]))
@@ -231,7 +231,7 @@ describe('requests that cannot be merged', () => {
     expect(clientsOf(model)).toEqual(['loud', 'high', 'quiet', 'loud', 'quiet', 'loud', 'loud'])
   })
 
-  test('do not wait for a client that sends a new one whenever another has its turn', async () => {
+  test('of one client take turns with those of a client that keeps sending new requests', async () => {
     const { model, ask, release } = arrangeClients()
     for (let count = 0; count < 3; count += 1) ask('loud')
     await settled()
@@ -352,7 +352,7 @@ const bodies = (poison: number): string[] =>
   [0, 1, 2, 3, 4, 5, 6, 7].map((value) => instances(value === poison ? 'poison' : String(value)))
 
 describe('a merged call that fails', () => {
-  test('because one request is invalid affects only that request', async () => {
+  test('because of one invalid request affects only that request', async () => {
     const { model, figures, lines, endpoint, release } = arrange()
     const requests = bodies(5).map((body) => requestOf(body))
     const outcomes = requests.map((request) => outcomeOf(endpoint.call(request)))
@@ -368,19 +368,22 @@ describe('a merged call that fails', () => {
     new Problem('upstream_error', 'teapot', { status: 418 }),
     new Problem('upstream_error', 'too many values', { status: 429 }),
     new Problem('bad_payload', 'inputs.0.data.1: invalid'),
-  ])('because of one request, with any error of the model (%s), hurts only that request', async (problem) => {
-    const { bind } = arrange()
-    const endpoint = bind({
-      call: (request) =>
-        request.body.includes('poison') ? Promise.reject(problem) : Promise.resolve(answer(request)),
-    })
-    const outcomes = await Promise.all(
-      bodies(5).map((body) => endpoint.call(requestOf(body)).catch((error: unknown) => error)),
-    )
-    expect(outcomes.map((outcome) => outcome === problem)).toEqual(bodies(5).map((_, index) => index === 5))
-  })
+  ])(
+    'because of one request, with any error from the model (%s), affects only that request',
+    async (problem) => {
+      const { bind } = arrange()
+      const endpoint = bind({
+        call: (request) =>
+          request.body.includes('poison') ? Promise.reject(problem) : Promise.resolve(answer(request)),
+      })
+      const outcomes = await Promise.all(
+        bodies(5).map((body) => endpoint.call(requestOf(body)).catch((error: unknown) => error)),
+      )
+      expect(outcomes.map((outcome) => outcome === problem)).toEqual(bodies(5).map((_, index) => index === 5))
+    },
+  )
 
-  test('because of a client that sends invalid requests is rare: its next requests have their own calls', async () => {
+  test('because of an invalid request is rare: the next requests of its client get calls of their own', async () => {
     const { model, endpoint, release } = arrange({ sizeMax: 64 })
     const askAll = async (): Promise<void> => {
       const all = Array.from({ length: 64 }, (_, index) =>
@@ -405,7 +408,7 @@ describe('a merged call that fails', () => {
     expect(sizes(model)[0]).toBe(64)
   })
 
-  test('for every client suspects none of them, because the model itself may be broken', async () => {
+  test('for every client puts no client under suspicion, because the model itself may be broken', async () => {
     const { model, endpoint, release } = arrange()
     const ask = (value: string): Promise<unknown>[] =>
       bodies(-1).map((_, index) =>
@@ -429,7 +432,7 @@ describe('a merged call that fails', () => {
     expect(model.calls.length).toBeLessThan(16)
   })
 
-  test('because it is too large reduces the size of later calls for a while, and is logged once', async () => {
+  test('because of its size reduces the size of later calls for a while, and is logged once', async () => {
     const { bind, figures, lines } = arrange()
     const calls: number[] = []
     const endpoint = bind({
@@ -501,7 +504,7 @@ describe('a merged call that fails', () => {
     expect(calls).toEqual([4])
   })
 
-  test('remembers its limit when the model is described again', async () => {
+  test('still limits later calls after the model has been described again', async () => {
     const { bind } = arrange()
     let calls = 0
     const inner: Endpoint = {
@@ -522,30 +525,33 @@ describe('a merged call that fails', () => {
     new Problem('overloaded', 'full'),
     new Problem('circuit_open', 'open'),
     new UpstreamFailure('rejected', false, 'upstream_error', 'full', { status: 503 }),
-  ])('because of the server returns the error to every request, without further calls', async (problem) => {
-    const { bind } = arrange()
-    let calls = 0
-    const endpoint = bind({
-      call: () => {
-        calls += 1
-        return Promise.reject(problem)
-      },
-    })
-    const results = await Promise.allSettled(
-      [1, 2, 3].map((value) => endpoint.call(requestOf(instances(value)))),
-    )
-    expect(results.map((result) => result.status === 'rejected' && (result.reason as unknown))).toEqual([
-      problem,
-      problem,
-      problem,
-    ])
-    expect(calls).toBe(1)
-  })
+  ])(
+    'because of a server failure returns the error to every request, without further calls',
+    async (problem) => {
+      const { bind } = arrange()
+      let calls = 0
+      const endpoint = bind({
+        call: () => {
+          calls += 1
+          return Promise.reject(problem)
+        },
+      })
+      const results = await Promise.allSettled(
+        [1, 2, 3].map((value) => endpoint.call(requestOf(instances(value)))),
+      )
+      expect(results.map((result) => result.status === 'rejected' && (result.reason as unknown))).toEqual([
+        problem,
+        problem,
+        problem,
+      ])
+      expect(calls).toBe(1)
+    },
+  )
 })
 
 const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })
 
-test('tensors are merged only if the metadata allows it, or does not mention it and the operator has set the size', () => {
+test('tensors are merged only if the metadata permits it, or is silent and the operator has set the size', () => {
   const known = { isExplicit: true, isDescribed: true }
   const auto = { ...known, isExplicit: false }
   expect(mayMerge(INFER, { inputs: [tensor(-1, 4)] }, auto)).toBe(true)

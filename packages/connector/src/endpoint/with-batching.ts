@@ -9,7 +9,7 @@ import type { ModelBatcher } from './batching/model-batcher.ts'
 export interface BatchingOptions {
   /** Shared by all operations of a model, because it counts their calls. */
   readonly batcher: ModelBatcher
-  /** How requests are merged; undefined if each needs a call of its own. */
+  /** How requests are merged; undefined if each request needs a call of its own. */
   readonly rules: BatchRules | undefined
   readonly figures: OperationFigures
 }
@@ -33,15 +33,16 @@ export function withBatching(inner: Endpoint, { batcher, rules, figures }: Batch
 
 /** What is known when `mayMerge` decides. */
 export interface MergeSigns {
-  /** Whether the operator has set the size. */
+  /** Whether the operator has set the batch size. */
   readonly isExplicit: boolean
   /** Whether the description is the server's own, and not only assumed from the configuration. */
   readonly isDescribed: boolean
 }
 
 /**
- * Whether the requests of a model may be merged. If the model's metadata does not say so, they are merged only if the
- * operator has set the size, and only after the server has described the model: its first dimension may be fixed.
+ * Whether the requests of a model may be merged. If the model's metadata leaves this open, they are merged only if
+ * the operator has set the batch size and the server has described the model, because the first dimension of a
+ * tensor may be fixed.
  */
 export function mayMerge(
   rules: BatchRules,

@@ -451,7 +451,7 @@ describe('streams', () => {
     expect(circuit.state).toBe(2)
   })
 
-  test('idle time after a stream is not silence of the server', async () => {
+  test('the idle time after a stream does not count as time without an answer', async () => {
     const first = askFor(stream(1_000))
     await vi.advanceTimersByTimeAsync(1_000)
     await first

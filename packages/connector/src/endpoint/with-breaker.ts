@@ -26,8 +26,8 @@ export function withBreaker(inner: Endpoint, circuit: Circuit): Endpoint {
   }
 }
 
-// The first part proves that the server answers. If the stream breaks later, this is not a failure of the server,
-// because a client's deadline may cut off any stream.
+// The first part proves that the server answers. A stream that breaks later does not count as a failure
+// of the server, because a client's deadline may cut off any stream.
 async function callEmitting(
   inner: Endpoint,
   circuit: Circuit,

@@ -14,7 +14,7 @@ export interface RetryOptions {
   readonly minMs: number
   /** Longest wait before any retry. If Retry-After is longer, there is no retry. */
   readonly maxMs: number
-  /** Whether the model may run twice for one request. */
+  /** Whether it is safe to run the model twice for one request. */
   readonly isRepeatable: boolean
   /** Shared by all operations of one model server. */
   readonly budget: RetryBudget

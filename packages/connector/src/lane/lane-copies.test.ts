@@ -71,7 +71,7 @@ test("drops the main session's copies even if the lane delivers first", () => {
   expect([handled, dropped]).toEqual([[], ['a', 'b']])
 })
 
-test('handles copies that are older than the lane after both sessions have delivered the same request, or after a timeout', () => {
+test('after both sessions deliver the same request, or a timeout, handles copies older than the lane', () => {
   copies.laneReady(false)
   main('old 1', 'old 2', 'a')
   lane('a')

@@ -186,8 +186,7 @@ export class LaneCopies {
     // A redelivered copy may be older than the lane, and its request may still be running here. The copy then joins
     // that call; if the call has ended, it gets the remembered answer.
     if (delivery.dup) return this.#handler.handle(delivery)
-    // If several requests are identical, the two copies that were taken for the same request may belong to different
-    // ones.
+    // If requests are identical, two copies that were taken for the same request may belong to different requests.
     if (isRepeat) return this.#hold(delivery, fingerprint)
     this.#drop(delivery, fingerprint)
   }

@@ -1,6 +1,6 @@
 // A set of limited size.
 
-/** Holds strings; adding one above the limit removes the oldest. */
+/** Holds at most `sizeMax` strings; adding a further string removes the oldest. */
 export class RecentSet {
   readonly #sizeMax: number
   readonly #texts = new Set<string>()

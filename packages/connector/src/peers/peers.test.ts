@@ -132,7 +132,7 @@ describe('a model that is not configured here', () => {
     expect(log[0]!.msg).toContain('read access to "infer/status/#"')
   })
 
-  test('is answered with a problem that does not name the absent peer', () => {
+  test('is reported with a problem that does not name the absent peer', () => {
     const peers = known()
     receive(peers, 'hq-secret-line', status({ models: ['rose'], state: 'offline' }))
     const answering = peers.answering('rose')

@@ -20,7 +20,7 @@ export interface PeersParts {
    * name. `bornAtMs` is the birth time of this process, in milliseconds since the epoch.
    */
   readonly predecessor: (status: ConnectorStatus, bornAtMs: number) => void
-  /** Called with the models that a peer, which is not a replica, no longer exposes. Their retained cards are its own. */
+  /** Called with models that a peer (not a replica) no longer exposes. The retained cards may be the peer's. */
   readonly left: (models: readonly string[]) => void
   readonly log: Log
 }
@@ -80,7 +80,7 @@ export class Peers {
     this.#expect()
   }
 
-  /** The filter of the statuses; every connector subscribes to it without sharing. */
+  /** The topic filter of the statuses; every connector subscribes to it without a shared subscription. */
   get filter(): string {
     return this.#parts.topics.statusFilter
   }
@@ -145,7 +145,7 @@ export class Peers {
   #read(connector: string, { payload, payloadBytes, isWhole }: Delivery): void {
     const isOwn = connector === this.#parts.name
     const peer = this.#peers.get(connector)
-    // Even an unreadable status shows that the peer still has one, so the peer is kept.
+    // Even an unreadable status shows that the peer's status still exists, so the peer is kept.
     if (peer !== undefined) peer.generation = this.#generation
     if (payloadBytes > STATUS_BYTES_MAX) return this.#news.tooLarge(connector, payloadBytes, STATUS_BYTES_MAX)
     if (payloadBytes === 0) return
@@ -170,7 +170,7 @@ export class Peers {
     }
   }
 
-  // No peer is removed, because a broker that does not send our own status may not send the statuses of others either.
+  // No peer is removed: a broker that does not send our own status might not send the other statuses either.
   #giveUpWaiting(): void {
     if (this.#isKnown) return
     this.#isKnownByTime = true
@@ -233,7 +233,8 @@ export class Peers {
   }
 }
 
-// The card of a model stays on the broker while its connector is offline, but it may be the card of another connector.
+// An offline peer exposes no model. Its retained cards stay on the broker, so a connector that exposes the same
+// model must publish its own card again.
 function exposedBy(peer: Peer | undefined): readonly string[] {
   return peer === undefined || peer.isOffline ? [] : [...peer.models]
 }

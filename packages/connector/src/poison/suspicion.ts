@@ -11,7 +11,8 @@ interface Waiting {
 /** How often a suspected request is executed before it counts as poison. */
 export const ATTEMPTS_MAX = 2
 /**
- * How often such a request is executed in total: once before it is suspected, then ATTEMPTS_MAX times under suspicion.
+ * How often a poison request is executed in total: once before it is suspected, then ATTEMPTS_MAX times under
+ * suspicion.
  */
 export const EXECUTIONS_MAX = 1 + ATTEMPTS_MAX
 // Redeliveries follow the subscription immediately; after this much silence no further redeliveries are expected.

@@ -86,7 +86,7 @@ function exampleOf(facts: CardFacts): ModelCard['example'] {
   }
 }
 
-// A version may offer fewer operations than its model, so the example may not apply to it.
+// A version may offer fewer operations than its model, so the example might not apply to the version.
 function operatorsExample({ example, operations, defaultOperation }: CardFacts, body: unknown) {
   const named = example?.operation ?? operationOfBody(body) ?? defaultOperation
   const operation = operations.find((name) => name === named)

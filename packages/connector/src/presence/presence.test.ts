@@ -120,7 +120,7 @@ test("clears the cards of a predecessor's models that are no longer configured",
   ])
 })
 
-test('publishes the cards of models again that a peer no longer exposes', async () => {
+test('publishes again the cards of models that a peer no longer exposes', async () => {
   presence.cardsAgain(['iris'])
   expect(cardsSent()).toEqual([])
   presence.connected(1_000)

@@ -75,7 +75,10 @@ export class Presence {
     setImmediate(() => this.#publishChangedStatus())
   }
 
-  /** Publishes the cards of those of these models that are exposed here, because another connector published last. */
+  /**
+   * Publishes again the cards of the given models that are exposed here, because another connector published
+   * cards of these models last.
+   */
   cardsAgain(models: readonly string[]): void {
     if (!this.#isConnected) return
     for (const card of this.#parts.cards()) if (models.includes(card.name)) this.#publishCard(card.name, card)

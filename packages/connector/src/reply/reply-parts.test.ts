@@ -1,4 +1,4 @@
-// Tests the bound of a stream that the broker takes too slowly.
+// Tests that a stream ends if the broker takes its bytes too slowly.
 import { Writable, type Duplex } from 'node:stream'
 import type { Problem } from '@inferwire/protocol'
 import { expect, test } from 'vitest'

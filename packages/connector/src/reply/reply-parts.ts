@@ -32,7 +32,7 @@ export class ReplyParts {
   #sent = 0
   #unacknowledged = 0
   #problem: Problem | undefined
-  /** The problem that the first part would end with; see `interrupt`. */
+  /** If set, the next part ends the stream with this problem; see `interrupt`. */
   #interruption: Problem | undefined
   #isOver = false
   #allAcknowledged: (() => void) | undefined

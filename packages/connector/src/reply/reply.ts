@@ -29,7 +29,7 @@ export interface ReplyContext {
   readonly traceparent: string | undefined
   /** How many parts of the answer were published before this reply; 0 if this reply is the whole answer. */
   readonly partsSent: number
-  /** Whether the reply ends a stream with an unknown number of parts: a repeat of its request has received none. */
+  /** Whether the reply ends a stream whose parts were sent for another delivery; their number is unknown. */
   readonly endsUncountedStream?: boolean
 }
 
@@ -75,7 +75,7 @@ export function problemReply(target: ReplyTarget, problem: Problem, context: Rep
   ]
   const body = problem.body ?? encoder.encode(JSON.stringify(problem.toBody()))
   const contentType = problem.body === undefined ? JSON_TYPE : (problem.contentType ?? JSON_TYPE)
-  // After a redelivery, an earlier process may have published parts; only its client knows how many.
+  // After a redelivery, an earlier process may have published parts; only the client knows how many.
   const isUncounted =
     context.partsSent === 0 && (context.endsUncountedStream === true || problem.code === 'stream_interrupted')
   if (isUncounted) user.push(PROPERTY.final, 'true')

@@ -105,7 +105,7 @@ export function findOperation(model: ExposedModel, name: string | undefined): Bo
     )
   }
   const offered = [...model.operations.keys()].join(', ')
-  // Any other name may contain arbitrary characters, so it is not repeated.
+  // A name that no operation has may contain arbitrary characters, so the message does not repeat it.
   const what = isOperationName(name) ? name : 'that operation'
   throw new Problem(
     'operation_not_supported',

@@ -7,7 +7,7 @@ import { derivedTarget, requestedTarget } from './reply-target.ts'
 
 /** The state of a model that a peer exposes but cannot serve now. */
 export interface PeerAbsent {
-  /** The problem for clients that may learn of the model; for others the model does not exist. */
+  /** The problem for clients that may learn of the model; for other clients the model does not exist. */
   readonly absent: Problem
 }
 

@@ -259,7 +259,7 @@ test("without a keeper, holds back all PUBACKs before a delivery's identifier is
   expect(sent.slice(distanceMax).every((packetId, index) => packetId === distanceMax + 1 + index)).toBe(true)
 })
 
-test('still holds back PUBACKs if the next delivery cannot give up its identifier either', () => {
+test('continues to hold back PUBACKs if the second-oldest delivery cannot give up its identifier either', () => {
   const { sent, heldBack, receive, receiveMany } = arrange(AS_SETTLED, { identifiers: FEW })
   const [first, second] = receiveMany(1, 2)
   for (let packetId = 3; packetId <= 11; packetId++) receive(packetId).settle()
@@ -329,7 +329,7 @@ test.each([
   ['the old message is settled first', 0],
   ['the new message is settled first', 1],
 ])(
-  'acknowledges two messages that share an identifier only after both are settled: %s',
+  'acknowledges neither of two messages with the same identifier until both are settled: %s',
   (_what, firstSettled) => {
     const { sent, order, receive } = arrange(AS_SETTLED)
     const pair = [receive(5)]

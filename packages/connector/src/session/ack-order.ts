@@ -87,7 +87,7 @@ export class AckOrder implements Acknowledgements {
   // True until a delivery arrives that is not a redelivery (MQTT 5 §4.4).
   #isResuming = true
   #newestId = 0
-  // Number of deliveries that may still arrive before an overdue delivery must give up its identifier.
+  // Number of deliveries that can still arrive before an overdue delivery must give up its identifier.
   #untilLeave = 0
   #pending = 0
   #pendingMax = 0

@@ -3,17 +3,16 @@ import type { AckOrder } from './ack-order.ts'
 
 /** The functions of the session that this detection calls. */
 export interface AckToleranceSession {
-  /** Ends the connection and opens a new one, on which `redelivered` is called. */
+  /** Ends the connection and opens a new one. The session then calls `redelivered` for each QoS 1 delivery. */
   reconnect(): void
   /**
-   * Called when the broker requires PUBACKs in order: from now on none may overtake another. `symptom` completes a
-   * sentence that begins with "it".
+   * Called when the broker requires PUBACKs in order: from now on, no PUBACK may overtake another. `symptom`
+   * states what the broker did, as a sentence without its subject.
    */
   insists(symptom: string): void
 }
 
-// rumqttd ends the connection immediately. A connection that ends after more than this time was ended for another
-// reason.
+// rumqttd ends the connection immediately. If more time has passed, the connection ended for another reason.
 const HANGS_UP_WITHIN_MS = 1_000
 const HANGS_UP_IN_A_ROW = 2
 const QUIET_MS = 5_000
@@ -23,18 +22,18 @@ const IGNORED_MIN = 10
 /**
  * Detects two kinds of broker that do not accept a PUBACK out of order.
  * The first kind ends the connection without answering the ping that follows the first such PUBACK. (A broker that
- * answers may still close the connection within the next second; two such closures in a row are taken as proof.) A
- * connection that survives proves the opposite.
+ * answers the ping may still close the connection within the next second; two such closures in a row are taken as
+ * proof.) If the connection stays open, the broker is not of the first kind.
  * The second kind (EMQX with durable sessions) ignores such PUBACKs, counts the acknowledged messages as in flight
- * forever, and stops delivering when its window is full. A broker that has no requests to deliver looks the same, so a
- * new connection serves as a probe: every broker redelivers the open messages, and this kind also redelivers the
- * acknowledged messages. The redelivered messages are counted, not identified, because some brokers assign new
- * identifiers to them.
+ * forever, and stops delivering when its window is full. Because a broker that has no requests to deliver looks
+ * the same, a new connection serves as a probe: every broker redelivers the open messages, and the second kind
+ * also redelivers the acknowledged messages. The redelivered messages are counted, not identified, because some
+ * brokers assign new identifiers to them.
  */
 export class AckTolerance {
   readonly #session: AckToleranceSession
   #verdict: 'unknown' | 'tolerant' | 'insists' = 'unknown'
-  // Whether a connection has survived a PUBACK out of order.
+  // Whether a connection stayed open long enough after a PUBACK out of order.
   #hasSurvived = false
   #overtookAtMs: number | undefined
   #isAnswered = false
@@ -55,12 +54,12 @@ export class AckTolerance {
     return this.#verdict === 'insists' || this.#probe !== undefined
   }
 
-  /** Whether this connection is a probe, so that `redelivered` must be called for each QoS 1 delivery. */
+  /** Whether this connection is a probe. If so, `redelivered` must be called for each QoS 1 delivery. */
   get isProbing(): boolean {
     return this.#probe !== undefined
   }
 
-  /** Handles CONNACK. A new session may belong to another broker, so it resets the detection. */
+  /** Handles CONNACK. A new session resets the detection, because the session may belong to another broker. */
   connected(sessionPresent: boolean): void {
     if (sessionPresent) return
     this.#probe = undefined
@@ -70,14 +69,14 @@ export class AckTolerance {
     this.#endedSoonInARow = 0
   }
 
-  /** Handles the first overtaking PUBACK on this connection, which has been written and is followed by a ping. */
+  /** Handles the first overtaking PUBACK on this connection. It has been written, and a ping follows it. */
   overtook(order: AckOrder, receiveMaximum: number): void {
     this.#overtookAtMs = performance.now()
     this.#isAnswered = false
     if (this.#verdict === 'unknown' && !this.#isStopped) this.#watch(order, receiveMaximum)
   }
 
-  /** Handles the broker's answer to the ping after the first overtaking PUBACK: the connection has survived. */
+  /** Handles the broker's answer to the ping that followed the first overtaking PUBACK. */
   answered(): void {
     this.#isAnswered = true
   }
@@ -87,7 +86,7 @@ export class AckTolerance {
     const probe = this.#probe
     if (probe === undefined) return
     if (!dup) {
-      // MQTT 5 §4.4: redelivered messages come first, so no more of them will follow.
+      // MQTT 5 §4.4: redelivered messages come before new messages, so the redelivery is complete.
       this.#probe = undefined
       this.#verdict = 'tolerant'
       return
@@ -113,12 +112,12 @@ export class AckTolerance {
     if (!isByBroker) return
     this.#endedSoonInARow += 1
     if (!this.#isAnswered || this.#endedSoonInARow === HANGS_UP_IN_A_ROW)
-      this.#insists('ended the connection after the first one')
+      this.#insists('ended the connection after the first such PUBACK')
   }
 
   /**
-   * Stops the detection, because no new requests are accepted any more: it is then normal that the broker delivers
-   * nothing.
+   * Stops the detection, because the session accepts no more requests. From now on it is normal that the broker
+   * delivers nothing.
    */
   stop(): void {
     clearTimeout(this.#timer)
@@ -137,7 +136,7 @@ export class AckTolerance {
     this.#timer = setTimeout(() => {
       const open = order.openIfIgnored
       const ignored = open - order.pending
-      // A broker that ignores PUBACKs would never have delivered so many messages.
+      // A broker that ignores PUBACKs would have stopped delivering at Receive Maximum.
       if (open > receiveMaximum) this.#verdict = 'tolerant'
       else if (order.newest !== newest || ignored < IGNORED_MIN || open < this.#windowMaxOf(order))
         this.#watch(order, receiveMaximum)

@@ -79,7 +79,7 @@ test('publishes nothing with Retain if the broker sends Retain Available 0, and 
   ])
 })
 
-test('reconnects at once without Retain in the Will if the broker refused it', async () => {
+test('if the broker refused a retained Will, reconnects at once with a Will without Retain', async () => {
   const { session, broker, errors, warnings, until } = await arrange(
     { connack: { retainAvailable: false }, refusesWill: true },
     { reconnect: { minMs: 60_000, maxMs: 60_000 }, random: () => 1 },
@@ -93,7 +93,7 @@ test('reconnects at once without Retain in the Will if the broker refused it', a
   expect(warnings.map(({ event }) => event)).toEqual(['retain_unavailable'])
 })
 
-test('sends no more retained messages after the broker has ended a connection because of one', async () => {
+test('sends no more retained messages after a retained message made the broker end the connection', async () => {
   const { session, broker, errors, warnings, until } = await arrange({ refusesPublish: true })
   expect(await session.publish(STATUS)).toMatchObject({ kind: 'acknowledged' })
   expect(publishesOf(broker).map(({ retain }) => retain)).toEqual([true, false])
@@ -149,7 +149,7 @@ test('sends retained messages without a warning if the broker supports them', as
 })
 
 test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
-  'does not connect with a share name to a broker without shared subscriptions, and reports why (options: %o)',
+  'does not connect to a broker without shared subscriptions if a share name is set, and reports why (options: %o)',
   async (options) => {
     const testSession = await arrange({ connack: { sharedSubscriptionAvailable: false } }, {
       share: 'g',
@@ -165,12 +165,12 @@ test.each([[{ filters: ['a'] }], [{ filters: ['a'], will: undefined }]])(
   },
 )
 
-test('connects without a share name to a broker that does not support shared subscriptions', async () => {
+test('connects to a broker without shared subscriptions if no share name is set', async () => {
   const testSession = await arrange({ connack: { sharedSubscriptionAvailable: false } })
   await testSession.until(() => testSession.timesReady === 1)
 })
 
-test('does not connect with wildcard filters to a broker that does not support them, and reports why', async () => {
+test('does not connect with wildcard filters to a broker without wildcard support, and reports why', async () => {
   const { errors, until, session } = await arrange(
     { connack: { wildcardSubscriptionAvailable: false } },
     { filters: ['infer/request/+/iris'] },

@@ -85,7 +85,7 @@ test('delivers a PUBLISH that follows CONNACK in the same segment', async () => 
   ])
 })
 
-test('ignores a resent PUBLISH, but delivers another message with the same identifier', async () => {
+test('ignores a resent PUBLISH, but delivers a new message with the same Packet Identifier', async () => {
   const [first, again, second] = [
     [0x32, 7, 0, 1, 0x61, 0, 7, 0, 0x62],
     [0x3a, 7, 0, 1, 0x61, 0, 7, 0, 0x62],

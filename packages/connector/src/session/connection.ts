@@ -56,7 +56,7 @@ interface Asked {
   readonly resolve: (reasonCodes: readonly number[]) => void
 }
 
-/** The reason for the end of a connection that the broker closed without giving a reason. */
+/** The error for a connection that the broker closed without giving a reason. */
 export class SilentEnd extends Error {
   constructor(isAccepted: boolean) {
     super(
@@ -67,8 +67,8 @@ export class SilentEnd extends Error {
   }
 }
 
-// We stop reading while more than this many bytes are unsent. The broker keeps reading, so the unsent bytes are sent
-// eventually, without a deadlock.
+// While more than this many bytes are unsent, we stop reading. This causes no deadlock, because the broker keeps
+// reading, so the unsent bytes are sent eventually.
 const WRITE_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
 // Only one SUBSCRIBE or UNSUBSCRIBE is in flight at a time; the outbox uses the identifiers 1 to 65,534.
 const SUBSCRIBE_PACKET_ID = 0xffff
@@ -176,10 +176,13 @@ export class Connection implements ByteSink {
     this.writer.append(PINGREQ)
   }
 
-  /** Sends DISCONNECT: the broker keeps the session and does not publish the Will. `closed` resolves with `reason`. */
+  /**
+   * Sends DISCONNECT, after which the broker keeps the session and does not publish the Will. `closed` resolves
+   * with `reason`.
+   */
   disconnect(reason: Error): void {
     this.#endReason ??= reason
-    // Packets that arrive after this could not be acknowledged any more.
+    // No packet that arrives from now on could be acknowledged.
     this.#reader.stop()
     this.writer.flush()
     this.#socket.end(encodeDisconnect(0, this.protocolVersion))
@@ -244,8 +247,8 @@ export class Connection implements ByteSink {
         this.#reader.push(chunk)
       }
     } catch (error) {
-      // A parser error is the broker's fault; any other error is a defect in the connector and must not be blamed on
-      // the broker.
+      // A parser error is the broker's fault; any other error is a defect in the connector, so it must not be
+      // reported as the broker's fault.
       if (!(error instanceof MalformedPacket)) throw error
       if (this.protocolVersion === 5) this.writer.append(encodeDisconnect(0x81, 5))
       this.writer.flush()
@@ -286,12 +289,12 @@ export class Connection implements ByteSink {
 
   #publish(frame: Frame): void {
     const publish = decodePublish(frame, this.protocolVersion)
-    // A broker must not send QoS 2, because we subscribe with QoS 1; PUBREC is therefore not implemented.
+    // We subscribe with QoS 1, so the broker must not send QoS 2. PUBREC is therefore not implemented.
     if (publish.qos === 2)
-      throw new MalformedPacket('The broker sent PUBLISH with a QoS above the granted one (MQTT 5 §3.8.4)')
+      throw new MalformedPacket('The broker sent PUBLISH with a QoS above the granted QoS (MQTT 5 §3.8.4)')
     const { ackOrder } = this
-    // Some brokers resend messages while connected. The copy is ignored, because the first delivery is still in flight
-    // and will be acknowledged.
+    // Some brokers resend a message on the same connection. The second copy is ignored, because the first delivery
+    // is still in flight and will be acknowledged.
     if (publish.qos === 1 && publish.dup && ackOrder.holds(publish)) return
     const delivery = new ReceivedDelivery(publish, this.#nowMs, ackOrder)
     if (publish.qos === 1) ackOrder.received(delivery)

@@ -31,7 +31,7 @@ const SUCCESS = [0] as const
 /** Decodes CONNACK. @throws MalformedPacket */
 export function decodeConnack(frame: Frame, protocolVersion: 4 | 5): Connack {
   const { body } = checked(frame, 'CONNACK')
-  // Flags and code (MQTT 5 §3.2.2).
+  // CONNACK has at least the acknowledge flags and the reason code (MQTT 5 §3.2.2).
   if (body.length < 2) throw new MalformedPacket('CONNACK ends before its reason code')
   const [flags = 0, reasonCode = 0] = body
   if (flags > 1) throw new MalformedPacket('The broker sent CONNACK with reserved flags (MQTT 5 §3.2.2.1)')
@@ -101,8 +101,8 @@ export function decodeUnsuback(frame: Frame, protocolVersion: 4 | 5): Acknowledg
 }
 
 /**
- * Decodes DISCONNECT. @throws MalformedPacket; with MQTT 3.1.1 always, because an MQTT 3.1.1 server never sends
- * DISCONNECT (§3.14).
+ * Decodes DISCONNECT. @throws MalformedPacket; with MQTT 3.1.1, always throws it, because an MQTT 3.1.1 server
+ * never sends DISCONNECT (§3.14).
  */
 export function decodeDisconnect(frame: Frame, protocolVersion: 4 | 5): Disconnect {
   if (protocolVersion === 4)

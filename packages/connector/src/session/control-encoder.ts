@@ -1,8 +1,8 @@
 // Uses mqtt-packet to encode our control packets that are not on the hot path.
 import mqttPacket, { generate } from 'mqtt-packet'
 
-// Without this setting, mqtt-packet would cache a Buffer for each of the 65,536 two-byte numbers. This would take 8 MB,
-// for only a few control packets.
+// Without this setting, mqtt-packet would cache a Buffer for each of the 65,536 two-byte numbers. The cache would
+// take 8 MB, although only a few control packets use it.
 ;(mqttPacket as unknown as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false
 
 /** The Will Message (MQTT 5 §3.1.2.5). */
@@ -65,10 +65,10 @@ export function encodeConnect(options: ConnectOptions): Buffer {
 }
 
 /**
- * Encodes SUBSCRIBE with QoS 1, Retain Handling 2 and Retain As Published 1 (§3.8.3.1): retained requests are not sent
- * again after each SUBSCRIBE, and can be recognized. For `retainedFilters` the QoS is 0, and the broker sends the
- * retained messages after each SUBSCRIBE. Every connection receives these messages again, so they need neither an
- * acknowledgement nor a place in the queue of a disconnected session.
+ * Encodes SUBSCRIBE with QoS 1, Retain Handling 2 and Retain As Published 1 (§3.8.3.1): the broker does not send
+ * retained requests again after each SUBSCRIBE, and a retained request can be recognized. For `retainedFilters`
+ * the QoS is 0, and the broker sends the retained messages after each SUBSCRIBE. Every connection receives these
+ * messages again, so they need neither an acknowledgement nor a place in the queue of a disconnected session.
  */
 export function encodeSubscribe(
   packetId: number,

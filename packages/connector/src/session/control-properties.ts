@@ -34,7 +34,7 @@ const CONNACK = ['CONNACK'] as const
 const ALL = ['CONNACK', 'PUBACK', 'SUBACK', 'UNSUBACK', 'DISCONNECT'] as const
 const USER_PROPERTY = 0x26
 
-// A property without a name is checked, but not returned.
+// A property whose rule has no `name` is checked, but not returned.
 const RULES: Readonly<Record<number, Rule>> = {
   // A server must not send the Session Expiry Interval in DISCONNECT (MQTT-3.14.2-2).
   0x11: { packets: CONNACK, type: 'four bytes', name: 'sessionExpiryInterval' },

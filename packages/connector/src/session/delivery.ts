@@ -1,5 +1,5 @@
-// A received PUBLISH, which must be settled. Because it has its own method for this, the other rooms (ARCHITECTURE.md)
-// do not depend on MQTT.
+// A received PUBLISH. Its method `settle` allows the PUBACK to be sent, so the other rooms (ARCHITECTURE.md) do
+// not depend on MQTT.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
 import { bodyBlocks } from './body-blocks.ts'
@@ -12,8 +12,8 @@ export interface Acknowledgements {
   /** Whether that connection has ended. */
   readonly hasEnded: boolean
   /**
-   * Resolves when no open message of that connection can be redelivered any more; undefined if there is no need to
-   * wait.
+   * Resolves when no open message of that connection can be redelivered any more; undefined if no redelivery is
+   * expected.
    */
   readonly redelivery: Promise<void> | undefined
   settled(delivery: ReceivedDelivery): void
@@ -37,8 +37,8 @@ export class ReceivedDelivery implements Delivery {
   /** Place in the order of arrival, used by the ack order; 0 if no PUBACK is due or the PUBACK has been sent. */
   place = 0
   /**
-   * How many identifiers the broker assigned after this delivery's identifier, not counting those of messages that
-   * arrived on this connection; used by the ack order.
+   * How many identifiers the broker assigned after this delivery's identifier to messages that did not arrive on
+   * this connection; used by the ack order.
    */
   lead = 0
   readonly #acknowledgements: Acknowledgements

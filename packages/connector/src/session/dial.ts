@@ -4,7 +4,10 @@ import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { readTlsFiles, type TlsConfig } from '../config/index.ts'
 
-/** The broker's address and TLS settings. Files are read again for every connection, so that they can be rotated. */
+/**
+ * The broker's address and TLS settings. The TLS files are read again for every connection, so that they can be
+ * rotated.
+ */
 export interface DialTarget {
   /** `mqtt`, `mqtts`, `ws` or `wss` URL. */
   readonly url: string
@@ -73,7 +76,7 @@ async function dialWrapped(target: DialTarget, url: URL, signal: AbortSignal): P
   }
 }
 
-// `ws` is loaded only when a WebSocket URL is used: it costs memory and start-up time.
+// `ws` is loaded only when a WebSocket URL is used: loading the package costs memory and start-up time.
 async function dialWebSocket(target: DialTarget, url: URL, signal: AbortSignal): Promise<Duplex> {
   const { WebSocket, createWebSocketStream } = await import('ws')
   signal.throwIfAborted()
@@ -83,8 +86,8 @@ async function dialWebSocket(target: DialTarget, url: URL, signal: AbortSignal):
     ...(url.protocol === 'wss:' ? tlsOptions(target, url) : {}),
   })
   const stream = createWebSocketStream(socket)
-  // The stream emits the socket's error too; without this listener, the socket's own event would be an uncaught
-  // exception.
+  // The stream emits the socket's error too. Without this listener, the error that the socket itself emits would
+  // be an uncaught exception.
   socket.on('error', () => {})
   return await new Promise((resolve, reject) => {
     const stop = (): void => fail(signal.reason)

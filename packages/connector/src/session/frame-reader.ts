@@ -8,7 +8,7 @@ export interface Frame {
   readonly head: number
   /** Variable header and payload; truncated if the packet is larger than the reader's limit. */
   readonly body: Buffer
-  /** Whether `body` owns its memory. Otherwise it is a view that is valid only until the handler returns. */
+  /** Whether `body` owns its memory. If not, `body` is a view that is valid only until the handler returns. */
   readonly isOwned: boolean
   /** Remaining Length: the size of the whole body in bytes, even if `body` is truncated. */
   readonly bodyBytes: number
@@ -17,9 +17,9 @@ export interface Frame {
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Collects chunks and passes on whole packets. If a packet is larger than `bodyBytesMax`, only its beginning, which
- * includes the topic, is kept; the rest is counted and discarded, so even the largest packet needs no more memory than
- * the limit.
+ * Collects chunks and passes on whole packets. If a packet is larger than `bodyBytesMax`, only its beginning,
+ * which includes the topic, is kept; the rest is counted and discarded. No packet therefore needs more memory than
+ * this limit.
  */
 export class FrameReader {
   readonly #onFrame: (frame: Frame) => void

@@ -7,23 +7,24 @@ export interface Suspect {
   readonly message: OutgoingMessage
   /** Number of short connections that ended while this was the only publish in flight. */
   strikes: number
-  /** Number of short connections that ended while this publish was in flight. */
+  /** Number of short connections that ended while this publish was in flight, alone or with others. */
   ends: number
 }
 
 const SHORT_CONNECTION_MS = 2_000
 const STRIKES_MAX = 5
 
-// Limits on the age and number of the given-up publishes that are remembered. They are remembered because a given-up
-// reply would otherwise be sent again each time its request is redelivered.
+// Limits on the age and number of the remembered publishes. A publish is remembered after it was given up, because
+// a reply would otherwise be sent again each time its request is redelivered.
 const GIVEN_UP_MS = 600_000
 const GIVEN_UP_MAX = 64
 
 /**
  * Isolates the publish that makes the broker hang up. Considers only consecutive short connections that end while
- * publishes are in flight. After such connections, the next one starts with a limit of one publish in flight, and each
- * acknowledgement raises the limit by one: harmless publishes are acknowledged, and the offending one ends up in flight
- * alone. A publish is given up when five connections have ended while it was in flight alone.
+ * publishes are in flight. After two such connections, the next connection starts with a limit of one publish in
+ * flight. Each acknowledgement raises the limit by one. Harmless publishes are therefore acknowledged, and the
+ * offending publish ends up in flight alone. A publish is given up when five connections have ended while the
+ * publish was in flight alone.
  */
 export class HangUpSearch {
   #inFlightMax = Number.POSITIVE_INFINITY
@@ -38,7 +39,10 @@ export class HangUpSearch {
     return this.#inFlightMax
   }
 
-  /** Whether the last two connections were short and ended with the same publish in flight, which may be the cause. */
+  /**
+   * Whether the last two connections were short and ended with the same publish in flight. This publish may be the
+   * cause.
+   */
   get isSuspicious(): boolean {
     return this.#isSuspicious
   }
@@ -71,7 +75,7 @@ export class HangUpSearch {
     const only = sent[0]!
     if (sent.length > 1) return undefined
     only.strikes += 1
-    // If the publish were not given up, it would be resent and the broker would hang up again, forever.
+    // A publish that is never given up would be resent on each connection, and the broker would hang up each time.
     if (only.strikes < STRIKES_MAX) return undefined
     this.#remember(only.message)
     return only
@@ -99,8 +103,8 @@ export class HangUpSearch {
   }
 }
 
-// Properties are left out, because they contain times, which differ between otherwise identical answers to the same
-// request.
+// Properties are left out, because they contain times. The times differ even if two replies to the same request
+// are otherwise identical.
 function identity({ topic, payload }: OutgoingMessage): string {
   return `${topic} ${hash('sha1', payload)}`
 }

@@ -144,7 +144,7 @@ test.each<[string, string, object]>([
   expect(testSession.errors).toEqual([])
 })
 
-test('tolerates a PUBACK without a publish in flight, and undefined reason codes', async () => {
+test('tolerates a PUBACK that matches no publish in flight, and undefined reason codes', async () => {
   const testSession = await connect({ after: '40 02 12 34 40 04 12 34 55 00 30 04 00 01 61 00' })
   await testSession.until(() => testSession.deliveries.length > 0 || testSession.errors.length > 0)
   expect(testSession.errors).toEqual([])
@@ -166,7 +166,7 @@ test('recognizes an MQTT 3.1.1 broker that refuses MQTT 5 with its own CONNACK',
   )
 })
 
-test('names the other server that the broker refers to', async () => {
+test('names the other server when the broker refers the client to it', async () => {
   const [{ message }] = await errorAfter({ connack: '20 0a 00 9d 07 1c 00 04 62 3a 0a 31' })
   expect(message).toContain(
     'server moved, 0x9d); the other server is "b: 1". Set broker.url to the other server.',

@@ -20,8 +20,9 @@ export class KeepAlive {
     // still reads.
     this.#timer = setInterval(() => {
       const silentMs = performance.now() - this.#lastReceivedMs
-      // If this process was frozen (SIGSTOP, a suspended machine), its first check finds a long silence that the freeze
-      // caused, so the broker gets one more interval.
+      // If this process was frozen (SIGSTOP, a suspended machine), the first check after the freeze finds a long
+      // silence that the broker did not cause. The connection is therefore ended only if the next check finds the
+      // silence too.
       if (silentMs > intervalMs * 1.5 && this.#lastSilentMs > intervalMs * 0.5) link.silent(silentMs)
       else link.ping()
       this.#lastSilentMs = silentMs

@@ -52,7 +52,7 @@ test('completes a publish with the reason code of its PUBACK', async () => {
   expect(outbox.acknowledged(first!.messageId!, 0)).toBe(false)
 })
 
-test('on a resumed session, resends only as many publishes at a time as a reduced Receive Maximum allows', async () => {
+test('on a resumed session, resends no more publishes at a time than the new Receive Maximum allows', async () => {
   const outbox = new Outbox()
   const before = connection({ receiveMaximum: 10 })
   outbox.connected(before.link, false)
@@ -115,7 +115,7 @@ test.each([
   },
 )
 
-test('keeps the order if the identifier of an old publish lies between the identifiers of new publishes', async () => {
+test('resends in the original order, even if the identifiers of the publishes are in a different order', async () => {
   const outbox = new Outbox()
   const before = connection()
   outbox.connected(before.link, false)
@@ -215,7 +215,7 @@ test('on close, reports all pending messages as closed', async () => {
   expect(results).toEqual([{ kind: 'closed' }])
 })
 
-test('gives up a publish after five short connections in a row, and reports this', async () => {
+test('gives up a publish after five short connections in a row, and reports it as undeliverable', async () => {
   const outbox = new Outbox()
   const results: PublishResult[] = []
   outbox.connected(connection().link, false)
@@ -255,7 +255,7 @@ test('delivers all other publishes while the broker hangs up on one publish', as
   expect(connections).toBeLessThan(20)
 })
 
-test('does not publish the same reply again after the broker hung up on it', async () => {
+test('does not publish a reply again after the broker hung up on the same reply', async () => {
   const outbox = new Outbox()
   const results: PublishResult['kind'][] = []
   let connections = 0
@@ -323,7 +323,7 @@ describe('QoS 0', () => {
     expect(done).toEqual(['a acknowledged', 'b acknowledged'])
   })
 
-  test('completes a publish once if its connection ends, or ended before', async () => {
+  test('completes a publish exactly once, whether its connection ends later or has already ended', async () => {
     const outbox = new Outbox()
     const { link, writer, socket } = slowConnection()
     outbox.connected(link, false)
@@ -338,7 +338,7 @@ describe('QoS 0', () => {
     expect(done.toSorted()).toEqual(['a acknowledged', 'b acknowledged'])
   })
 
-  test('ends a publish that the socket has not accepted when the outbox is closed', () => {
+  test('when the outbox is closed, reports `closed` for a publish that the socket has not accepted', () => {
     const outbox = new Outbox()
     const { link } = slowConnection()
     outbox.connected(link, false)

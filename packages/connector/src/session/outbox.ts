@@ -61,14 +61,17 @@ export class Outbox {
     return this.#inFlight.size + this.#waiting.length - this.#waitingHead
   }
 
-  /** Whether the last two connections were short and ended with the same publish in flight, which may be the cause. */
+  /**
+   * Whether the last two connections were short and ended with the same publish in flight. This publish may be the
+   * cause.
+   */
   get isSuspicious(): boolean {
     return this.#search.isSuspicious
   }
 
   /**
-   * Sends the message at once, or when the connection and the broker's Receive Maximum allow it. Calls `done` once: with
-   * QoS 0, when the socket has accepted the message.
+   * Sends the message as soon as the connection and the broker's Receive Maximum allow this. Calls `done` exactly
+   * once with the result; with QoS 0, when the socket has accepted the message.
    */
   publish(message: OutgoingMessage, done: (result: PublishResult) => void): void {
     if (this.#isClosed) return done({ kind: 'closed' })
@@ -82,8 +85,8 @@ export class Outbox {
   }
 
   /**
-   * Starts to send on a new connection. Unacknowledged messages are sent first: on a resumed session with DUP and their
-   * old identifiers (MQTT 5 §4.4), on a new session as new messages.
+   * Starts to send on a new connection. Unacknowledged messages are sent first. A resumed session resends them
+   * with DUP and their old identifiers (MQTT 5 §4.4); a new session sends them as new messages.
    */
   connected(link: OutboxLink, sessionPresent: boolean): void {
     this.#link = link
@@ -100,7 +103,7 @@ export class Outbox {
     this.#drainWaiting()
   }
 
-  /** Handles the end of the connection; all unacknowledged messages are kept for the next one. */
+  /** Handles the end of the connection; all unacknowledged messages are kept for the next connection. */
   disconnected(): void {
     if (this.#link === undefined) return
     this.#link = undefined
@@ -169,7 +172,8 @@ export class Outbox {
     const link = this.#link
     while (link !== undefined && this.#waitingHead < this.#waiting.length && !this.#isFull(link)) {
       const entry = this.#waiting[this.#waitingHead]!
-      // The array element is cleared now, before its block is removed, because the message may be large.
+      // The array element is cleared now, not only when its block is removed, so that the memory of a large
+      // message is freed.
       this.#waiting[this.#waitingHead] = undefined
       this.#waitingHead += 1
       this.#send(link, entry)
@@ -185,8 +189,8 @@ export class Outbox {
     const message = allowed(link, entry.message)
     if (message.qos === 0 || link.maximumQoS === 0) {
       encodePublish(link.writer, { ...message, qos: 0 }, 0, 0, link.protocolVersion)
-      // The message counts against the limits of its sender until the socket has accepted it: a broker that reads slowly
-      // would otherwise cause a backlog without a bound.
+      // The message counts against the limits of its sender until the socket has accepted it. Otherwise a broker
+      // that reads slowly would cause an unlimited backlog.
       this.#unwritten.add(entry)
       link.writer.whenWritten(() => this.#written(entry))
       return
@@ -205,14 +209,14 @@ export class Outbox {
     return this.#isTooLarge(link, entry) || this.#isGivenUp(entry)
   }
 
-  // If the broker hung up on this message before, reports that, and returns true.
+  // If the broker has hung up on this message before, reports `undeliverable` and returns true.
   #isGivenUp(entry: Entry): boolean {
     if (!this.#search.isGivenUp(entry.message)) return false
     this.#end(entry, { kind: 'undeliverable' })
     return true
   }
 
-  // If the message is too large for the broker or for MQTT (MQTT 5 §2.1.4), reports that, and returns true.
+  // If the message is too large for the broker or for MQTT (MQTT 5 §2.1.4), reports `too-large` and returns true.
   #isTooLarge(link: OutboxLink, entry: Entry): boolean {
     const packetBytesMax = Math.min(link.maximumPacketSize, MQTT_PACKET_BYTES_MAX)
     // The size of the topic and properties is limited, so the exact size of the packet matters only if the payload is

@@ -4,7 +4,10 @@
 export interface Identifiers {
   /** The largest identifier; the smallest is 1. */
   readonly count: number
-  /** How many later deliveries may arrive before a delivery must give up its identifier. */
+  /**
+   * How many identifiers the broker may assign after a delivery's identifier before the delivery must give up its
+   * own.
+   */
   readonly distanceMax: number
 }
 

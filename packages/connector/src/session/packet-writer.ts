@@ -56,8 +56,8 @@ export class PacketWriter {
   }
 
   /**
-   * Calls `done` once, when the operating system has accepted everything reserved or appended before, or the connection
-   * has ended.
+   * Calls `done` once, when the operating system has accepted everything that was reserved or appended before, or
+   * when the connection has ended.
    */
   whenWritten(done: () => void): void {
     this.#whenWritten.push(done)

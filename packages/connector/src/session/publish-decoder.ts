@@ -59,7 +59,8 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     propertyBytes = length
     if (offset > frame.bodyBytes)
       throw new MalformedPacket('PUBLISH properties extend past the end of the packet')
-    // The properties of a truncated packet may be missing, which does no harm: the request is rejected as too large.
+    // The properties of a truncated packet may be missing. This does no harm, because the request is rejected as
+    // too large.
     if (length > 0 && offset <= body.length) properties = propertiesOf(topic, body, start, offset)
   }
   return {
@@ -76,13 +77,14 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
   }
 }
 
-// The receive buffer is reused for the next bytes, so the payload must be copied once to be kept.
+// The receive buffer is reused for the next bytes, so a payload that is a view must be copied.
 function payloadOf(frame: Frame, offset: number): Buffer {
   const view = frame.body.subarray(offset)
   return frame.isOwned ? view : bodyBlocks.copy(view)
 }
 
-// Adds the topic to errors, because it identifies the client that the operator should examine first.
+// Adds the topic to the message of an error, because the topic identifies the client that the operator should
+// examine first.
 function propertiesOf(topic: string, body: Buffer, start: number, end: number): MessageProperties {
   try {
     return readProperties(body, start, end)

@@ -33,7 +33,7 @@ test('expects no redelivery in a session that the broker discarded', async () =>
   await pending
 })
 
-test('restarts the wait when the connection is lost again', () => {
+test('restarts the wait for redeliveries when the connection is lost again', () => {
   redelivery.disconnected()
   redelivery.connected(true)
   vi.advanceTimersByTime(1_500)
@@ -42,7 +42,7 @@ test('restarts the wait when the connection is lost again', () => {
   expect(redelivery.pending).toBeDefined()
 })
 
-test('ends the wait permanently on close', async () => {
+test('on close, ends the wait for redeliveries, and never waits again', async () => {
   redelivery.disconnected()
   const { pending } = redelivery
   redelivery.close()
@@ -51,7 +51,7 @@ test('ends the wait permanently on close', async () => {
   await pending
 })
 
-test('waits only up to the limit while there is no connection', async () => {
+test('without a connection, waits for redeliveries only up to the time limit', async () => {
   redelivery = new Redelivery(5_000)
   redelivery.disconnected()
   const { pending } = redelivery
@@ -61,7 +61,7 @@ test('waits only up to the limit while there is no connection', async () => {
   vi.advanceTimersByTime(1_000)
   expect(redelivery.pending).toBeUndefined()
   await pending
-  // Another failed attempt changes nothing.
+  // Another failed attempt does not start a new wait.
   redelivery.disconnected()
   expect(redelivery.pending).toBeUndefined()
 })

@@ -10,12 +10,12 @@ export class Redelivery {
   #end: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #lossTimer: NodeJS.Timeout | undefined
-  // Whether the wait has been given up since the last connection ended.
+  // Whether, after the last connection ended, the wait for redeliveries reached its limit and was given up.
   #isGivenUp = false
   #isClosed = false
 
   /**
-   * @param lossMaxMs how many milliseconds without a connection may pass before no redelivery is expected any more.
+   * @param lossMaxMs after how many milliseconds without a connection a redelivery is no longer expected.
    * @default no limit
    */
   constructor(lossMaxMs?: number) {
@@ -27,7 +27,7 @@ export class Redelivery {
     return this.#pending
   }
 
-  /** Handles the end of a connection, or a failed attempt. */
+  /** Handles the end of a connection, or a failed attempt to connect. */
   disconnected(): void {
     clearTimeout(this.#timer)
     if (this.#pending !== undefined || this.#isGivenUp || this.#isClosed) return
@@ -44,7 +44,7 @@ export class Redelivery {
     this.#timer = setTimeout(() => this.#ended(), REDELIVERED_AFTER_MS).unref()
   }
 
-  /** Ends the wait, because no further connection will follow. */
+  /** Ends the wait for redeliveries, because no further connection will follow. */
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)

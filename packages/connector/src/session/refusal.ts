@@ -5,7 +5,7 @@ import type { ControlProperties } from './control-properties.ts'
 import { shown } from './malformed.ts'
 import { reasonName, remedyOf, type ReasonCarrier } from './reason-codes.ts'
 
-/** The reason why a connection could not be established or was ended, for the operator. */
+/** The reason, for the operator, why a connection was not established or was ended. */
 export class SessionRefusal extends Error {
   override readonly name = 'SessionRefusal'
   /** The reason code that the broker sent; for MQTT 3.1.1 the equivalent MQTT 5 code. */
@@ -42,7 +42,10 @@ export function disconnectRefusal({ reasonCode, properties }: Disconnect): Sessi
   )
 }
 
-/** Returns the error for a broker that lacks a feature that our subscriptions need; undefined if it has them all. */
+/**
+ * Returns the error for a broker that lacks a feature that our subscriptions need; undefined if the broker has
+ * every such feature.
+ */
 export function featureRefusal(
   limits: BrokerLimits,
   share: string | undefined,
@@ -54,7 +57,8 @@ export function featureRefusal(
   return undefined
 }
 
-// MQTT 5 §3.2.2.3.11, §3.2.2.3.13: the broker would end the connection after a SUBSCRIBE that uses a feature it lacks.
+// MQTT 5 §3.2.2.3.11, §3.2.2.3.13: if a SUBSCRIBE used a feature that the broker lacks, the broker would end the
+// connection.
 function lacks(code: number): SessionRefusal {
   return new SessionRefusal(
     `The broker does not support the connector's subscriptions (${reasonName(code)}). ${remedyOf('SUBACK', code)}`,

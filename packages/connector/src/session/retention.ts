@@ -27,8 +27,8 @@ export class Retention {
   }
 
   /**
-   * Handles the end of a connection. Returns true if the next attempt may follow at once, because it will not use the
-   * refused feature.
+   * Handles the end of a connection. Returns true if the next connection attempt may follow at once, because it
+   * will not use retained messages.
    */
   ended(reason: Error): boolean {
     if (!(reason instanceof SessionRefusal) || reason.reasonCode !== RETAIN_NOT_SUPPORTED) return false
@@ -38,8 +38,8 @@ export class Retention {
   }
 
   /**
-   * Returns whether the operator must be warned now. This is the case once, until retained messages are available
-   * again.
+   * Returns whether the operator must be warned now. After it has returned true, it returns false until retained
+   * messages have become available again.
    */
   mustWarn(): boolean {
     const hasWarned = this.#hasWarned

@@ -1,5 +1,5 @@
-// Simulates two connectors with the same client identifier, on a broker that closes connections without a reason. Each
-// connector works while the other one waits.
+// Simulates two connectors with the same client identifier, on a broker that closes connections without a reason.
+// Each connector is connected while the other connector waits.
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'
 

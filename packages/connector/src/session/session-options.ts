@@ -28,7 +28,9 @@ export interface SessionOptions extends DialTarget {
   readonly ackHoldMaxMs: number
   /** Topic filters of the requests; `setFilters` replaces them. */
   readonly filters: readonly string[]
-  /** Filters that every connector subscribes to without sharing, even if `filters` are shared. */
+  /**
+   * Topic filters that every connector subscribes to with unshared subscriptions, even if `filters` are shared.
+   */
   readonly ownFilters?: readonly string[]
   /** The subset of `ownFilters` for which the broker must send retained messages. @default none */
   readonly retainedFilters?: readonly string[]
@@ -41,8 +43,9 @@ export interface SessionOptions extends DialTarget {
    */
   readonly keeper?: Keeper
   /**
-   * How long the requests of a lost connection may still be redelivered, in milliseconds; their replies wait that long.
-   * @default until the next connection, because no reply can be published before it
+   * How long the requests of a lost connection may still be redelivered, in milliseconds; the replies to these
+   * requests wait that long.
+   * @default until the next connection, because no reply can be published before that
    */
   readonly redeliveryMaxMs?: number
   /** Size of the largest packet body that is kept whole, in bytes; called for every packet. */
@@ -77,8 +80,8 @@ export interface SessionWarning {
 export interface SessionListener {
   delivered(delivery: ReceivedDelivery): void
   /**
-   * Called when connected and subscribed. `isLost`: the broker discarded an earlier session, and its queued requests
-   * are gone.
+   * Called when the session is connected and subscribed. `isLost`: the broker discarded an earlier session,
+   * including the queued requests.
    */
   ready(news: {
     readonly limits: BrokerLimits

@@ -2,7 +2,7 @@
 import type { ReceivedDelivery } from './delivery.ts'
 import type { SessionWarning } from './session-options.ts'
 
-/** `symptom` states what the broker did, and completes a sentence that begins with "it". */
+/** `symptom` states what the broker did, as a sentence without its subject. */
 export function insistsOnOrder(url: string, symptom: string): SessionWarning {
   return {
     event: 'ack_order_strict',
@@ -41,7 +41,7 @@ export function unsubscribeRefused(message: string): SessionWarning {
   }
 }
 
-/** `message` is the text of the refusal; `isOwn`: the filter is not a request filter. */
+/** `message` is the text of the refusal; `isOwn`: the filter is one of the `ownFilters`, not a request filter. */
 export function subscriptionRefused(message: string, isOwn: boolean): SessionWarning {
   const rest = isOwn
     ? 'Requests are answered, but messages for this filter are not received.'

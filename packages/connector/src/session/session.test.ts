@@ -13,7 +13,7 @@ afterEach(async () => {
   for (const session of sessions.splice(0)) await session.close()
 })
 
-// A broker that keeps its session, and grants all filters except those in a list of refused ones.
+// A broker that keeps its session, and grants every filter that is not in its list of refused filters.
 class Broker {
   readonly held = new Set<string>()
   readonly refused = new Map<string, number>()
@@ -149,7 +149,7 @@ test('does not become ready when an initial filter is refused', async () => {
   expect(errors[0]).toContain('refused the subscription (not authorized, 0x87): "b"')
 })
 
-test('becomes ready if a filter in ownFilters is refused, and names the missing ACL line in a warning', async () => {
+test('if a filter in ownFilters is refused, becomes ready and warns with the missing ACL line', async () => {
   const broker = new Broker()
   broker.refused.set('own', 0x87)
   const { session, warnings } = await arrange({}, broker)

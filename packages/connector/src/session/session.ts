@@ -27,7 +27,7 @@ import {
 import { Subscriptions } from './subscriptions.ts'
 import { explainEnd } from './wrong-port.ts'
 
-/** The reason for the end of a connection that we closed in order to reconnect at once. */
+/** The error for a connection that we closed in order to reconnect at once. */
 class Reconnection extends Error {
   constructor(reason: string) {
     super(`Reconnecting ${reason}.`)
@@ -36,8 +36,8 @@ class Reconnection extends Error {
 
 // The broker delays the Will, so that a restart does not set the status to offline for a moment (MQTT 5 §3.1.3.2.2).
 const WILL_DELAY_SECONDS = 5
-// Session taken over (MQTT 5 §3.14.2.1): two clients that reconnect immediately would take the session over from each
-// other forever.
+// Session taken over (MQTT 5 §3.14.2.1). Two clients that reconnected immediately would take over the session from
+// each other forever.
 const TAKEN_OVER = 0x8e
 const TAKEN_OVER_DELAY_MS = 30_000
 // Time limit for UNSUBACK: a broker that does not confirm UNSUBSCRIBE must not block a drain.
@@ -59,7 +59,7 @@ export class MqttSession {
   #connection: Connection | undefined
   #epoch = 0
   #bornAtMs = 0
-  // Number of attempts since the last connection that lasted for long enough to reset the back-off.
+  // Number of attempts since the last connection that lasted at least STABLE_AFTER_MS.
   #attempt = 0
   // Time at which the current connection became ready.
   #readyAtMs: number | undefined
@@ -139,18 +139,18 @@ export class MqttSession {
   }
 
   /**
-   * Replaces the topic filters of the requests on the current connection; requests in flight are not affected. Resolves
-   * when the broker has granted these filters, or the filters of a later call. If the session is disconnected, this
-   * happens only after it has reconnected.
-   * @throws SessionRefusal if the broker refused one of these filters; the session keeps the rest.
+   * Replaces the topic filters of the requests on the current connection; requests in flight are not affected.
+   * Resolves when the broker has granted these filters, or the filters of a later call. If the session is
+   * disconnected, the promise resolves only after the session has reconnected.
+   * @throws SessionRefusal if the broker refused one of these filters; the session uses the other filters.
    */
   setFilters(filters: readonly string[]): Promise<void> {
     return this.#subscriptions.set(filters)
   }
 
   /**
-   * Reconnects with a birth time later than `bornAtMs`, so that messages of an earlier process do not look newer than
-   * ours.
+   * Reconnects with a birth time later than `bornAtMs`, so that our messages look newer than those of an earlier
+   * process.
    */
   beBornAfter(bornAtMs: number): void {
     this.#bornAtMs = Math.max(this.#bornAtMs, bornAtMs)
@@ -193,8 +193,8 @@ export class MqttSession {
 
   // Returns the error to report, and how long to wait before reconnecting.
   #judge(error: Error, lastedMs: number | undefined): { readonly error: Error; readonly retryInMs: number } {
-    // The broker may be hanging up because of a publish that stays in flight; if so, the outbox finds that publish
-    // during the next connections.
+    // A publish that stays in flight may be the reason why the broker hangs up. If so, the outbox finds this
+    // publish during the next connections.
     const isUnprovoked = error instanceof SilentEnd && !this.#outbox.isSuspicious
     if (error instanceof Reconnection || this.#retention.ended(error)) return { error, retryInMs: 0 }
     const pauseMs = this.#rivalry.ended(lastedMs, isUnprovoked)
@@ -215,8 +215,8 @@ export class MqttSession {
     return { error, retryInMs: reconnectDelayMs(this.#attempt, reconnect, random) }
   }
 
-  // A longer pause would let the session expire. If the expiry is 0, there is no session to lose, but rivals still need
-  // a pause.
+  // A longer pause would let the session expire. If the session expiry is 0, there is no session to lose, but
+  // rival clients still need a pause.
   get #pauseMaxMs(): number {
     return this.#sessionExpirySeconds === 0 ? Number.POSITIVE_INFINITY : 500 * this.#sessionExpirySeconds
   }
@@ -275,8 +275,8 @@ export class MqttSession {
       password,
       keepAliveSeconds: options.keepAliveSeconds,
       sessionExpirySeconds: options.sessionExpirySeconds,
-      // If a delivery cannot give up its identifier, acknowledgements stop. The Receive Maximum must be small enough that
-      // the broker's window is full before that identifier is reused.
+      // If a delivery cannot give up its identifier, we send no more PUBACKs. The Receive Maximum must be small
+      // enough to make the broker stop delivering before it reuses that identifier.
       receiveMaximum:
         options.ackOrder === 'strict' ? receiveMaximum : Math.min(receiveMaximum, count - distanceMax),
       will:
@@ -325,7 +325,8 @@ export class MqttSession {
       this.#tolerance.redelivered(delivery.dup)
       this.#connection?.ackOrder.hold(this.#holdMaxMs)
     }
-    // During a drain no new request is started. A redelivered request may be in flight, and its reply must not be lost.
+    // During a drain no new request is started. A redelivered request may already be running, and its reply must
+    // not be lost.
     if (this.#isTaking || (delivery.dup && !this.#stop.signal.aborted)) this.#listener.delivered(delivery)
     else delivery.release()
   }
@@ -367,8 +368,8 @@ export class MqttSession {
       )
   }
 
-  // Each connection may reach a different node of a cluster, so the value is checked on each connection, but reported
-  // only if it has changed.
+  // Each connection may reach a different node of a cluster, so the session expiry is checked on each connection,
+  // but reported only if it has changed.
   #expires(seconds: number): void {
     const { url, sessionExpirySeconds: asked } = this.#options
     if (seconds < asked && seconds !== this.#sessionExpirySeconds)
@@ -381,8 +382,8 @@ export class MqttSession {
   }
 }
 
-// Returns whether our packets may have made the broker end the connection: it did so without a reason, or reported a
-// protocol error.
+// Returns whether our packets may have made the broker end the connection: the broker gave no reason, or reported
+// a protocol error.
 function isByBroker(reason: Error): boolean {
   if (reason instanceof SessionRefusal) return reason.reasonCode >= 0x80 && reason.reasonCode <= 0x83
   const { code } = reason as { code?: string }

@@ -6,7 +6,8 @@ const NOT_AUTHORIZED = 0x87
 const NEW = false
 const RESUMED = true
 
-// A fake broker that records its subscriptions, refuses the given filters, and lets the test answer its calls.
+// A fake broker that records its subscriptions, refuses the given filters, and lets the test answer the calls of
+// `subscribe` and `unsubscribe`.
 class Broker implements SubscriptionLink {
   readonly held = new Set<string>()
   readonly asked: string[] = []
@@ -88,7 +89,7 @@ test('subscribes to a filter of retained messages again on a resumed session', a
   expect(await subscriptions.connected(broker, RESUMED)).toBe(true)
   await subscriptions.set(['a'])
   expect(broker.asked).toEqual(['+a,own,status', '+status'])
-  // QoS 0 is enough for this filter.
+  // The filter in `retainedFilters` was granted with QoS 0, which is enough.
   expect(reported).toEqual([])
 })
 
@@ -137,7 +138,7 @@ test.each([
   },
 )
 
-test('does not report success when the connection ends during the first subscription', async () => {
+test('does not report success if the connection ends before the first SUBACK', async () => {
   const { subscriptions, broker } = arrange()
   broker.isHolding = true
   const done = subscriptions.connected(broker, NEW)
@@ -176,7 +177,7 @@ test.each([NOT_AUTHORIZED, 0])(
   },
 )
 
-test('fails to connect if the broker refuses a filter that it granted before, until the filter is removed', async () => {
+test('fails to connect while the list contains a filter that the broker granted before and now refuses', async () => {
   const { subscriptions, broker } = arrange()
   await subscriptions.connected(broker, NEW)
   await subscriptions.set(['a', 'b'])
@@ -199,7 +200,7 @@ test('continues if a filter in ownFilters is refused, and reports the refusal on
   expect(reported).toEqual([['own', true]])
 })
 
-test('subscribes with the share name, and unsubscribes from the unshared filter of a predecessor', async () => {
+test('subscribes with the share name, and removes the unshared subscription of an earlier process', async () => {
   const { subscriptions, broker } = arrange({ filters: ['a', 'b'], share: 'g' })
   broker.held.add('a')
   await subscriptions.connected(broker, RESUMED)

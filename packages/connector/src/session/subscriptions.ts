@@ -5,13 +5,13 @@ import { subscribeRefusal, unsubscribeRefusal, type SessionRefusal } from './ref
 export interface SubscriptionOptions {
   /** Topic filters of the requests; shared if `share` is set. */
   readonly filters: readonly string[]
-  /** Topic filters that every connector subscribes to without sharing. */
+  /** Topic filters that every connector subscribes to with unshared subscriptions. */
   readonly ownFilters: readonly string[]
   /** Name of the shared subscription. */
   readonly share: string | undefined
   /**
-   * Called when a filter was refused and the session continues without it. Not called again for that filter until it
-   * has been granted.
+   * Called when the broker refused a filter and the session continues without the filter. Not called again for the
+   * same filter until the broker has granted it.
    */
   refused(refusal: SessionRefusal, isOwn: boolean): void
   /** Called when the broker refused an UNSUBSCRIBE, which is repeated on the next connection. */
@@ -22,7 +22,7 @@ export interface SubscriptionOptions {
 export interface SubscriptionLink {
   /** Topic filters whose retained messages are wanted on each connection, with QoS 0. @default none */
   readonly retainedFilters?: readonly string[] | undefined
-  /** Returns the reason codes; fewer than filters if the connection ended. */
+  /** Returns the reason codes. There are fewer codes than filters if the connection ended. */
   subscribe(filters: readonly string[]): Promise<readonly number[]>
   /** Returns the reason codes; none if the connection ended. */
   unsubscribe(filters: readonly string[]): Promise<readonly number[]>
@@ -38,7 +38,8 @@ interface Waiter {
 export class Subscriptions {
   readonly #options: SubscriptionOptions
   #filters: readonly string[]
-  // Filters that the session cannot do without: the initial ones, and those that the broker has granted before.
+  // Filters that the session cannot do without: the initial filters, and every filter that the broker has granted
+  // before.
   readonly #vital: Set<string>
   // The subscriptions of the broker's session, with their `$share` prefix, as far as this process knows.
   readonly #granted = new Set<string>()
@@ -68,10 +69,10 @@ export class Subscriptions {
   }
 
   /**
-   * Updates the subscriptions on a new connection. Returns undefined if the broker's session already has all wanted
-   * subscriptions. Otherwise returns a promise that resolves with true when it has them, and with false if the
-   * connection ends first. The promise rejects with a SessionRefusal if the broker refuses a filter that the session
-   * needs.
+   * Updates the subscriptions on a new connection. Returns undefined if the broker's session already has all
+   * wanted subscriptions. Otherwise returns a promise. It resolves with true when the session has all of them, and
+   * with false if the connection ends first. It rejects with a SessionRefusal if the broker refuses a filter that
+   * the session needs.
    */
   connected(link: SubscriptionLink, sessionPresent: boolean): Promise<boolean> | undefined {
     this.#link = link
@@ -79,7 +80,8 @@ export class Subscriptions {
     this.#kept.clear()
     if (!sessionPresent) this.#granted.clear()
     else if (this.#isFirstConnection && this.#isShared) {
-      // A predecessor without `share` may have left its subscriptions in the session: every request would arrive twice.
+      // An earlier process without `share` may have left its subscriptions in the session. With these
+      // subscriptions, every request would arrive twice.
       for (const filter of this.#filters) this.#granted.add(filter)
     }
     this.#isFirstConnection = false
@@ -99,8 +101,8 @@ export class Subscriptions {
   }
 
   /**
-   * Replaces the request filters, now or on the next connection. Resolves when the broker's session is subscribed to
-   * them, or to a later list.
+   * Replaces the request filters, now or on the next connection. Resolves when the broker's session is subscribed
+   * to these filters, or to those of a later call.
    * @throws SessionRefusal if the broker refused one of these filters; the session keeps the others.
    * @throws Error if the session was closed.
    */
@@ -120,22 +122,22 @@ export class Subscriptions {
   }
 
   /**
-   * Unsubscribes from shared subscriptions, so that other members take over. Resolves when the broker has confirmed
-   * this.
+   * Unsubscribes from shared subscriptions, so that the other members take over. Resolves when the broker has sent
+   * UNSUBACK.
    */
   async stop(): Promise<void> {
     this.#isStopped = true
     if (!this.#isClosed) await this.#apply().catch(() => {})
   }
 
-  /** Ends all waiting calls; no further SUBSCRIBE or UNSUBSCRIBE is sent. */
+  /** Rejects all waiting calls of `set`; no further SUBSCRIBE or UNSUBSCRIBE is sent. */
   close(): void {
     this.#isClosed = true
     this.#link = undefined
     for (const { reject } of this.#waiters.splice(0)) reject(closed())
   }
 
-  // Runs until nothing is left to do or the connection ends. Changes in between are handled in the next round.
+  // Runs until nothing is left to do or the connection ends. A change during a round is handled in the next round.
   async #work(link: SubscriptionLink, isFirst: boolean): Promise<boolean> {
     this.#isWorking = true
     while (link === this.#link) {
@@ -162,8 +164,8 @@ export class Subscriptions {
   #judge(name: string, code: number, isFirst: boolean): void {
     const isOwn = this.#options.ownFilters.includes(name)
     const filter = this.#filters.find((filter) => this.#nameOf(filter) === name)
-    // With QoS 0 a request could be lost. For the filters in `ownFilters`, QoS 0 is enough, because the next message
-    // replaces a lost one.
+    // With QoS 0 a request could be lost, so request filters need QoS 1. For the filters in `ownFilters`, QoS 0 is
+    // enough, because the next message replaces a lost one.
     if (code === 1 || (isOwn && code === 0)) {
       this.#granted.add(name)
       this.#reported.delete(name)
@@ -173,7 +175,7 @@ export class Subscriptions {
     const refusal = subscribeRefusal(name, code)
     if (isFirst && filter !== undefined && this.#vital.has(filter)) throw refusal
     this.#refused.set(name, refusal)
-    // QoS 0 is not enough: the subscription is of no use, and the next round removes it.
+    // QoS 0 is not enough for this filter, so the next round removes the subscription.
     if (code === 0) this.#granted.add(name)
     if (this.#reported.has(name)) return
     this.#reported.add(name)

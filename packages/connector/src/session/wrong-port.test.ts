@@ -1,4 +1,4 @@
-// Tests the errors for a port that does not match the URL, with real servers, each of which has a different fault.
+// Tests the errors for a port that does not match the URL. Each test uses a real server with a different fault.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
@@ -69,7 +69,7 @@ test('names both host names and broker.tls.serverName if the certificate is for 
   expect(reason).toMatch(/another host name \(.*localhost.*DNS:other\.example\).*broker\.tls\.serverName/)
 })
 
-test.each(['mqtts', 'wss'])('recognizes a plain HTTP port in a URL with the scheme %s', async (scheme) => {
+test.each(['mqtts', 'wss'])('recognizes a plain HTTP port if the URL has the scheme %s', async (scheme) => {
   const reason = await reasonOf(scheme, createHttpServer())
   expect(reason).toMatch(/^The broker does not use TLS on this port.*Check the port/)
   expect(reason).not.toMatch(/certificate|SSL routines/)
@@ -88,11 +88,11 @@ test('suggests broker.tls.certFile when the broker requires a client certificate
   expect(reason).toMatch(/client certificate.*broker\.tls\.certFile/)
 })
 
-test('recognizes a plain HTTP port in an mqtt URL', async () => {
+test('recognizes a plain HTTP port if the URL has the scheme mqtt', async () => {
   expect(await reasonOf('mqtt', createHttpServer())).toMatch(/speaks HTTP.*ws:\/\//)
 })
 
-test('recognizes a TLS port in an mqtt URL, whether the server sends an alert or only hangs up', async () => {
+test('recognizes a TLS port if the URL has the scheme mqtt, even if the server sends no TLS alert', async () => {
   const alert = mute().on('connection', (socket) => socket.write(Buffer.from('15030100020246', 'hex')))
   expect(await reasonOf('mqtt', alert)).toMatch(/speaks TLS.*mqtts:\/\//)
   expect(await reasonOf('mqtt', createTlsServer(LOCALHOST))).toMatch(/before CONNACK.*mqtts:\/\//)
@@ -103,7 +103,7 @@ test('recognizes that the port of an mqtt URL speaks another protocol', async ()
   expect(await reasonOf('mqtt', ssh)).toMatch(/does not speak MQTT.*"SSH-2\.0-OpenSSH_9\.6/)
 })
 
-test('recognizes an MQTT port in a ws URL', async () => {
+test('recognizes an MQTT port if the URL has the scheme ws', async () => {
   const broker = mute().on('connection', (socket) => socket.write(Buffer.from([0x20, 2, 0, 1])))
   expect(await reasonOf('ws', broker)).toMatch(/does not speak HTTP.*mqtt:\/\//)
 })

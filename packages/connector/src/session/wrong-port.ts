@@ -10,7 +10,7 @@ const CONNACK = 2
 
 /**
  * Checks the first bytes from the broker.
- * @throws MalformedPacket if they are not a CONNACK; the message names their protocol if it is recognized.
+ * @throws MalformedPacket if they are not a CONNACK; if they belong to a known protocol, the message names it.
  */
 export function checkFirstBytes(first: Buffer): void {
   const type = (first[0] ?? 0) >> 4

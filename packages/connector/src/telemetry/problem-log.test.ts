@@ -17,7 +17,7 @@ const problemOf = (code: ProblemCode): Problem =>
 
 const IRIS = { client: 'cam7', model: 'iris', operation: 'infer' }
 
-test('writes one line per model, code and second, which contains the number of suppressed lines', () => {
+test('writes one line per second for each model and code, with the number of suppressed lines', () => {
   const { lines, problems } = arrange()
   for (let ms = 0; ms < 2_500; ms++) problems.report(problemOf('overloaded'), IRIS, ms)
   expect(lines.map(({ suppressed }) => suppressed)).toEqual([undefined, 999, 999])
@@ -60,7 +60,7 @@ test('neither writes nor counts problems below the configured level', () => {
   expect(lines).toEqual([])
 })
 
-test('late reports of removed models do not accumulate', () => {
+test('when late reports of removed models add too many windows, drops the oldest', () => {
   const { lines, problems } = arrange()
   const report = (model: string, ms: number): void =>
     problems.report(problemOf('overloaded'), { ...IRIS, model }, ms)

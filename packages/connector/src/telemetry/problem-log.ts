@@ -1,4 +1,5 @@
-// Logs problems at a limited rate, so that clients cannot flood the log: one line per model, code and second.
+// Logs problems at a limited rate, so that clients cannot flood the log: for each model and code, at most one line
+// per second.
 import { PROBLEMS, type Problem } from '@inferwire/protocol'
 import { UNPRINTABLE, type Log } from './log.ts'
 
@@ -38,7 +39,7 @@ export class ProblemLog {
     for (const key of this.#windows.keys()) if (key.startsWith(`${model} `)) this.#windows.delete(key)
   }
 
-  /** Logs a problem. The line contains the client of the first request in its window. */
+  /** Logs a problem. The line names the client of the first request in the window of one second. */
   report(problem: Problem, { client, model, operation }: FailedRequest, nowMs: number): void {
     const { log } = PROBLEMS[problem.code]
     if (!this.#log.isLevelEnabled(log)) return

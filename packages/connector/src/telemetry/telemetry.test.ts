@@ -18,7 +18,7 @@ test('drops the figures of a removed model, and keeps the figures of its version
   expect([...telemetry.upstreams].map(({ model }) => model)).toEqual(['iris@2', 'iris.models'])
 })
 
-test("a request that outlives its model does not affect new figures under the model's name", () => {
+test('a request that outlives its model does not change the figures of a new model with the same name', () => {
   const telemetry = new Telemetry()
   const held = telemetry.figures('iris', 'infer')
   telemetry.forget('iris')

@@ -1,4 +1,5 @@
-// Counts the connector's events in plain numbers; names and text are added only when metrics are scraped.
+// Counts the connector's events as plain numbers. The names and the text of the metrics are added only when
+// Prometheus scrapes them.
 import { BATCH_SIZES, DURATION_SECONDS, Histogram } from './histogram.ts'
 import { UpstreamFigures } from './upstream-figures.ts'
 
@@ -48,7 +49,7 @@ export class OperationFigures {
 /** The figures of a connector, written by the pipeline and the session's listener, and read by the admin endpoint. */
 export class Telemetry {
   isConnected = false
-  /** Whether the broker does not accept PUBACKs out of order, so that they are sent in the order of arrival. */
+  /** Whether PUBACKs are sent in the order of arrival, because the broker does not accept them out of order. */
   isAckOrderStrict = false
   connections = 0
   lostSessions = 0
@@ -56,15 +57,15 @@ export class Telemetry {
   redeliveredRequests = 0
   /** Number of requests that joined a running call or were answered from the reply cache. */
   duplicateRequests = 0
-  /** Number of received cancel messages; the cancelled requests are counted by outcome. */
+  /** Number of received cancel messages; the cancelled requests are counted in `outcomes`. */
   cancelMessages = 0
   /** Number of requests set aside because they crash the process. */
   poisonRequests = 0
   /** Number of requests for other connectors' models; those connectors answer them. */
   peerRequests = 0
   /**
-   * Contains every reason from the start, because Prometheus computes no increase for a time series that has just
-   * appeared.
+   * Contains every reason from the start, because Prometheus does not count the first value of a new time series
+   * as an increase.
    */
   readonly unanswered = new Map<UnansweredReason, number>([
     ['unaddressable', 0],

@@ -91,7 +91,7 @@ describe('a login', () => {
 })
 
 describe('a user', () => {
-  test('may publish only under its own name, and receives reason code 0x87 otherwise', async () => {
+  test('may publish only under its own name, and receives reason code 0x87 for any other topic', async () => {
     const alice = await RawClient.connect(broker.url, {
       username: 'alice',
       password: Buffer.from('pä:ss $w'),
@@ -108,7 +108,7 @@ describe('a user', () => {
     await alice.destroy()
   })
 
-  test('receives, with any filter, only messages that it may read (live, retained or queued)', async () => {
+  test('receives only messages that it may read (live, retained or queued), whatever its filter is', async () => {
     const { username, password } = access.connector
     const connector = await logIn(username, password)
     const persistent = {
@@ -166,7 +166,7 @@ describe('a user', () => {
     },
   )
 
-  test('causes only one log line, even if thousands of its publishes are denied', async () => {
+  test('causes only one log line of each kind, even if thousands of its publishes are denied', async () => {
     lines.length = 0
     const bob = await RawClient.connect(broker.url, { username: 'bob', password: Buffer.from('b') })
     for (let index = 0; index < 2_000; index++) {
@@ -182,7 +182,7 @@ describe('a user', () => {
     await bob.destroy()
   })
 
-  test('receives, through a shared subscription, no messages that it may not read', async () => {
+  test('does not receive messages that it may not read, even through a shared subscription', async () => {
     const { username, password } = access.connector
     const filter = '$share/connectors/infer/request/#'
     const connector = await RawClient.connect(broker.url, { username, password: Buffer.from(password) })

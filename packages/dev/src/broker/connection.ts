@@ -12,8 +12,8 @@ import { REASON } from './refused-packet.ts'
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number
   /**
-   * The connection is closed above this number of unsent bytes. While the stream is full, the session queues QoS 1 and
-   * 2 messages, so they do not add to this number.
+   * The connection is closed above this number of unsent bytes. QoS 1 and 2 messages do not add to this number
+   * while the stream is full, because the session queues them.
    */
   readonly unsentBytesMax: number
   /**
@@ -21,7 +21,7 @@ export interface ConnectionLimits {
    * size.
    */
   readonly unsentPacketsMax: number
-  /** How long, in milliseconds, the client may accept none of the data that is waiting for it. */
+  /** How long the client may go without accepting any of the unsent data, in milliseconds. */
   readonly drainTimeoutMs: number
 }
 
@@ -31,7 +31,10 @@ export type ReceivedPacket = (Publication & { readonly cmd: 'publish' }) | Exclu
 /** The callbacks of a {@link Connection}. */
 export interface ConnectionEvents {
   onConnect(packet: IConnectPacket): void
-  /** Called for every packet after CONNECT, in order. The stream emits these packets only after CONNACK. */
+  /**
+   * Called in order for every packet that follows CONNECT. The stream emits these packets only after CONNACK has
+   * been sent.
+   */
   onPacket(packet: ReceivedPacket): void
   /** Called when all unsent bytes have been sent. */
   onDrain(): void
@@ -143,7 +146,8 @@ export class Connection {
     if (!this.isOpen) return
     if (reasonCode !== undefined && this.version === 5) this.send({ cmd: 'disconnect', reasonCode })
     this.#isEnding = true
-    // Further packets are read and ignored; otherwise the stream would not end when the client closes its side.
+    // Further packets are still read, but ignored. If they were not read, the stream would not end when the client
+    // closes its side.
     this.#stream.end()
     const timer = setTimeout(() => this.#stream.destroy(), LINGER_MS)
     this.#stream.once('close', () => clearTimeout(timer))
@@ -151,8 +155,8 @@ export class Connection {
   }
 
   /**
-   * Closes the connection because of a client error: after sending DISCONNECT, or immediately if there is no reason
-   * code.
+   * Closes the connection because of a client error. With a reason code, closes the connection as `end` does;
+   * otherwise closes it at once.
    */
   cutOff(reason: string, reasonCode?: number): void {
     if (!this.isOpen) return

@@ -1,4 +1,4 @@
-// Tests the embedded broker's limits for one client, and its responses when they are exceeded.
+// Tests the embedded broker's limits, and its responses to a client that exceeds a limit.
 import type { Packet } from 'mqtt-packet'
 import { expect, test } from 'vitest'
 import { brokerPerTest, publishPacket } from './testing/broker-per-test.ts'
@@ -39,7 +39,7 @@ test.each([
   },
 )
 
-test('refuses a subscription that would make the subscriptions of all sessions together exceed a memory limit', async () => {
+test('refuses a subscription if all subscriptions together would exceed a memory limit', async () => {
   const [first, second] = [await broker.connect(), await broker.connect()]
   first.send(subscribe(times(10_000, (index) => `${index}${'/'.repeat(200)}`)))
   const { granted } = await first.next('suback')
@@ -47,7 +47,8 @@ test('refuses a subscription that would make the subscriptions of all sessions t
   expect(granted.at(-1)).toBe(0x97)
   second.send(subscribe([`a${'/'.repeat(200)}`]))
   expect((await second.next('suback')).granted).toEqual([0x97])
-  // The limit applies to all sessions together. When a session ends, its memory becomes available to the others.
+  // The sessions share one memory limit. The memory of a session becomes available to the other sessions when the
+  // session ends.
   await first.destroy()
   await second.payloads()
   second.send(subscribe([`a${'/'.repeat(200)}`]))
@@ -64,7 +65,7 @@ test('serves other clients while it searches retained messages for 10,000 filter
   const startedAtMs = performance.now()
   expect(await publisher.payloads()).toEqual([])
   expect(performance.now() - startedAtMs).toBeLessThan(2_000)
-  // The search of another client also makes progress.
+  // The search for another client also makes progress.
   const late = await broker.connect()
   late.send(subscribe(['+/b/c/d/e', '4999/#', '$SYS/#', '4998/b/c/d/e/#']))
   for (let count = 0; count < 100; count++) await late.next('publish')

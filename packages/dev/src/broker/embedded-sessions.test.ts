@@ -27,7 +27,7 @@ test('queues QoS 1 messages for a disconnected session in order, and sets Sessio
   ])
 })
 
-test('drops messages that exceed the queue limit of a disconnected session, and logs this once', async () => {
+test('when the queue of a disconnected session is full, drops further messages and logs this once', async () => {
   const session = { clientId: 'full', clean: false, properties: { sessionExpiryInterval: 60 } }
   const before = await broker.connect(session)
   await before.subscribe('full')
@@ -126,7 +126,7 @@ test('counts a disconnected session as a matching subscriber', async () => {
   expect((await publisher.next('puback')).reasonCode).toBe(0)
 })
 
-test('does not disconnect a client with a persistent session that unsubscribes while messages arrive', async () => {
+test('does not disconnect a client that unsubscribes from a persistent session while messages arrive', async () => {
   const subscriber = await broker.connect({
     clientId: 'leaving',
     clean: false,
@@ -144,8 +144,8 @@ test('does not disconnect a client with a persistent session that unsubscribes w
   expect(subscriber.isClosed).toBe(false)
 })
 
-// MQTT 5 §3.1.2.11.2: the Session Expiry Interval in a CONNECT is counted from the end of that connection. Messages
-// that are already queued belong to the resumed session.
+// MQTT 5 §3.1.2.11.2: the Session Expiry Interval in a CONNECT is counted from the end of that connection. The
+// messages that are already queued therefore still belong to the resumed session.
 test.each([
   ['5', { clean: false }],
   ['3.1.1', { clean: false, protocolVersion: 4 as const }],
@@ -200,9 +200,9 @@ test('applies the Session Expiry Interval of DISCONNECT, unless the interval in 
   expect((await after.next('disconnect')).reasonCode).toBe(0x82)
 })
 
-// MQTT 5 §3.1.2.11.3, §4.9.
+// Receive Maximum: MQTT 5 §3.1.2.11.3, §4.9.
 test.each([1, 2] as const)(
-  'sends no more unacknowledged QoS %d messages than Receive Maximum',
+  'has no more unacknowledged QoS %d messages in flight than the Receive Maximum allows',
   async (qos) => {
     const session = { clientId: 'few', clean: false }
     const properties = { sessionExpiryInterval: 60, receiveMaximum: 2 }
@@ -220,7 +220,7 @@ test.each([1, 2] as const)(
     else {
       few.send({ cmd: 'pubrec', messageId, reasonCode: 0 })
       await few.next('pubrel')
-      // Only PUBCOMP allows the next message, not PUBREC.
+      // The broker sends the next message after PUBCOMP, not after PUBREC.
       expect(await few.payloads()).toEqual([])
       few.send({ cmd: 'pubcomp', messageId, reasonCode: 0 })
     }

@@ -28,9 +28,10 @@ function will(willDelayInterval: number): NonNullable<IConnectPacket['will']> {
   return { topic: 'will/a', payload: Buffer.from('gone'), qos: 1, retain: true, properties }
 }
 
-// MQTT 5 table 2-4: property 0x18 is for Will Properties only; clients disconnect when a PUBLISH contains it.
+// MQTT 5 table 2-4: property 0x18 is allowed only in the Will Properties. A client disconnects if a PUBLISH
+// contains this property.
 test.each([0, 1])(
-  'omits the Will Delay Interval %d from the PUBLISH and from the retained message',
+  'if the Will Delay Interval is %d, omits it from the PUBLISH and from the retained message',
   async (delay) => {
     const client = await raw({
       clientId: 'a',
@@ -82,7 +83,7 @@ test('publishes no Will when the client reconnects before the delay has passed',
   expect(await watcher.payloads()).toEqual([])
 })
 
-// MQTT 5 §3.1.4: Clean Start ends the old session, and the delay with it.
+// MQTT 5 §3.1.4: Clean Start ends the old session, and with it the delay of the Will.
 test('publishes a delayed Will when the client reconnects with Clean Start', async () => {
   const client = await raw({ clientId: 'a', will: will(60), properties: { sessionExpiryInterval: 60 } })
   await client.destroy()

@@ -178,7 +178,7 @@ test('retains at most 10,000 messages, and logs when the limit is reached', asyn
   }
   await publisher.payloads()
   expect(lines).toEqual([expect.stringContaining('10000 messages')])
-  // A retained message can still be replaced, and removing one makes room for another.
+  // A retained message can still be replaced, and the removal of a retained message makes room for a new one.
   publisher.send(
     publish('many/1', 'changed', { qos: 0, retain: true }),
     publish('many/2', '', { qos: 0, retain: true }),
@@ -242,7 +242,7 @@ test.each([
   },
 )
 
-// These names are those of members that every plain object inherits.
+// Every plain object inherits members with these names.
 test.each(['constructor', '__proto__', 'toString'])('accepts the client identifier %s', async (clientId) => {
   const client = await raw({ clientId })
   expect(await client.payloads()).toEqual([])
@@ -262,7 +262,7 @@ test.each(['constructor', 'hasOwnProperty', '__proto__'])(
   },
 )
 
-test('handles many packets that a client sends immediately after CONNECT', async () => {
+test('handles many packets from a client that does not wait for CONNACK', async () => {
   const client = await RawClient.open(broker.url)
   const connect: Packet = {
     cmd: 'connect',
@@ -303,7 +303,7 @@ test('one subscriber that reads nothing does not delay others', async () => {
   expect(await publisher.payloads()).toEqual([])
 })
 
-test('sends DISCONNECT 0x8B on shutdown, and closes every connection, even that of a client that reads nothing', async () => {
+test('on shutdown, sends DISCONNECT 0x8B and closes every connection, even if a client reads nothing', async () => {
   const client = await raw()
   const stuck = await raw()
   stuck.pause()
@@ -318,7 +318,7 @@ test('sends DISCONNECT 0x8B on shutdown, and closes every connection, even that 
   await stuck.destroy()
 })
 
-test('reports a port that is in use, and the option that changes it', async () => {
+test('if a port is in use, reports the port and the option that changes it', async () => {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }

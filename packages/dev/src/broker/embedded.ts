@@ -1,8 +1,10 @@
-// The embedded MQTT broker: MQTT 3.1, 3.1.1 and 5, over TCP and WebSocket, on loopback only, with all state in memory.
+// The embedded MQTT broker: MQTT 3.1, 3.1.1 and 5, over TCP and WebSocket, on loopback only, with all state in
+// memory.
 //
-// It does not support these optional features: $SYS topics, Topic Aliases, AUTH, Server Keep Alive, queues for QoS 0.
-// The user properties of a Will keep their order only among those with the same name.
-// See conformance/paho/README.md for the results of paho's test suite. --broker mosquitto uses Mosquitto instead.
+// It does not support these optional features: $SYS topics, Topic Aliases, AUTH, Server Keep Alive, queues for QoS
+// 0. Among the user properties of a Will, only those with the same name keep their order.
+// See conformance/paho/README.md for the results of Paho's test suite. With --broker mosquitto, Mosquitto is used
+// instead.
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
 import { createServer, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -18,7 +20,8 @@ const PACKET_BYTES_MAX = 64 * 1024 * 1024
 // full, because DRAIN_TIMEOUT_MS passes first.
 const UNSENT_BYTES_MAX = 128 * 1024 * 1024
 const UNSENT_PACKETS_MAX = 1_000_000
-// Long enough for slow clients, whose sockets accept more data only when a third of the buffer, roughly 1 MB, is free.
+// Long enough for a slow client: its socket accepts more data only when a third of the socket buffer, roughly 1
+// MB, is free.
 const DRAIN_TIMEOUT_MS = 30_000
 const SESSIONS_MAX = 10_000
 const CONNECT_TIMEOUT_MS = 30_000
@@ -107,8 +110,8 @@ function createWebSocketServer(
   webSockets.on('connection', (socket, request) => {
     socket.on('error', () => {})
     const stream = createWebSocketStream(socket)
-    // MQTT 5 [MQTT-6.0.0-1]: only binary frames are allowed. This listener runs before the stream's own listener, which
-    // ignores the frame once the stream is destroyed.
+    // MQTT 5 [MQTT-6.0.0-1]: only binary frames are allowed. This listener runs before the stream's own listener.
+    // It destroys the stream, and a destroyed stream ignores the frame.
     socket.prependListener('message', (_data: unknown, isBinary: boolean) => {
       if (!isBinary) stream.destroy()
     })

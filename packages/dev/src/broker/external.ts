@@ -1,4 +1,4 @@
-// Checks a broker that is already running. It is never started or stopped.
+// Checks a broker that is already running. This process neither starts nor stops it.
 import { connect } from 'node:net'
 import type { Broker } from './broker.ts'
 
@@ -8,7 +8,10 @@ const CONNACK = 0x20
 // MQTT 3.1.1, Clean Session, no client identifier: every broker supports this, and no session is left behind.
 const CONNECT = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, 0])
 
-/** Checks that a `mqtt://` broker answers CONNECT. For other URLs, the connector reports any error. @throws Error */
+/**
+ * Checks that the broker of an `mqtt://` URL answers CONNECT. A URL with another scheme is not checked here,
+ * because the connector reports any error. @throws Error
+ */
 export async function useExternalBroker(url: string, timeoutMs: number = CHECK_TIMEOUT_MS): Promise<Broker> {
   if (!URL.canParse(url) || new URL(url).hostname === '') {
     throw new Error(`The broker URL is not valid. Expected a URL such as mqtt://127.0.0.1:1883.`)
@@ -26,7 +29,7 @@ export async function useExternalBroker(url: string, timeoutMs: number = CHECK_T
   return { kind: 'external', url, close: () => Promise.resolve() }
 }
 
-/** Resolves when a CONNACK arrives, even one that refuses the client. @throws Error if none arrives */
+/** Resolves when a CONNACK arrives, even if it refuses the client. @throws Error if no CONNACK arrives */
 export function answersConnect(url: string, timeoutMs: number): Promise<void> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {

@@ -47,7 +47,7 @@ export interface FoundProperties {
   responseTopic?: string
   topicAlias?: number
   messageExpiryInterval?: number
-  /** All properties except the above, still encoded, in their original order. */
+  /** All other properties, still encoded, in their original order. */
   carried: Buffer[]
 }
 
@@ -83,7 +83,9 @@ export class Fields {
     return this.#lastText()
   }
 
-  /** Reads one field. Returns the value of a number, or the length of a string or of binary data. */
+  /**
+   * Reads one field. Returns the value if the field is a number, and the length if it is a string or binary data.
+   */
   read(kind: FieldKind): number {
     switch (kind) {
       case 'byte':

@@ -126,7 +126,7 @@ test(
   },
 )
 
-// Corrects the Remaining Length of half of the packets, so that the broker also parses their content.
+// In half of the packets, corrects the Remaining Length, so that the broker also parses the content.
 function mutate(original: Buffer, random: () => number): Buffer {
   const below = (limit: number): number => Math.floor(random() * limit)
   let bytes = Buffer.from(original)

@@ -1,4 +1,4 @@
-// Provides the broker of `inferwire dev`: the embedded broker, a Mosquitto process that it starts, or a
+// Provides the broker of `inferwire dev`: the embedded broker, a Mosquitto process that the command starts, or a
 // broker that is already running.
 import type { Broker, BrokerOptions } from './broker.ts'
 import { startEmbeddedBroker } from './embedded.ts'

@@ -1,4 +1,4 @@
-// Web pages from other hosts must not be able to connect to the broker through the developer's browser.
+// Tests that web pages from other hosts cannot connect to the broker through the developer's browser.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { generate } from 'mqtt-packet'

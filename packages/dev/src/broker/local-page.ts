@@ -2,8 +2,9 @@
 import type { IncomingMessage } from 'node:http'
 
 /**
- * Returns whether the request comes from a program, which sends no Origin, or from a page that this machine serves over
- * http. Without this check, any web page could connect, directly or by DNS rebinding.
+ * Returns whether the request comes from a program, which sends no Origin, or from a page that this machine serves
+ * over http. Without this check, any web page in the user's browser could connect to the broker, directly or by
+ * DNS rebinding.
  */
 export function isLocal(origin: string | undefined, request: Pick<IncomingMessage, 'headers'>): boolean {
   const host = request.headers.host ?? ''

@@ -21,7 +21,10 @@ export function messageOf(publication: Publication, from: string): Message {
   }
 }
 
-/** Creates the message of a Will. Will Delay Interval is not a property of PUBLISH (MQTT 5 table 2-4). */
+/**
+ * Creates the message of a Will. Omits the Will Delay Interval, which is not a property of PUBLISH (MQTT 5 table
+ * 2-4).
+ */
 export function messageOfWill(will: Will, from: string): Message {
   const { willDelayInterval: _delay, ...properties } = will.properties ?? {}
   const packet = generate(

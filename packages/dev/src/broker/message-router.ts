@@ -39,8 +39,8 @@ export class MessageRouter {
       // MQTT 5 [MQTT-3.8.3-3]
       if (subscription.isNoLocal && subscription.session.clientId === message.from) continue
       if (subscription.isShared) {
-        // Members without read access are skipped: otherwise one of them could be chosen to receive the message, and no
-        // other member would receive it.
+        // Members without read access are skipped. Otherwise such a member could be chosen, and no member would
+        // receive the message.
         if (subscription.session.mayRead(message)) addTo(byShare, subscription.filter, subscription)
       } else addTo(bySession, subscription.session, subscription)
     }
@@ -57,8 +57,8 @@ export class MessageRouter {
   }
 
   /**
-   * Adds or replaces a subscription. Returns a function that sends the retained messages and must be called after
-   * SUBACK. Returns undefined if the session or the broker has reached its limit.
+   * Adds or replaces a subscription. Returns a function that sends the retained messages; the caller must call it
+   * after SUBACK. Returns undefined if the session or the broker has reached its subscription limit.
    */
   subscribe(
     session: Session,
@@ -111,8 +111,8 @@ export class MessageRouter {
   remove(session: Session): void {
     for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter)
     const { sent, waiting } = session.clear()
-    // [MQTT-4.8.2-5]: a QoS 2 message that was sent must not be sent to another member, because the
-    // first member may have processed it.
+    // [MQTT-4.8.2-5]: a QoS 2 message that was sent to one member must not be sent to another, because the first
+    // member may have processed it.
     for (const { message, share } of [...sent.filter(({ qos }) => qos !== 2), ...waiting]) {
       if (share === undefined) continue
       const members = this.#subscriptions
@@ -129,8 +129,8 @@ export class MessageRouter {
     )
   }
 
-  // Prefers members that can receive the message at once, and among those the member that has waited longest since its
-  // last message. Returns false if no member accepts the message.
+  // Prefers members that can receive the message at once, and among these members the one that has waited longest
+  // since its last message. Returns false if no member accepts the message.
   #deliverToOne(message: Message, members: readonly Subscription[]): boolean {
     const inOrder = members.toSorted((one, other) => rank(one) - rank(other) || one.lastTurn - other.lastTurn)
     for (const member of inOrder) {
@@ -148,7 +148,8 @@ function rank({ session }: Subscription): number {
   return session.connection === undefined ? 2 : 1
 }
 
-// MQTT 5 §3.3.4: overlapping subscriptions receive one copy, with the highest QoS and every Subscription Identifier.
+// MQTT 5 §3.3.4: a session with overlapping subscriptions receives one copy, with the highest QoS and every
+// Subscription Identifier.
 function deliveryOf(message: Message, subscriptions: readonly Subscription[]): Delivery {
   const qos = Math.min(message.qos, Math.max(...subscriptions.map((subscription) => subscription.qos)))
   return {

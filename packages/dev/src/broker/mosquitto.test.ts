@@ -13,7 +13,7 @@ const realTemp = tmpdir()
 const realPath = process.env['PATH']
 let temp: string
 
-// Each test has its own TMPDIR, to check which folders its broker leaves behind.
+// Each test has its own TMPDIR, so that the test can check which folders the broker leaves behind.
 beforeEach(() => {
   temp = mkdtempSync(join(realTemp, 'mosquitto-test-'))
   // After Mosquitto has dropped its privileges, it must still be able to read its configuration.
@@ -62,7 +62,7 @@ test('reports a port that is in use', async () => {
 
 test('explains how to install Mosquitto if it is not found', () => {
   if (existsSync('/usr/sbin/mosquitto') || existsSync('/usr/local/sbin/mosquitto')) {
-    // findMosquitto also searches the additional folders.
+    // findMosquitto also searches folders that are not on PATH.
     expect(findMosquitto('/nowhere')).toMatch(/sbin\/mosquitto$/)
     expect(() => findMosquitto('/nowhere', [])).toThrow('sudo apt-get install mosquitto')
   } else {

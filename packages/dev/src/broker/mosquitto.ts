@@ -16,7 +16,10 @@ const POLL_MS = 20
 const TERM_TIMEOUT_MS = 300
 const LAST_WORDS_MAX = 2_000
 
-/** Starts Mosquitto. @throws PortTakenError, or an Error that explains how to install it or contains its last output */
+/**
+ * Starts Mosquitto. @throws PortTakenError, or an Error that explains how to install Mosquitto or contains its
+ * last output
+ */
 export async function startMosquittoBroker(options: BrokerOptions): Promise<Broker> {
   const program = findMosquitto(process.env['PATH'] ?? '')
   const host = options.host ?? '127.0.0.1'
@@ -129,7 +132,7 @@ function collectLastWords(child: ChildProcess): () => string {
   return () => text
 }
 
-// In mosquitto.conf, port 0 does not mean any free port, so a free port is chosen here.
+// This function chooses a free port, because Mosquitto does not treat port 0 as "any free port".
 async function freePort(port: number, host: string, option: string): Promise<number> {
   const server = createServer()
   const found = await listenOrExplain(server, port, host, option)

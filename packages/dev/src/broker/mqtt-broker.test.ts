@@ -36,7 +36,7 @@ test.each([
   [5, 0x97],
   [4, 3],
 ] as const)(
-  'refuses a session above the limit with a reason code (protocol version %d)',
+  'refuses with a reason code a client whose session would exceed the limit (protocol version %d)',
   async (protocolVersion, code) => {
     const properties = { sessionExpiryInterval: 60 }
     const away = await RawClient.connect(url, { clientId: 'away', properties })
@@ -113,8 +113,8 @@ test('disconnects a client that reads nothing, and keeps its unsent messages', a
   expect(await back.payloads()).toEqual([])
 })
 
-// A small unsent packet needs far more memory than its size.
-test('disconnects a client that does not read many small packets', async () => {
+// The number of unsent packets is limited too, because a small packet needs far more memory than its size.
+test('disconnects a client that leaves many small packets unread', async () => {
   const stuck = await RawClient.connect(url, { clientId: 'stuck' })
   await stuck.subscribe('small', { qos: 0 })
   stuck.pause()
@@ -143,7 +143,7 @@ test('does not disconnect a client that reads slowly, and delivers every QoS 1 m
   for (let index = 0; index < count; index++) {
     publisher.send({ cmd: 'publish', topic: 'big', payload, qos: 1, messageId: 7, retain: false, dup: false })
   }
-  // Reading the full buffer of 8 MB takes a second, which is longer than the timeout of half a second.
+  // The client needs a second to read the full buffer of 8 MB. The timeout is half a second.
   for (let index = 0; index < count; index++) {
     const { messageId = 0 } = await slow.next('publish')
     slow.send({ cmd: 'puback', messageId, reasonCode: 0 })

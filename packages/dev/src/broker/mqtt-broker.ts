@@ -19,7 +19,7 @@ import { NEVER_EXPIRES, SessionStore } from './session-store.ts'
 export interface MqttBrokerOptions extends ConnectionLimits {
   /** Size of the largest accepted packet in bytes, for CONNACK. */
   readonly packetBytesMax: number
-  /** The limit includes the sessions of disconnected clients. */
+  /** Maximum number of sessions, including those of disconnected clients. */
   readonly sessionsMax: number
   /** Undefined: no login is required, and every topic is allowed. */
   readonly access: BrokerAccess | undefined
@@ -148,7 +148,7 @@ export class MqttBroker {
     const connection = this.#sessions.get(clientId)?.connection
     const guest = connection === undefined ? undefined : this.#guests.get(connection)
     connection?.end(REASON.sessionTakenOver)
-    // The close event of a broken connection may not have occurred yet.
+    // The connection may be broken without having emitted its close event, so its end is handled here.
     if (guest !== undefined) this.#leave(guest)
   }
 
@@ -196,7 +196,7 @@ export class MqttBroker {
         return
       case 'disconnect':
         return this.#disconnect(guest, session, packet)
-      // The packet checks have already rejected these packets.
+      // `check-packet.ts` has already refused packets of these types.
       case 'auth':
       case 'connack':
       case 'connect':
@@ -221,7 +221,8 @@ export class MqttBroker {
       const reason = `more than ${RECEIVE_MAXIMUM} QoS 2 messages without PUBREL`
       return connection.cutOff(reason, REASON.receiveMaximumExceeded)
     }
-    // MQTT 3.1.1 has no reason codes, so a denied message is acknowledged as well, as in Mosquitto ([MQTT-3.3.5-2]).
+    // MQTT 3.1.1 has no reason codes, so a message that is denied is acknowledged like any other ([MQTT-3.3.5-2]).
+    // Mosquitto does the same.
     const reasonCode =
       denial === undefined
         ? REASON_OF_OUTCOME[this.#router.publish(messageOf(packet, session.clientId))]
@@ -267,7 +268,8 @@ export class MqttBroker {
     guest.connection.end()
   }
 
-  // A client may cause the same line thousands of times per second.
+  // Logs each kind of line once per connection, because a client could cause the same line thousands of times per
+  // second.
   #logOnce({ connection, logged }: Guest, kind: string, line: string): void {
     if (logged.has(kind)) return
     logged.add(kind)
@@ -287,7 +289,8 @@ export function nameOf(clientId: string): string {
 const QUOTA_EXCEEDED = [REASON.quotaExceeded, RETURN_CODE.serverUnavailable] as const
 const NOT_AUTHORIZED = [REASON.notAuthorized, RETURN_CODE.notAuthorized] as const
 
-// Returns the reason and its MQTT 5 and 3.1.1 codes; undefined = the CONNECT is accepted.
+// Returns the reason for a refusal, with its MQTT 5 code and its MQTT 3.1.1 code. Undefined if the CONNECT is
+// accepted.
 function refusalOf(packet: IConnectPacket): readonly [string, number, number] | undefined {
   const codes = [REASON.clientIdentifierNotValid, RETURN_CODE.identifierRejected] as const
   if (packet.clientId.length > CLIENT_ID_LENGTH_MAX) {
@@ -334,7 +337,7 @@ function notAllowed(topic: string): string {
   return `its user may not publish to ${quoted(topic, 200)}`
 }
 
-// MQTT 5 §3.4.2.1. A retained message counts as kept, because later subscribers receive it.
+// MQTT 5 §3.4.2.1. A message that was retained has the outcome `kept`, because later subscribers receive it.
 const REASON_OF_OUTCOME: Record<PublishOutcome, number> = {
   kept: 0,
   noSubscribers: REASON.noMatchingSubscribers,

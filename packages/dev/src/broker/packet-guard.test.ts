@@ -80,7 +80,7 @@ test.each([
   expect(await witness.payloads()).toEqual([])
 })
 
-test('finishes sending a large packet before it sends DISCONNECT', async () => {
+test('sends the rest of a large packet before it sends DISCONNECT', async () => {
   const client = await RawClient.connect(broker.url)
   await client.subscribe('own', { qos: 0 })
   const payload = Buffer.alloc(1_000_000, 'x')
@@ -176,7 +176,7 @@ test.each([
   ['topic filter', { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `${DEEP}/#`, qos: 1 }] }, 0x8f],
   ['topic filter', { cmd: 'unsubscribe', messageId: 1, unsubscriptions: [`${DEEP}/a`] }, 0x8f],
 ] as [string, Packet, number][])(
-  'refuses a %s of more than 201 levels with a reason code and a log line',
+  'if a %s has more than 201 levels, refuses it with a reason code and a log line',
   async (what, packet, code) => {
     lines.length = 0
     const client = await RawClient.connect(broker.url, { clientId: 'deep' })
@@ -187,12 +187,12 @@ test.each([
   },
 )
 
-test('refuses a Will Topic of more than 201 levels with a reason code in CONNACK', async () => {
+test('if a Will Topic has more than 201 levels, refuses the client with a reason code in CONNACK', async () => {
   const will = { topic: `${DEEP}/a`, payload: Buffer.from('x'), qos: 1 as const, retain: false }
   await expect(RawClient.connect(broker.url, { will })).rejects.toThrow('CONNACK 144')
 })
 
-// The largest values that MQTT allows.
+// 65,535 bytes are the most that MQTT allows for these fields.
 test('accepts a Will with a payload and Correlation Data of 65,535 bytes', async () => {
   await witness.subscribe('large/will')
   const will = { topic: 'large/will', payload: Buffer.alloc(65_535, 'x'), qos: 1 as const, retain: false }
@@ -204,7 +204,7 @@ test('accepts a Will with a payload and Correlation Data of 65,535 bytes', async
 })
 
 // MQTT 5 §3.1.4: a client may send packets before CONNACK.
-test('reads only CONNECT before CONNACK, and all other packets after CONNACK', async () => {
+test('holds back all packets after CONNECT until CONNACK has been sent', async () => {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }

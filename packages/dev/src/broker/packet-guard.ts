@@ -1,7 +1,7 @@
 // Passes only well-formed packets from a socket to the embedded broker.
 //
-// mqtt-packet 9 returns `null` for a property that is longer than its packet. So the stream is split into packets
-// here, and each packet is checked before it is parsed.
+// mqtt-packet 9 returns `null` for a property that is longer than its packet. This file therefore splits the
+// stream into packets, and checks each packet before mqtt-packet parses it.
 import { Duplex } from 'node:stream'
 import {
   checkClientPacket,
@@ -25,16 +25,17 @@ export interface GuardOptions {
 }
 
 /**
- * Returns the stream that the broker uses instead of `socket`. Each `data` event contains one whole packet. A malformed
- * packet closes the connection. Packets after CONNECT are held back until the broker has sent a successful CONNACK.
+ * Returns the stream that the broker uses instead of `socket`. Each `data` event contains one whole packet. A
+ * malformed packet closes the connection. Packets after CONNECT are held back until the broker has sent a
+ * successful CONNACK.
  *
- * {@link PROGRESS} is emitted whenever the socket has accepted part of the data to be sent.
+ * The stream emits {@link PROGRESS} whenever the socket has accepted part of the unsent data.
  */
 export function guardPackets(socket: Duplex, options: GuardOptions = {}): Duplex {
   return new GuardedStream(socket, options)
 }
 
-/** The event that {@link guardPackets} describes. */
+/** The name of the event that is described at {@link guardPackets}. */
 export const PROGRESS = 'progress'
 
 // How long a refused client has to read the reason.
@@ -55,7 +56,7 @@ class GuardedStream extends Duplex {
   #version: ClientVersion | undefined
   // Whether a successful CONNACK has been sent.
   #isAccepted = false
-  // Whether DISCONNECT or a refusal has occurred, after which all input is ignored.
+  // Whether the client has sent DISCONNECT or has been refused. After that, all input is ignored.
   #isOver = false
   #isRefused = false
   // The parts that have not been passed to the socket yet.
@@ -111,7 +112,7 @@ class GuardedStream extends Duplex {
     else if (isDecided) this.#isOver = true
     this.#parts = partsOf(chunks)
     this.#sendNext(done)
-    // The next packets are deferred, because the broker has to finish handling CONNECT first.
+    // Later packets are passed on in the next tick, because the broker must finish handling CONNECT first.
     if (isDecided) process.nextTick(() => this.#continue())
   }
 
@@ -169,8 +170,8 @@ class GuardedStream extends Duplex {
 
   // Returns the size of the first packet; undefined = it has not arrived completely.
   #packetSize(bytes: Buffer): number | undefined {
-    // The first byte is checked before the packet is complete. Otherwise a client that sends no MQTT, such as an HTTP
-    // client, would wait forever.
+    // The first byte is checked before the packet is complete. Otherwise a client of another protocol, such as
+    // HTTP, would wait forever.
     if (this.#version === undefined && bytes.length > 0) checkFirstByte(bytes[0]!)
     let length = 0
     for (let index = 1; ; index++) {
@@ -205,7 +206,8 @@ class GuardedStream extends Duplex {
     if (lastPacket === undefined) {
       socket.destroy()
     } else {
-      // Destroying the socket while input is unread would reset the connection and lose this packet.
+      // If the socket were destroyed while input is unread, the connection would be reset and this packet would be
+      // lost.
       socket.end(lastPacket)
       socket.resume()
       const timer = setTimeout(() => socket.destroy(), LINGER_MS)
@@ -215,7 +217,8 @@ class GuardedStream extends Duplex {
     this.destroy()
   }
 
-  // MQTT 5 §4.13.1: DISCONNECT is sent only after CONNACK, and only with MQTT 5; CONNACK may refuse a CONNECT.
+  // MQTT 5 §4.13.1: DISCONNECT is sent only after CONNACK, and only with MQTT 5. A CONNECT is refused with
+  // CONNACK.
   #lastPacket({ reasonCode, connectVersion }: RefusedPacketError): Buffer | undefined {
     if (this.#version === 5 && this.#isAccepted) return Buffer.from([0xe0, 1, reasonCode])
     if (this.#version !== undefined) return undefined

@@ -31,7 +31,7 @@ export async function explainPort<Result>(
   }
 }
 
-/** Listens, and resolves with the port, which the system chooses for 0. @throws PortTakenError */
+/** Listens, and resolves with the port. For port 0, the system chooses a free port. @throws PortTakenError */
 export function listenOrExplain(server: Server, port: number, host: string, option: string): Promise<number> {
   return explainPort(
     port,

@@ -31,7 +31,8 @@ function passOn(packet: Buffer, version: 4 | 5, more: Partial<Message> = {}): Bu
   )
 }
 
-// MQTT 5 [MQTT-3.3.2-17], [MQTT-3.3.2-18], [MQTT-3.3.2-20]: mixed names and empty values.
+// MQTT 5 [MQTT-3.3.2-17], [MQTT-3.3.2-18], [MQTT-3.3.2-20]: user properties with mixed names and with empty
+// values.
 test.each([
   ['user properties in their order', USER_PROPERTIES],
   ['all other properties', `01 01 ${USER_PROPERTIES} 09 0002 00ff 03 0003 612f62 08 0001 72`],

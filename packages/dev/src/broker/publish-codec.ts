@@ -1,5 +1,5 @@
 // Decodes and encodes PUBLISH. mqtt-packet stores user properties in an object, which loses their order (MQTT 5
-// [MQTT-3.3.2-18]); here, properties that the broker only forwards stay encoded.
+// [MQTT-3.3.2-18]). This codec therefore leaves the properties that the broker only forwards encoded.
 import type { QoS } from 'mqtt-packet'
 import type { ClientVersion } from './check-packet.ts'
 import { Fields, headerSize } from './fields.ts'
@@ -13,7 +13,7 @@ export interface Publication {
   /** 0 for QoS 0. */
   readonly messageId: number
   readonly payload: Buffer
-  /** Encoded MQTT 5 properties, without {@link Publication.messageExpiryInterval} and Topic Alias. */
+  /** Encoded MQTT 5 properties, except the Message Expiry Interval and the Topic Alias. */
   readonly properties: Buffer
   /** Message Expiry Interval in seconds. */
   readonly messageExpiryInterval: number | undefined
@@ -78,7 +78,7 @@ function propertiesOf({ message, subscriptionIdentifiers }: Delivery): Buffer {
   const { expiresAtMs, properties } = message
   const parts = [properties]
   if (expiresAtMs !== undefined) {
-    // MQTT 5 [MQTT-3.3.2-6]: the interval that is sent is the time that remains.
+    // MQTT 5 [MQTT-3.3.2-6]: the subscriber receives the remaining time.
     const expiry = Buffer.from([0x02, 0, 0, 0, 0])
     expiry.writeUInt32BE(Math.max(0, Math.ceil((expiresAtMs - Date.now()) / 1_000)), 1)
     parts.unshift(expiry)

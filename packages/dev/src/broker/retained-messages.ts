@@ -48,7 +48,10 @@ export class RetainedMessages {
     if (this.#messages.size < MESSAGES_MAX / 2 && this.#bytes < BYTES_MAX / 2) this.#isFull = false
   }
 
-  /** Yields the messages whose topics the filter matches. Yields undefined for every other step of the search. */
+  /**
+   * Yields the messages whose topics the filter matches. In addition, yields undefined once for each step of the
+   * search.
+   */
   *matchedBy(filter: string): Generator<Message | undefined, void> {
     for (const message of this.#tree.matchedBy(filter)) {
       if (message === undefined || !isExpired(message)) yield message

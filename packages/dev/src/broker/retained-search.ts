@@ -1,5 +1,6 @@
-// Sends retained messages to new subscriptions. One SUBSCRIBE may have thousands of filters, each of which visits
-// thousands of messages, so the search is split into short steps, and alternates between clients.
+// Sends retained messages to new subscriptions. One SUBSCRIBE may have thousands of filters, and for each filter
+// thousands of messages may be visited. The search is therefore split into short steps, which alternate between
+// clients.
 import type { Message } from './message.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 import type { Session, Subscription } from './session.ts'

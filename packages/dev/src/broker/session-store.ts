@@ -47,7 +47,10 @@ export class SessionStore {
     this.#absences.delete(session)
   }
 
-  /** Handles the end of a connection. `will` is undefined after a DISCONNECT that removes it. */
+  /**
+   * Handles the end of a connection. `will` is undefined if the client had no Will or its DISCONNECT removed the
+   * Will.
+   */
   leave(session: Session, will: Will | undefined): void {
     session.detach()
     const expirySeconds = session.expirySeconds

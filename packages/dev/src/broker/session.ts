@@ -38,8 +38,8 @@ export class Session {
   /** Packet Identifiers of the client's QoS 2 messages whose PUBREL has not arrived. */
   readonly received = new Set<number>()
   /**
-   * How long the session outlives its connection, in seconds: 0 = not at all, 0xFFFFFFFF = forever (MQTT 5
-   * §3.1.2.11.2).
+   * For how many seconds the session is kept after its connection has ended: 0 = not at all, 0xFFFFFFFF = forever
+   * (MQTT 5 §3.1.2.11.2).
    */
   expirySeconds = 0
   readonly #log: (line: string) => void
@@ -48,7 +48,8 @@ export class Session {
   #connection: Connection | undefined
   #waiting: Delivery[] = []
   readonly #unacknowledged = new Map<number, Unacknowledged>()
-  // Messages sent on the current connection; they count against the client's Receive Maximum.
+  // Packet Identifiers of the unacknowledged messages that were sent on the current connection. They count against
+  // the client's Receive Maximum.
   readonly #sent = new Set<number>()
   #toResend: number[] = []
   #bytes = 0
@@ -130,7 +131,7 @@ export class Session {
     this.flush()
   }
 
-  /** Handles PUBREC. Returns false if there is no such message. */
+  /** Handles PUBREC. Returns false if no message has this identifier. */
   release(messageId: number): boolean {
     const released = this.#unacknowledged.get(messageId)
     if (released === undefined) return false

@@ -81,7 +81,7 @@ test('delivers unacknowledged messages to another member when a session ends', a
 })
 
 // MQTT 5 [MQTT-4.8.2-5].
-test('when a session ends, delivers its unsent QoS 2 messages to another member, but none that were already sent', async () => {
+test('when a session ends, delivers its QoS 2 messages to another member if they were not sent yet', async () => {
   const leaving = await raw({ properties: { receiveMaximum: 1 } })
   await leaving.subscribe('$share/group/work/#', { qos: 2 })
   for (const messageId of [1, 2, 3]) {

@@ -10,7 +10,7 @@ function joined(names: readonly string[], last: readonly string[], depth: number
   return names.flatMap((name) => joined(names, last, depth - 1).map((rest) => `${name}/${rest}`))
 }
 
-test('finds the same pairs of filter and topic, whether a search starts from a filter or from a topic', () => {
+test('finds the same pairs of filter and topic name in both directions of search', () => {
   const topics = [1, 2, 3, 4].flatMap((depth) => joined(NAMES, NAMES, depth)).filter((topic) => topic !== '')
   const filters = [1, 2, 3, 4].flatMap((depth) => joined(LEVELS, [...LEVELS, '#'], depth))
   const [byFilter, byTopic] = [new TopicTree<string>(), new TopicTree<string>()]
@@ -26,7 +26,7 @@ test('finds the same pairs of filter and topic, whether a search starts from a f
   expect(fromFilters).not.toContain('+/# $a/a')
 })
 
-test('continues a search when the tree changes', () => {
+test('continues a search if the tree changes during the search', () => {
   const tree = new TopicTree<string>()
   for (const topic of ['a/1', 'a/2', 'b/1']) tree.add(topic, topic)
   const found: string[] = []

@@ -72,7 +72,7 @@ function deleteBelow<Entry>(
   return node.entries.size === 0 && node.children.size === 0
 }
 
-// The recursion depth is the number of topic levels, which the packet checks limit.
+// The recursion is at most as deep as the number of topic levels, which `check-packet.ts` limits.
 function collect<Entry>(node: Node<Entry>, levels: readonly string[], index: number, found: Entry[]): void {
   const level = levels[index]
   // MQTT 5 [MQTT-4.7.2-1]: a wildcard at the beginning does not match a topic that begins with `$`.
@@ -96,7 +96,7 @@ interface Step<Entry> {
   readonly index: number
 }
 
-// This is not recursive: in a recursive generator, each value would pass through up to 200 nested generators.
+// This generator is not recursive. If it were, each value would pass through up to 200 nested generators.
 function* walk<Entry>(root: Node<Entry>, levels: readonly string[]): Generator<Entry | undefined, void> {
   const path: Iterator<Step<Entry>>[] = [[{ node: root, index: 0 }].values()]
   for (let steps = path.at(-1); steps !== undefined; steps = path.at(-1)) {
@@ -127,7 +127,8 @@ function* stepsBelow<Entry>(
     return
   }
   for (const [name, node] of children) {
-    // MQTT 5 [MQTT-4.7.2-1], as above. `#` matches all levels below.
+    // MQTT 5 [MQTT-4.7.2-1]: a wildcard at the beginning does not match a topic that begins with `$`. `#` matches
+    // all levels below.
     if (index > 0 || !name.startsWith('$')) yield { node, index: index + 1 }
   }
 }

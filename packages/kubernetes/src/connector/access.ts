@@ -35,8 +35,8 @@ export function connectorIdentity(connector: Connector): KubernetesObject[] {
 }
 
 /**
- * Returns the NetworkPolicy, which allows pods in the cluster to fetch the metrics, and the connector to reach all
- * addresses except link-local ones.
+ * Returns the NetworkPolicy, which allows pods in the cluster to fetch the metrics, and allows the connector to
+ * reach all addresses except link-local addresses.
  */
 export function connectorNetworkPolicy(connector: Connector, port: number): KubernetesObject {
   return {
@@ -75,8 +75,8 @@ export function connectorService(connector: Connector, port: number): Kubernetes
     metadata: metaOf(APP, connector),
     spec: {
       clusterIP: 'None',
-      // Prometheus must also find a connector that is not ready, because the metrics are needed most when the broker is
-      // lost.
+      // Prometheus must also find a connector that is not ready, because the metrics are needed most when the
+      // connector has lost its broker.
       publishNotReadyAddresses: true,
       selector: selectorLabels(APP, connector),
       ports: [{ name: 'metrics', port, targetPort: 'admin', protocol: 'TCP' }],

@@ -10,7 +10,7 @@ import { PATHS, valueAt, type ConfigValues } from './config-file.ts'
  */
 export function checkConfig(connector: Connector, config: ConfigValues): void {
   if (valueAt(config, 'admin', 'enabled') === false || valueAt(config, 'admin', 'port') === 0) {
-    throw mistake('disables the admin server or its fixed port; the kubelet needs /livez and /readyz')
+    throw mistake('disables the admin server or has admin.port 0; the kubelet probes /livez and /readyz')
   }
   const host = valueAt(config, 'admin', 'host')
   if (typeof host === 'string' && PATTERNS.loopback.test(host)) {

@@ -26,8 +26,8 @@ export function connectorConfig(connector: Connector, brokerHost: string): Confi
     broker: {
       url: `mqtt://${brokerHost}:1883`,
       ...(brokerSecret === '' ? {} : { username: 'inferwire', passwordFile: `${PATHS.broker}/password` }),
-      // Long enough to survive the loss of a node: the pod may not restart until an operator has repaired or removed
-      // the node.
+      // Long enough for the session to survive the loss of a node: an operator may have to repair or remove the
+      // node before the pod restarts.
       sessionExpirySeconds: 3600,
       // A single connector keeps its own subscription across restarts; several connectors share a subscription.
       ...(replicas > 1 ? { share: 'inferwire' } : {}),

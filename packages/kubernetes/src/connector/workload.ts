@@ -69,15 +69,15 @@ function container(connector: Connector, port: number): Record<string, unknown> 
     imagePullPolicy: 'IfNotPresent',
     args: ['connect', '--config', `${PATHS.config}/inferwire.yaml`],
     env: [
-      // Part of the client identifier, so that each pod finds its queue after a restart.
+      // The pod name is part of the client identifier, so that each pod finds its queue after a restart.
       { name: 'INFERWIRE_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      // Differs from the client identifier of a single connector, whose session has a subscription that is not shared.
-      // If a replica resumed that session, each request would run twice.
+      // Differs from the client identifier of a connector without replicas, whose session has an unshared
+      // subscription. If a replica resumed that session, each request would run twice.
       ...(replicas > 1
         ? [{ name: 'INFERWIRE_BROKER_CLIENT_ID', value: 'inferwire-shared-$(INFERWIRE_NAME)' }]
         : []),
-      // The journal of requests that may have crashed the process is in this folder, which survives a restart of the
-      // container, but not the replacement of the pod.
+      // This folder contains the journal of requests that may have crashed the process. The folder survives a
+      // restart of the container, but not the replacement of the pod.
       { name: 'XDG_STATE_HOME', value: PATHS.state },
       { name: 'NODE_OPTIONS', value: heapOptions(memoryMi) },
     ],
@@ -88,7 +88,8 @@ function container(connector: Connector, port: number): Record<string, unknown> 
       limits: { memory: `${memoryMi}Mi` },
     },
     startupProbe: { ...probe('/livez'), periodSeconds: 1, failureThreshold: 60 },
-    // Without a broker, the connector is live but not ready, because restarting it would not restore the broker.
+    // Without a broker, the connector is not ready, but still live: a restart of the connector would not restore
+    // the broker.
     livenessProbe: { ...probe('/livez'), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
     readinessProbe: { ...probe('/readyz'), periodSeconds: 5, timeoutSeconds: 5 },
     volumeMounts: [
@@ -108,7 +109,7 @@ function container(connector: Connector, port: number): Record<string, unknown> 
 
 function heapOptions(memoryMi: number): string {
   const oldMi = Math.min(Math.floor(memoryMi * HEAP_SHARE), memoryMi - OUTSIDE_OF_HEAP_MI)
-  // The young generation comes on top of the old space, and takes up to three semi-spaces.
+  // The young generation needs memory in addition to the old space: up to three semi-spaces.
   const semiSpaceMi = memoryMi >= 512 ? 16 : memoryMi >= 256 ? 8 : memoryMi >= 128 ? 4 : 2
   return `--max-old-space-size=${oldMi} --max-semi-space-size=${semiSpaceMi}`
 }

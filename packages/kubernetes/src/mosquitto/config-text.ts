@@ -71,7 +71,8 @@ function memoryBounds(memoryMi: number): {
   return {
     memoryLimit: limitMi * MIB,
     queuedBytes: (memoryMi * MIB) / 4,
-    // Each message takes a few hundred bytes in addition to its payload, but the limit in bytes counts only payloads.
+    // A limit on messages is needed too: each message takes a few hundred bytes in addition to its payload, and
+    // the limit in bytes counts only payloads.
     queuedMessages: memoryMi * 200,
   }
 }

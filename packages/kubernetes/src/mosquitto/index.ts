@@ -39,8 +39,8 @@ export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[
     brokerService(broker),
     ...brokerRoutes(broker),
     brokerNetworkPolicy(broker, use.connector),
-    // No PodDisruptionBudget: for a single pod, it would either have no effect or prevent the node from ever being
-    // drained.
+    // There is no PodDisruptionBudget. For a single pod, a budget would either have no effect or prevent every
+    // drain of the node.
   ]
 }
 

@@ -51,9 +51,10 @@ function traefik(broker: Broker, kind: string, suffix: string, spec: object): Ku
   return { apiVersion: `${group}/v1alpha1`, kind, metadata: metaOf(APP, broker, suffix), spec }
 }
 
-// With nativeLB, Traefik connects to the Service's address, which refuses connections at once while there is no broker.
-// The address of a recently removed pod does not respond, so a reconnecting client would wait until its own connection
-// timeout. Traefik before 2.10 does not have this field.
+// With nativeLB, Traefik connects to the Service's address, which refuses connections at once while there is no
+// broker. Without nativeLB, Traefik could connect to the address of a recently removed pod, which does not
+// respond. A reconnecting client would then wait until its connection timeout. Traefik before 2.10 does not have
+// the field `nativeLB`.
 function target(broker: Broker, port: number): Record<string, unknown> {
   return { name: broker.name, port, ...(broker.traefikApi === 'v3' ? { nativeLB: true } : {}) }
 }
@@ -118,8 +119,8 @@ function tcpRoute(broker: Broker): KubernetesObject {
   }
 }
 
-// Returns a second Service, for clients outside the cluster. The Service for pods in the cluster is therefore always
-// the same.
+// Returns a second Service, for clients outside the cluster. The type of the Service for pods in the cluster is
+// therefore always ClusterIP.
 function publicService(broker: Broker): KubernetesObject {
   const name = hasTlsListener(broker) ? 'mqtts' : 'mqtt'
   const isNodePort = broker.expose === 'nodeport'
@@ -145,7 +146,9 @@ function publicService(broker: Broker): KubernetesObject {
   }
 }
 
-/** Returns the NetworkPolicy, which restricts connections to the broker, and allows none from it. */
+/**
+ * Returns the NetworkPolicy, which restricts connections to the broker, and allows no connections from the broker.
+ */
 export function brokerNetworkPolicy(broker: Broker, connector: Place | undefined): KubernetesObject {
   const { expose } = broker
   const own = connector === undefined ? [] : [fromPods('inferwire', connector)]
@@ -173,8 +176,8 @@ function fromPods(app: App, place: Place): Record<string, unknown> {
   }
 }
 
-// Traefik may run in any namespace, such as traefik or kube-system (k3s). The labels are those of its chart and of the
-// Deployment in its documentation.
+// Traefik may run in any namespace, such as traefik or kube-system (k3s). The labels are those in Traefik's chart
+// and in the Deployment of Traefik's documentation.
 function traefikPods(): Record<string, unknown>[] {
   return [{ 'app.kubernetes.io/name': 'traefik' }, { app: 'traefik' }].map((matchLabels) => ({
     namespaceSelector: {},

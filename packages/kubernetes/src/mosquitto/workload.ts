@@ -41,7 +41,7 @@ function podSpec(broker: Broker): Record<string, unknown> {
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     tolerations: lostNodeTolerations(),
-    // Leaves time to save the queues.
+    // Gives Mosquitto time to save the queues.
     terminationGracePeriodSeconds: 30,
     securityContext: podSecurity(USER_ID),
     affinity: {
@@ -89,8 +89,8 @@ function podSpec(broker: Broker): Record<string, unknown> {
   }
 }
 
-// ReadWriteOnce excludes pods on other nodes from the volume. This rule excludes pods on the same node: a replica,
-// or the successor of a pod that is still saving its queues.
+// ReadWriteOnce excludes pods on other nodes from the volume. This rule excludes a second pod on the same node: a
+// replica, or the successor of a pod that is still saving its queues.
 function apartFromAnother(broker: Broker): Record<string, unknown> {
   return {
     labelSelector: { matchLabels: selectorLabels(APP, broker) },

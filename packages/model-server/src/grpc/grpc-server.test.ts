@@ -114,7 +114,7 @@ const ZEROS: Readonly<Record<string, object>> = {
   BYTES: { bytes_contents: [Buffer.from('a'), Buffer.from('ü')] },
 }
 
-// Replaces each 64-bit integer that is given as decimal text by its two 32-bit halves, which protobufjs can encode.
+// Splits each 64-bit integer, given as decimal text, into two 32-bit halves, which protobufjs can encode.
 function toWire(contents: object): object {
   return Object.fromEntries(
     Object.entries(contents).map(([field, values]) => [

@@ -42,7 +42,7 @@ export interface GrpcServerOptions {
 /** Starts the server, without TLS. @throws ModelServerError if it cannot listen on the address */
 export async function startGrpcServer(models: Models, options: GrpcServerOptions): Promise<GrpcServer> {
   const { host, port, requestBytesMax, metadata } = options
-  // Otherwise, grpc-js would write every error to standard error, in addition to returning it.
+  // By default, grpc-js writes every error to standard error, in addition to returning the error.
   setLogVerbosity(logVerbosity.NONE)
   const server = new Server({
     'grpc.max_receive_message_length': requestBytesMax,

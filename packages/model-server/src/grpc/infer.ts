@@ -7,8 +7,8 @@ import { fromWire, toContents, toRaw } from './contents.ts'
 import type { WireRequest, WireResponse } from './inference-proto.ts'
 
 /**
- * Runs a request. As on KServe's server, raw inputs produce raw outputs, and typed inputs produce typed outputs; the
- * version is ignored.
+ * Runs a request. As on KServe's server, raw inputs produce raw outputs, and typed inputs produce typed outputs.
+ * The model version in the request is ignored.
  * @throws Failure or BodyError, as for a V2 request over HTTP
  */
 export async function infer(

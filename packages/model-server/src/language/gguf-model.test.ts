@@ -1,6 +1,6 @@
-// Tests the code around llama.cpp with a stand-in for llama.cpp: which calls it makes and what it does with the results.
-// It does not test node-llama-cpp itself, its chat templates or its token counts. docs/guides/local-models.md describes
-// how to try these with a real GGUF file.
+// Tests how gguf-model.ts calls llama.cpp and uses the results. A stand-in replaces llama.cpp, so node-llama-cpp,
+// chat templates and token counts are not tested. docs/guides/local-models.md describes how to try these with a
+// real GGUF file.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,7 +51,7 @@ test('passes pieces on as they arrive, and reports why the text ends', async () 
   await expect.poll(() => calls.length).toBe(1)
   expect(calls[0]).toMatchObject({
     prompt: messages,
-    // The context has 100 tokens, and the prompt has 10 of them.
+    // The prompt uses 10 of the 100 tokens of the context.
     options: { tokensMax: 90, temperature: 0.5, topP: 0.9, seed: 3 },
   })
   calls[0]!.options.onPiece({ text: 'One', tokens: 1 })

@@ -24,7 +24,7 @@ export interface TextSession {
   readonly contextTokens: number
   /** Counts the tokens of a text, or of a chat that is formatted with the model's own template. */
   countTokens(prompt: Prompt): number
-  /** Generates text, and passes each piece on at once. @throws the signal's reason if the signal is aborted */
+  /** Generates text, and passes on each piece immediately. @throws the signal's reason if the signal is aborted */
   generate(prompt: Prompt, options: TextOptions): Promise<'stop' | 'length'>
   release(): Promise<void>
 }
@@ -105,7 +105,7 @@ async function checkMagic({ name, file }: ModelSource): Promise<void> {
   )
 }
 
-/** Turns pieces that are pushed into pieces that are pulled. At most `tokensMax` pieces wait. */
+/** Converts the calls of `onPiece` into an iterator. At most `tokensMax` pieces are queued. */
 async function* piecesOf(
   run: (signal: AbortSignal, onPiece: (piece: Piece) => void) => Promise<'stop' | 'length'>,
   signal: AbortSignal,

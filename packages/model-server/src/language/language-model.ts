@@ -15,7 +15,7 @@ export interface Sampling {
   readonly tokensDefault: number
   /** 0 = always the most probable token; 1 = the model's own probabilities; larger values are more random. */
   readonly temperature: number
-  /** Only the most probable tokens, whose probabilities add up to this value, are considered; 0 < topP <= 1. */
+  /** Only the most probable tokens are considered, up to this sum of their probabilities; 0 < topP <= 1. */
   readonly topP: number
   /** The same seed and prompt give the same text; undefined = random. */
   readonly seed: number | undefined
@@ -34,7 +34,7 @@ export interface Piece {
 export interface Generation {
   /** Number of tokens in the prompt. */
   readonly promptTokens: number
-  /** The text as it is generated; the last piece has a `finish`. Leaving the loop stops the generation. */
+  /** The pieces of the text; the last piece has a `finish`. Leaving the loop over them stops the generation. */
   readonly pieces: AsyncIterable<Piece>
 }
 
@@ -42,7 +42,7 @@ export interface Generation {
 export interface LanguageModel {
   readonly name: string
   readonly description: string
-  /** Maximum number of tokens of a prompt and the generated text together. */
+  /** Maximum total number of tokens in the prompt and the generated text. */
   readonly contextTokens: number
   /** Dimensions of `embed`; undefined = the model does not support embeddings. */
   readonly embeddingDimensions?: number
@@ -56,7 +56,7 @@ export interface LanguageModel {
    * @throws PromptTooLong before anything is generated
    */
   complete(prompt: string, sampling: Sampling, signal: AbortSignal): Promise<Generation>
-  /** Returns a vector of length 1, and the number of tokens in the text. @throws PromptTooLong */
+  /** Returns a unit vector, and the number of tokens in the text. @throws PromptTooLong */
   embed?(text: string): { readonly vector: Float32Array; readonly tokens: number }
   release(): Promise<void>
 }

@@ -92,7 +92,7 @@ export async function findLlama(): Promise<TextEngine> {
 }
 
 // In a checkout of Inferwire, `npm install --omit=optional` would remove the tools that are optional packages.
-// Therefore, the package may also be in the current folder, if that is not the checkout.
+// Therefore, the package can also be installed in the current folder, outside the checkout.
 async function importLlama(): Promise<LlamaPackage> {
   const name: string = 'node-llama-cpp'
   try {

@@ -1,12 +1,12 @@
-// Counts which token follows which two tokens in a text.
+// Counts, for each pair of tokens in a text, the tokens that follow the pair.
 import { tokenize } from './tokenize.ts'
 
 /** The token at the end of each paragraph. It is also the context of a paragraph's first token. */
 export const END = '\n'
 
 /**
- * The weight of the tokens that follow the last two tokens in the text. The tokens that follow the last token alone
- * have the remaining weight.
+ * The weight of the prediction from the last two tokens. The prediction from only the last token has the remaining
+ * weight.
  */
 const TWO_TOKENS_SHARE = 0.9
 
@@ -32,8 +32,8 @@ export class Ngrams {
   }
 
   /**
-   * Returns the probabilities of the next token. A context that is not in the text is shortened; a token that is not in
-   * the text counts as the end of a paragraph.
+   * Returns the probabilities of the next token. If the text does not contain the two tokens in sequence, only
+   * `last` is used. If the text does not contain `last` either, the next token begins a paragraph.
    */
   next(before: string | undefined, last: string): Map<string, number> {
     const [two, one] = this.#positions(before, last)

@@ -22,7 +22,7 @@ async function* pace(
   tokenMs: number,
   signal: AbortSignal,
 ): AsyncGenerator<Piece> {
-  // Waits until a point in time, not for a duration: computation times and timer delays would add up.
+  // Waits until a point in time. If it waited for a duration, computation times and timer delays would add up.
   let dueMs = performance.now()
   for await (const piece of pieces) {
     dueMs += piece.tokens * tokenMs

@@ -1,4 +1,4 @@
-// Chooses tokens at random: seeded numbers, temperature, and the limit `top_p`.
+// Chooses tokens at random, with a seed, a temperature and the limit `top_p`.
 import { randomInt } from 'node:crypto'
 import type { Sampling } from './language-model.ts'
 

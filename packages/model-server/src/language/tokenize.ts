@@ -20,11 +20,11 @@ export function tokenize(text: string): string[] {
 }
 
 /**
- * Returns the number of tokens. If there are more than `max`, the result may be too low, but is above `max`, so that a
- * text of many megabytes is not split only to be refused.
+ * Returns the number of tokens. If the length of the text implies more than `max` tokens, returns a lower bound
+ * above `max`, so that a text of many megabytes is refused without being split.
  */
 export function countTokens(text: string, max: number): number {
-  // No token is longer than a space and TOKEN_LENGTH_MAX characters.
+  // A token has at most TOKEN_LENGTH_MAX characters and one space.
   const least = Math.ceil(text.length / (TOKEN_LENGTH_MAX + 1))
   return least > max ? least : tokenize(text).length
 }

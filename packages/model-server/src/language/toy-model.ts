@@ -1,4 +1,4 @@
-// The bundled language model `toy-chat`: counts of the words of one old book. It writes nonsense in that book's style.
+// The bundled language model `toy-chat`: counts the words of one old book, and writes nonsense in its style.
 import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { EMBEDDING_DIMENSIONS, embedText } from './embed.ts'
@@ -31,7 +31,7 @@ interface Book {
   readonly openings: Openings
 }
 
-/** Returns the model `toy-chat`: n-grams of the text in `texts/alice.txt`, which it reads on the first request. */
+/** Returns the model `toy-chat`: n-grams of the text in `texts/alice.txt`. The first request reads the file. */
 export function toyModel(): LanguageModel {
   let opened: Book | undefined
   const openBook = (): Book => (opened ??= readBook())
@@ -64,7 +64,7 @@ export function toyModel(): LanguageModel {
     embed(text) {
       const tokens = countTokens(text, CONTEXT_TOKENS)
       if (tokens > CONTEXT_TOKENS) {
-        throw new PromptTooLong(`A text has at most ${CONTEXT_TOKENS} tokens, and this one has more.`)
+        throw new PromptTooLong(`The text has more than ${CONTEXT_TOKENS} tokens, which is the maximum.`)
       }
       return { vector: embedText(text), tokens }
     },
@@ -84,7 +84,7 @@ function toPrompt({ role, content }: ChatMessage): string {
 interface Start {
   /** The first tokens of the text. */
   readonly opening: readonly string[]
-  /** At most two tokens from the end of the prompt, which the text continues. */
+  /** The last tokens of the prompt, at most two. The text continues the prompt. */
   readonly prompt: readonly string[]
   /** The text ends only at the end of a paragraph, and only after at least this many tokens. */
   readonly tokensMin: number
@@ -130,7 +130,7 @@ function choose(
 /** Finds sentences of the book that contain a word of a question. */
 class Openings {
   readonly #ngrams: Ngrams
-  /** For each word, where it occurs close to the start of a sentence: from that start to just after the word. */
+  /** For each word near the start of a sentence, the passages from that start to just after the word. */
   readonly #places = new Map<string, { readonly start: number; readonly end: number }[]>()
 
   constructor(ngrams: Ngrams) {

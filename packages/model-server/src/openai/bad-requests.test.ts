@@ -119,7 +119,7 @@ test.each([
   expect(answer.status).toBe(status)
 })
 
-test('rejects a body above the limit, in OpenAI’s shape', async () => {
+test('rejects a body above the limit with an error in OpenAI’s format', async () => {
   const answer = await post(server, CHAT, 'x'.repeat(100_001))
   expect([answer.status, answer.json().error.type]).toEqual([413, 'RequestEntityTooLargeError'])
 })
@@ -202,7 +202,7 @@ test('if a model fails in the middle of a stream, an event reports the error', a
   ).toBeGreaterThan(0)
 })
 
-test('waits for a client that does not read, until it disconnects', async () => {
+test('waits for a client that does not read, until the client disconnects', async () => {
   // 400 MB are more than the socket buffers can hold.
   const piece: Piece = { text: 'x'.repeat(1_000_000), tokens: 1 }
   const large = await startModelServer({

@@ -33,7 +33,7 @@ export async function embeddings(
   }
   const embedded: Embedded[] = []
   for (const text of readInputs(members.get('input'))) {
-    // Otherwise many texts would delay all other requests of the process.
+    // Lets other requests of the process run between two texts.
     await setImmediate()
     signal.throwIfAborted()
     embedded.push(embed(model, text))

@@ -45,7 +45,7 @@ test('GET /v1/models also contains the V1 list, with the models that V1 serves',
   expect((await get(server, '/v1/models/toy-chat')).status).toBe(404)
 })
 
-test('returns one language model, which calls itself a toy', async () => {
+test('returns one language model, whose description calls it a toy', async () => {
   const model = await client.models.retrieve('toy-chat')
   expect(model).toMatchObject({ id: 'toy-chat', object: 'model', owned_by: 'inferwire' })
   expect(model).toHaveProperty('description', expect.stringMatching(/^A toy /) as string)

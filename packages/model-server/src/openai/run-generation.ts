@@ -1,4 +1,4 @@
-// Runs a generation: applies stop sequences, counts tokens, keeps the figures, and stops when the client disconnects.
+// Runs a generation: applies stop sequences, counts tokens, records metrics, and stops if the client disconnects.
 import type { Generations, RunningGeneration } from '../language/generations.ts'
 import { PromptTooLong, type Generation, type LanguageModel } from '../language/language-model.ts'
 import { openAiFailure } from './openai-failure.ts'

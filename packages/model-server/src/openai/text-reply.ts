@@ -40,7 +40,7 @@ async function* eventsOf(
   deltas: AsyncIterable<Delta>,
   includesUsage: boolean,
 ): AsyncGenerator<string> {
-  // With include_usage, all other chunks contain `"usage": null`.
+  // With include_usage, all chunks except the one with the token counts contain `"usage": null`.
   const event = (chunk: object): string => toEvent(includesUsage ? { ...chunk, usage: null } : chunk)
   try {
     if (shape.first !== undefined) yield event(shape.first)

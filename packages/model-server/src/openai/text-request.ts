@@ -46,7 +46,7 @@ export function readTextRequest(members: Members, tokensDefault: number, context
   }
   return {
     sampling: {
-      // Clients of newer models send max_completion_tokens in a chat; it has the same meaning.
+      // Clients of newer models send max_completion_tokens in a chat, with the meaning of max_tokens.
       tokensMax:
         members.integer('max_completion_tokens', 1, contextTokens) ??
         members.integer('max_tokens', 1, contextTokens),
@@ -66,7 +66,7 @@ function readStop(value: Json | undefined): string[] {
   if (sequences.length <= STOP_SEQUENCES_MAX && sequences.every(isStopSequence)) return sequences
   throw openAiFailure(
     400,
-    `"stop" is a string or a list of at most ${STOP_SEQUENCES_MAX} strings with 1 to ${STOP_LENGTH_MAX} characters.`,
+    `"stop" is not a string or a list of up to ${STOP_SEQUENCES_MAX} strings of 1 to ${STOP_LENGTH_MAX} characters.`,
     'stop',
   )
 }

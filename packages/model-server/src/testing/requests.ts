@@ -33,7 +33,7 @@ export async function post(
   return answerOf(await fetch(server.url + path, { method: 'POST', headers, body: raw, redirect: 'manual' }))
 }
 
-/** Returns the figure in `/metrics` that has this name and these labels. */
+/** Returns one figure of `/metrics`. `name` includes the labels. */
 export async function figure(server: ModelServer, name: string): Promise<number | undefined> {
   const { text } = await get(server, '/metrics')
   const line = text.split('\n').find((line) => line.startsWith(`${name} `))

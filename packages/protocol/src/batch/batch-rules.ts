@@ -19,7 +19,7 @@ export interface BatchMember {
 
 /**
  * How requests of one operation are merged. Numbers are never parsed: their bytes are copied.
- * @template Member a request as `read` returns it
+ * @template Member the type that `read` returns for a request
  */
 export interface BatchRules<Member extends BatchMember = BatchMember> {
   readonly operation: OperationName

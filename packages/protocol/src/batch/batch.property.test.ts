@@ -12,7 +12,7 @@ const json = (text: string): CarriedBody => ({ body: bytes(text), jsonLength: un
 const value = fc.jsonValue({ maxDepth: 2 })
 const space = fc.constantFrom('', ' ', '\n\t')
 
-// The members other than `instances`, which are the same in all requests: one of three sets.
+// One of three sets of members other than `instances`. All requests of a test case have the same set.
 const others = fc.constantFrom<Record<string, unknown>>(
   {},
   { signature_name: 's' },

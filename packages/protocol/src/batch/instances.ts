@@ -78,13 +78,13 @@ function predictionsOf(body: Uint8Array): List | undefined {
   return isDivisible ? readList(body, found.start) : undefined
 }
 
-// The key consists of the other members, sorted, and the form of the first instance: if instances of different forms
-// were merged, the call would fail.
+// The key consists of the form of the first instance and of all members except `instances`, sorted. If instances
+// of different forms were merged, the call would fail.
 function keyOf(body: Uint8Array, members: readonly Member[], instances: List): string {
   const form = formOf(body, instances)
   if (members.length === 1) return form
   const others = members.filter(({ key }) => key !== 'instances')
-  // The start of a long value suffices, because it alone exceeds the limit.
+  // The start of a long value suffices, because that part alone already exceeds KEY_LENGTH_MAX.
   const texts = others.map(({ key, start, end }) => {
     return `"${key}":${textOf(body, { start, end: Math.min(end, start + KEY_LENGTH_MAX + 1) })}`
   })

@@ -34,7 +34,7 @@ export const SIZE_PARAMETER = 'binary_data_size'
 // Half-precision floats exist only in binary.
 const HALF_WIDTHS: Readonly<Record<string, number>> = { FP16: 2, BF16: 2 }
 const COUNT_MAX = 2 ** 31
-// As many as 256 KiB can contain, the longest JSON of a request that is merged.
+// 256 KiB contain at most this many elements. The JSON of a merged request has the same limit of 256 KiB.
 const ELEMENTS_MAX = 64 * 1024
 
 /**
@@ -105,7 +105,7 @@ function widthOf(datatype: string): number | undefined {
   return HALF_WIDTHS[datatype]
 }
 
-/** Whether finding the rows takes too long, because every element of binary BYTES must be visited. */
+/** Whether a binary BYTES tensor has so many elements that visiting each one to find the rows takes too long. */
 export function hasManyElements({ datatype, data, rows, rowShape }: TensorSpans): boolean {
   if (!isBinary(data) || widthOf(datatype) !== undefined) return false
   return rows * valuesPerRow({ rowShape }) > ELEMENTS_MAX

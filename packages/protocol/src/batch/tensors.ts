@@ -221,7 +221,7 @@ function sizeOf(data: TensorSpans['data']): number {
   return isBinary(data) ? data.size : 0
 }
 
-// The shape and the data are written anew for every member.
+// Each request receives its own `shape` and `data`, so these members need not be scalars.
 function isWritten(json: Uint8Array, member: Member): boolean {
   return member.key === 'shape' || member.key === 'data' || isCommon(json, member)
 }

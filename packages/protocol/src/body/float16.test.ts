@@ -68,7 +68,7 @@ test('a BF16 value is rounded once, not first to FP32', () => {
   expect([...toBfloat16([2 ** -133, 2 ** -134, 1.5 * 2 ** -134, -1e-45])]).toEqual([1, 0, 1, 0x8000])
 })
 
-test('the values of a tensor must not become infinite, but may be', () => {
+test('a tensor may contain infinities, but a finite value must not become infinite', () => {
   expect([...toHalves('input "x"', 'FP16', [65_519.9, -Infinity])]).toEqual([0x7bff, 0xfc00])
   for (const [datatype, value] of [
     ['FP16', 70_000],

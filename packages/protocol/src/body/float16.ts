@@ -46,7 +46,7 @@ export function fromHalves(datatype: HalfDatatype, bits: ArrayLike<number>): Flo
 
 /**
  * Returns the bit patterns that are nearest to the values of a tensor.
- * @param what the tensor, for the error
+ * @param what describes the tensor in the error message
  * @throws BodyError `invalid_value` for a finite value that would become infinite
  */
 export function toHalves(what: string, datatype: HalfDatatype, values: ArrayLike<number>): Uint16Array {

@@ -66,7 +66,7 @@ describe('readMessage', () => {
     expect([...parameters]).toEqual([['kept', 1]])
   })
 
-  test('determines which outputs are binary, and removes the parameters that request this', () => {
+  test('determines which outputs are binary, and removes the parameters that request binary outputs', () => {
     const all = read({ inputs: [], parameters: { binary_data_output: true, a: 'b', none: null } })
     expect(all.isBinary).toBe(true)
     expect([...all.parameters]).toEqual([['a', 'b']])
@@ -148,7 +148,7 @@ describe('readMessage', () => {
     expect(inputs[0]!.data).toEqual({ raw: element(2, 0xff, 0xd8) })
   })
 
-  test('rejects an output that is named twice, which would repeat its tensor', () => {
+  test('rejects a request that names an output twice, because the response would contain it twice', () => {
     const outputs = [{ name: 'y' }, { name: 'z' }, { name: 'y' }]
     expect(errorOf(() => read({ inputs: [], outputs }))).toMatchObject({
       code: 'invalid_input',
@@ -222,7 +222,7 @@ describe('writeMessage', () => {
       'an element of "y" is not UTF-8; request the output as binary data',
     ],
     ['FP8', [1], new Uint8Array(1), 'unsupported', '"y" has datatype "FP8", which V2 does not define'],
-  ])('reports %s bytes that cannot be JSON', (datatype, shape, raw, code, message) => {
+  ])('reports %s bytes that cannot be written as JSON', (datatype, shape, raw, code, message) => {
     const output = { name: 'y', datatype, shape, parameters: new Map<string, string>(), raw }
     const write = (): unknown =>
       writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false }, 1_000)

@@ -10,7 +10,7 @@ export interface JsonObject {
   [key: string]: Json | undefined
 }
 
-/** How the JSON parsers of KServe's own server differ: orjson for V1, Python's json for V2. */
+/** Options for the differences between the JSON parsers of KServe's server: orjson (V1) and Python's json (V2). */
 export interface JsonOptions {
   /** Accepts the tokens NaN, Infinity and -Infinity, as Python's parser does. @default false */
   readonly nonFinite?: boolean

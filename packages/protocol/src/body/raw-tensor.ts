@@ -37,8 +37,8 @@ export function readBinarySize(parameters: JsonObject, path: BodyPath): number |
 
 /**
  * Checks a tensor's bytes without reading its values.
- * @param what the tensor, for the error
- * @throws BodyError `invalid_value` if they do not match the shape
+ * @param what describes the tensor in the error message
+ * @throws BodyError `invalid_value` if the bytes do not match the shape
  */
 export function checkRaw(
   what: string,
@@ -169,7 +169,7 @@ function texts(name: string, raw: Uint8Array, charactersMax: number): string[] {
         `an element of "${name}" is not UTF-8; request the output as binary data`,
       )
     }
-    // With its quotes and the comma.
+    // Adds the length of the element, with two quotes and a comma.
     characters += elements.at(-1)!.length + 3
     if (characters > charactersMax) throw tooLarge(name, charactersMax)
     at = end

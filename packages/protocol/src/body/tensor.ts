@@ -54,7 +54,7 @@ export interface Tensor {
   readonly data: TensorData
 }
 
-/** A nested list flattened row-major, and its shape. */
+/** The values of a nested list in row-major order, and the list's shape. */
 export interface Flat {
   readonly shape: readonly number[]
   readonly values: readonly Json[]
@@ -138,7 +138,7 @@ export function toTensorData(
   }
   const bigint = (value: Json): bigint => {
     const range = INTEGERS[datatype]
-    // Most values are safe integers, which are within the range of every 64-bit datatype that allows their sign.
+    // Most values are safe integers. INT64 can represent all of them, and UINT64 all that are not negative.
     if (Number.isSafeInteger(value) && (datatype === 'INT64' || (value as number) >= 0))
       return BigInt(value as number)
     const isWhole = typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))

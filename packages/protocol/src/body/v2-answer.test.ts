@@ -93,7 +93,7 @@ test('toFloat32 returns the values of all number types', () => {
   const floats = Float32Array.of(1)
   expect(toFloat32(tensorOf('FP32', floats))).toBe(floats)
   expect(() => toFloat32(tensorOf('BYTES', ['1']))).toThrow(/"y" is BYTES/)
-  // A runtime with Float16Array returns one.
+  // The data is a Float16Array if the runtime supports Float16Array.
   const half = readBinary('FP16', [1], [0x00, 0x3c])
   expect(half.data).toBeInstanceOf('Float16Array' in globalThis ? Object : Uint16Array)
   expect(floatsOf(half)).toEqual([1])

@@ -110,7 +110,7 @@ export function readList(value: Json | undefined, path: BodyPath): Json[] {
     : new BodyError('list_type', 'Input should be a valid list', path)
 }
 
-/** Checks that no output is named twice, because each mention repeats its tensor. @throws BodyError `invalid_input` */
+/** Checks that no output is named twice: the answer would contain it twice. @throws BodyError `invalid_input` */
 export function checkOutputs<Output extends { readonly name: string }>(
   outputs: readonly Output[],
 ): readonly Output[] {

@@ -1,5 +1,5 @@
-// Tests what valid requests are read as. The model server's tests cover each validation rule, and compare the errors
-// with KServe's.
+// Tests the results of reading valid requests. The model server's tests cover each validation rule, and compare
+// the errors with KServe's.
 import { expect, test } from 'vitest'
 import { readV2Request, type ModelSignature } from './v2-request.ts'
 

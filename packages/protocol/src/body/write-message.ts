@@ -35,8 +35,8 @@ export interface WrittenMessage {
  * Writes a response in the encoding that the request asks for. Of the response's outputs, only the requested ones are
  * written, in the order of the request, because some servers return all outputs over gRPC.
  * @param bytesMax the limit for the body; writing stops there, because JSON may be many times larger than its tensor
- * @throws BodyError `invalid_input` for a requested output that the response does not have, `too_large`; otherwise see
- * `rawToJson`
+ * @throws BodyError `invalid_input` for a requested output that the response does not have, `too_large` for a body
+ * above `bytesMax`, or an error of `rawToJson`
  */
 export function writeMessage(
   response: MessageResponse,

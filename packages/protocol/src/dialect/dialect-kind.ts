@@ -24,8 +24,8 @@ export interface RouteKind extends Route {
   /** Whether only some servers of the dialect have the operation, so that each server must be queried. */
   readonly isOptional?: true
   /**
-   * A second operation. On a server that has it, the path of this operation has another meaning, so the server does not
-   * offer this operation.
+   * A conflicting operation. A server that has the conflicting operation uses the path of this operation for
+   * another purpose, so the server does not offer this operation.
    */
   readonly notWith?: OperationName
 }
@@ -37,8 +37,8 @@ export interface DialectKind {
   /** The operation for a topic that names no operation. */
   readonly defaultOperation: OperationName
   /**
-   * Whether a server offers the dialect only for models that need it. Its default operation then precedes the default
-   * operations of dialects that a server offers for all of its models.
+   * Whether a server offers the dialect only for models that need it. The default operation of such a dialect
+   * precedes the default operations of dialects that a server offers for all of its models.
    */
   readonly isSpecific?: true
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */

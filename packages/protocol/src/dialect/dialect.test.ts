@@ -88,7 +88,7 @@ test('a path contains the model version if the dialect supports versions', () =>
   expect(operationRoute('ready', 'v1', 'iris', '3')?.path).toBe('/v1/models/iris')
 })
 
-test('a model has the operations of all its dialects, and uses the preferred dialect if several are possible', () => {
+test('a model has the operations of all its dialects; each operation uses the preferred dialect that has it', () => {
   expect(operationsOf(['v1'])).toEqual(['predict', 'explain', 'metadata', 'ready'])
   expect(operationsOf(['v1', 'v2'], [])).toEqual(['predict', 'explain', 'infer', 'metadata', 'ready'])
   expect(defaultOperationOf(['v1', 'v2'])).toBe('infer')
@@ -98,14 +98,14 @@ test('a model has the operations of all its dialects, and uses the preferred dia
   expect(operationRoute('infer', 'v1', 'iris')).toBeUndefined()
 })
 
-test('a model has an optional operation if its server offers it, or if it is not known whether the server does', () => {
+test('a model has an optional operation if the server offers it, or if the server’s operations are unknown', () => {
   expect(optionalOperations('v2')).toEqual(['infer_stream', 'generate'])
   expect(operationsOf(['v2'])).toEqual(['infer', 'infer_stream', 'generate', 'metadata', 'ready'])
   expect(operationsOf(['v2'], ['generate'])).toEqual(['infer', 'generate', 'metadata', 'ready'])
   expect(operationsOf(['openai'], ['embeddings'])).toEqual(['embeddings', 'metadata', 'ready'])
 })
 
-test('an operation is not offered by a server on which its path has another meaning', () => {
+test('a server does not offer an operation if it uses the path of the operation for another purpose', () => {
   expect(offeredOperations('v2', ['generate'])).toEqual(['generate'])
   expect(offeredOperations('v2', ['infer_stream', 'generate'])).toEqual(['infer_stream'])
 })

@@ -47,7 +47,7 @@ export function optionalOperations(dialect: Dialect): OperationName[] {
   return operationsOf([dialect]).filter((name) => isOptional(name, dialect))
 }
 
-/** Returns the operations that a server offers, if the paths of the operations `existing` exist on the server. */
+/** Returns the operations that a server offers. `existing` contains the operations whose paths the server has. */
 export function offeredOperations(dialect: Dialect, existing: readonly OperationName[]): OperationName[] {
   return existing.filter((name) => {
     const other = routeOf(name, dialect)?.notWith

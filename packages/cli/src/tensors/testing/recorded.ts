@@ -16,7 +16,7 @@ const recorded = JSON.parse(
 /** The pixels of every image in `images`: 8 rows of 9 pixels. */
 export const PIXELS = recorded.pixels
 
-/** Files that contain the same pixels. */
+/** Image files that all contain PIXELS. */
 export const IMAGES = recorded.images
 
 /** Returns a .npy file. */

@@ -1,9 +1,9 @@
-// Decides how many requests the gate may admit: few until calls show that requests can be merged, so that all others
-// wait at the gate, where clients take turns and the wait is limited.
+// Decides how many requests the gate may admit. The number is small until calls show that requests can be merged.
+// The other requests wait at the gate, where clients take turns and the wait is limited.
 
-// Two requests must wait here to find out whether they can be merged.
+// At least two requests must wait for a call, because otherwise it is unknown whether requests can be merged.
 const WAITING_MIN = 2
-// More requests are admitted than the last batch contained, because the next may be larger, or of another kind.
+// More requests are admitted than the last batch contained: the next batch may be larger, or of another kind.
 const GROWTH = 4
 
 /** Adapts the number of admitted requests to the sizes of the batches. */
@@ -17,7 +17,7 @@ export class AdmissionWindow {
     this.#sizeMax = sizeMax
   }
 
-  /** Number of requests that may be admitted. While the batches run, the next ones form. */
+  /** Number of requests that may be admitted. While some batches run, the next batches form. */
   get requestsMax(): number {
     const inCalls = this.#concurrency * this.#perCall
     return inCalls + (this.#perCall === 1 ? WAITING_MIN : inCalls)

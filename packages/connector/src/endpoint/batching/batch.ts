@@ -27,9 +27,9 @@ export class Batch {
   bytes = 0
   /** The highest priority of the requests in the batch. */
   priority = 0
-  /** Its turn among the batches of its class; -1 = before all others. */
+  /** The batch's turn among the batches of its class; -1 = before all others. */
   round = 0
-  /** Whether it may start as soon as a call is free. */
+  /** Whether the batch may start as soon as a call is free. */
   isDue = false
   timer: NodeJS.Timeout | undefined
 
@@ -39,7 +39,7 @@ export class Batch {
     this.halves = halves
   }
 
-  /** The key of its requests, even if no further request may join; undefined for a request in a call of its own. */
+  /** The common key of the requests, even if no other request may join; undefined for a request sent alone. */
   get limitKey(): string | undefined {
     return this.key ?? this.halves?.key
   }

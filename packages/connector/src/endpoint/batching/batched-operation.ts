@@ -7,7 +7,7 @@ import type { Batch } from './batch.ts'
 import type { HoldLearner } from './hold-learner.ts'
 import type { SizeLimits } from './size-limit.ts'
 
-/** What the calls of an operation have shown. */
+/** What the connector has learned from the calls of an operation. */
 export interface LearnedSizes {
   readonly limits: SizeLimits
   /** Undefined if the delay is fixed. */

@@ -1,8 +1,8 @@
 // The batches that wait for a free call: higher classes first, and within a class the clients in turn.
 import type { Batch, Entry } from './batch.ts'
 
-// One class. A client's batches are in successive rounds, so that a client with few of them does not wait for all
-// batches of the others.
+// The batches of one priority class. The batches of one client are in successive rounds, so that a client with few
+// batches does not wait for all batches of the other clients.
 class DueClass {
   // In the order of their rounds, then in the order in which they became due.
   readonly batches: Batch[] = []
@@ -45,7 +45,7 @@ export class DueQueue {
     of.push(batch, Math.min(...[...clients].map((client) => of.roundOf(client))))
   }
 
-  /** Adds the parts of a batch that has already had its turn: they are the next of their class. */
+  /** Adds the parts of a batch that has already had its turn. They go before all other batches of their class. */
   repeat(batches: readonly Batch[]): void {
     for (const batch of batches.toReversed()) {
       batch.round = -1
@@ -53,7 +53,7 @@ export class DueQueue {
     }
   }
 
-  /** Corrects the place of a batch that another request has joined, because its priority is higher or its turn earlier. */
+  /** Moves a batch forward if the request that has joined it has a higher priority or an earlier turn. */
   joined(batch: Batch, entry: Entry, priorityBefore: number): void {
     if (batch.priority !== priorityBefore) {
       this.remove(batch, priorityBefore)

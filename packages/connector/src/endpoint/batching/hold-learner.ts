@@ -1,9 +1,9 @@
-// Learns how long it is worth holding a request while calls run, so that other requests can join it.
+// Learns how long a request should be held while calls run, so that other requests can join its batch.
 
 // The weight of one call in the averages, which cover about the last 32 calls.
 const WEIGHT = 1 / 32
 const CALLS_MIN = 8
-// If other requests join less than this share of the holds, only an occasional hold is tried.
+// If other requests join in fewer holds than this share, requests are held only occasionally, as a trial.
 const JOINED_MIN = 0.1
 const TRY_EVERY = 32
 
@@ -25,7 +25,7 @@ export class HoldLearner {
     this.#delayMaxMs = delayMaxMs
   }
 
-  /** Milliseconds to hold a new batch; 0 if waiting does not pay. */
+  /** Milliseconds to hold a new batch; 0 if a hold is not worthwhile. */
   holdMs(): number {
     if (this.#joined < JOINED_MIN) {
       this.#skipped += 1

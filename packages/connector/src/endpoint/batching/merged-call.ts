@@ -1,11 +1,11 @@
-// The request of a merged call, the parts of its response, and the errors after which it is divided.
+// The request of a merged call, the parts of its response, and the errors after which the call is divided.
 import { Problem, type CarriedBody } from '@inferwire/protocol'
 import type { EndpointRequest, EndpointResponse } from '../../step.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import type { SharedDeadline } from './batch.ts'
 import { jsonLengthOf } from './batched-operation.ts'
 
-/** Returns the request with a merged body; everything else is equal in all its members. */
+/** Returns a request with the merged body. Everything else that is sent is equal in all merged requests. */
 export function mergedRequest(
   merged: CarriedBody,
   first: EndpointRequest,
@@ -22,7 +22,7 @@ export function mergedRequest(
   }
 }
 
-/** Returns the body of a response as its dialect divides it. */
+/** Returns the body of a response, with the length of its JSON, in the form in which a dialect divides bodies. */
 export function carriedOf(response: EndpointResponse): CarriedBody {
   return { body: response.body, jsonLength: jsonLengthOf(response) }
 }

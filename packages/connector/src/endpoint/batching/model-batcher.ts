@@ -47,10 +47,10 @@ export class ModelBatcher {
   readonly #learned = new Map<string, LearnedSizes>()
   /** Whether any operation merges requests; otherwise nothing waits here. */
   isMerging = false
-  /** Number of requests here, and of those that wait for a call. */
+  /** Number of requests that are admitted and not yet answered, and the number of those that wait for a call. */
   #admitted = 0
   #waiting = 0
-  // Noticed on arrival: when a call starts, the requests that have just been answered are already gone.
+  // Set on arrival, because a check at the start of a call would miss requests that have just been answered.
   #wasFull = false
   #running = 0
   #isScheduled = false
@@ -75,7 +75,7 @@ export class ModelBatcher {
     return this.#running
   }
 
-  /** Returns what an operation has learned, which persists when the model's facts change. */
+  /** Returns what was learned from the calls of an operation. It is kept when the model's facts change. */
   learnedOf(operation: string): LearnedSizes {
     let learned = this.#learned.get(operation)
     if (learned === undefined) {
@@ -201,8 +201,8 @@ export class ModelBatcher {
     this.#due.push(batch)
   }
 
-  // Starts calls after the other events of this turn of the event loop: requests that were received together share a
-  // call without waiting for each other.
+  // Starts calls after the other events of this turn of the event loop, so that requests that were received
+  // together share a call without waiting for each other.
   #schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
@@ -249,7 +249,7 @@ export class ModelBatcher {
 
   async #callSingle(batch: Batch, entry: Entry, startedAtMs: number): Promise<void> {
     const { request } = entry
-    // The inner endpoint waits on this deadline itself.
+    // From now on, the inner endpoint watches the deadline itself.
     request.deadline.waiting = undefined
     try {
       const response = await batch.operation.inner.call(request)
@@ -266,7 +266,7 @@ export class ModelBatcher {
     const { operation, rows } = batch
     const entries = [...batch.entries]
     const { budget } = this.options
-    // The merged body, and the bodies of members that have left, which the gate no longer counts.
+    // Bytes that the gate does not count: the merged body, and the bodies of members that have left.
     let held = 0
     const hold = (bytes: number): void => {
       held += bytes
@@ -306,7 +306,7 @@ export class ModelBatcher {
     this.#suspect(batch)
   }
 
-  // A client whose request spoiled a merged call may do so again, and each time costs several calls.
+  // A client that has sent a bad request may send another one, and each bad request costs several calls.
   #suspect({ halves }: Batch): void {
     for (const client of halves?.search.takeCulprits() ?? []) this.#suspects.add(client, performance.now())
   }
@@ -351,8 +351,8 @@ export class ModelBatcher {
   }
 }
 
-// After the process was stopped or busy, a batch may be due before the timers of the deadlines that have passed. These
-// requests are not sent any more; the timers end them.
+// If the process was stopped or busy, a batch may start before the timers of passed deadlines have fired. The
+// requests with these deadlines are not sent any more; their timers end them.
 function removeLate(batch: Batch, nowMs: number): void {
   for (const entry of batch.entries.filter(({ request }) => request.deadline.atMs <= nowMs)) {
     const { request, arrivedAtMs, reject } = entry

@@ -4,12 +4,12 @@ import type { Log } from '../../telemetry/index.ts'
 // Long enough that failed attempts cost little, and short enough that merging soon resumes if the model is replaced.
 const REMEMBERED_MS = 60_000
 
-// The keys come from clients. A client that fills the map only makes the connector try large calls again.
+// The keys come from clients. If a client fills the map, the only effect is that large calls are tried again.
 const KEYS_MAX = 64
 
 /**
- * The largest numbers of instances that the merged calls of one operation may have: one for each key, because requests
- * with other members may be answered differently.
+ * The largest number of instances that a merged call of an operation may have. Each key has a limit of its own,
+ * because the model may answer merged calls with one key correctly, and with another key wrongly.
  */
 export class SizeLimits {
   readonly #sizeMax: number
@@ -43,7 +43,7 @@ export class SizeLimits {
     const { model, operation } = this.#names
     this.#log.warn(
       { event: 'batch_failed', model, operation, rows, rowsMax, reason },
-      `Model "${model}" did not answer a merged call of ${rows} instances as it answers single requests: ${reason}. Calls with such requests are limited to ${rowsMax} instances for ${REMEMBERED_MS / 1000} s. Lower models.*.batching.sizeMax, or turn batching off.`,
+      `A merged call of ${rows} instances to model "${model}" failed: ${reason}. For ${REMEMBERED_MS / 1000} s, merged calls of the same kind are limited to ${rowsMax} instances. Lower models.*.batching.sizeMax, or turn batching off.`,
     )
   }
 }
@@ -68,7 +68,7 @@ export class Search {
     if (client !== undefined) this.#culprits.push(client)
   }
 
-  /** Returns once each client whose request failed alone; none while the model may fail for every request. */
+  /** Returns each client whose request failed in a call of its own, once; none while every request may fail. */
   takeCulprits(): string[] {
     return this.#hasSuccess ? this.#culprits.splice(0) : []
   }

@@ -1,12 +1,13 @@
 // Remembers for a few seconds which clients sent a request that made a merged call fail.
 
-// Short, because a gateway may send the requests of many devices; finding one bad request among 64 takes 13 calls.
+// This time is short, because a gateway may send the requests of many devices. Finding one bad request among 64
+// takes 13 calls.
 const ALONE_MS = 5_000
 const CLIENTS_MAX = 1_024
 
 /** The clients whose requests have calls of their own for a while. */
 export class Suspects {
-  /** Until when, the oldest first. */
+  /** The time at which the suspicion of each client ends; the oldest entry is first. */
   readonly #untilMs = new Map<string, number>()
 
   has(client: string | undefined, nowMs: number): boolean {

@@ -78,7 +78,7 @@ const ignoring = (call: ServedCall): void => {
   metadataOf({ ...call, message: MESSAGES.modelRequest.encode({ name, version: '' }) })
 }
 
-test('a server that ignores versions has none', async () => {
+test('a server that ignores versions counts as a server without versions', async () => {
   const found = await facts(await serving({ ModelMetadata: ignoring }, { versions: ['1', '2'] }))
   const missing = { state: 'missing', reason: 'The model server ignores versions.' }
   expect([...found.ofVersions!]).toEqual([
@@ -98,7 +98,7 @@ test('a version is not described before it is known whether the server ignores v
   expect(found.ofVersions!.get('2')).toEqual({ state: 'unanswered' })
 })
 
-test('a server counts as streaming unless it does not implement the method for streams', async () => {
+test('a server that answers anything but UNIMPLEMENTED to the method for streams counts as streaming', async () => {
   const without = await facts(await serving({ ModelMetadata: metadataOf }))
   expect(without).not.toHaveProperty('optionalOperations')
   const having = await facts(

@@ -8,7 +8,7 @@ import { addressOf, callTarget, type GrpcTarget } from './grpc-target.ts'
 import { askMetadata } from './model-state.ts'
 
 /**
- * Requests the model's metadata, then the metadata of each configured version, and of one that cannot exist.
+ * Requests the model's metadata, then the metadata of each configured version and of a version that cannot exist.
  * @throws Problem: `model_not_ready` if the server does not have the model, otherwise the reason why the query failed
  */
 export async function askFacts(
@@ -96,7 +96,7 @@ async function askStreams(target: GrpcTarget, signal: AbortSignal): Promise<bool
   }
 }
 
-// A server that knows no model of this name may still be loading it.
+// A server that does not know the model may still be loading it.
 function toNotReady(error: unknown, name: string): unknown {
   if (!(error instanceof Problem) || error.status !== 404) return error
   return new Problem('model_not_ready', `The model server does not serve model "${name}" yet.`, {

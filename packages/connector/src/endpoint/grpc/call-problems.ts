@@ -56,7 +56,7 @@ export function gatewayAnswer(headers: IncomingHttpHeaders, address: string): Pr
   if (status === 200 && contentType?.startsWith('application/grpc') === true) return undefined
   const detail = `${address}: HTTP status ${status}, ${contentType?.slice(0, 100) ?? 'no content-type'}`
   if (status >= 502 && status <= 504) {
-    const sentence = 'The gateway in front of the model received no response from it.'
+    const sentence = 'The gateway in front of the model received no response from the model.'
     return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, { detail })
   }
   // A redirect leads to a login page, which some gateways send directly with status 403.

@@ -32,7 +32,7 @@ const encoded = (
 const rawOf = (response: DecodedResponse): Uint8Array =>
   new Uint8Array(fromWireResponse(response).outputs[0]!.raw)
 const bytesOf = ({ buffer }: { readonly buffer: ArrayBufferLike }): Uint8Array => new Uint8Array(buffer)
-// A length-delimited field whose number and length are below 16 and 128.
+// A length-delimited field whose number is below 16 and whose length is below 128.
 const field = (number: number, bytes: readonly number[]): number[] => [number * 8 + 2, bytes.length, ...bytes]
 
 test('reads 64-bit and 32-bit integers as the encoder wrote them', () => {
@@ -80,7 +80,7 @@ test('reads values that are not packed, one field each', () => {
   expect(rawOf(response)).toEqual(bytesOf(BigInt64Array.of(1n, 128n, 7n)))
 })
 
-test('reads names, sizes and parameters, also one named __proto__', () => {
+test('reads names, sizes and parameters, including a parameter named __proto__', () => {
   const parameters = { ['__proto__']: { bool_param: true }, t: { string_param: 'x' } }
   const response = decodeResponse(encoded('FP32', {}, [2, 0, 2 ** 40], parameters))
   expect(response).toMatchObject({ model_name: 'm', outputs: [{ name: 'y', shape: [2, 0, 2 ** 40] }] })
@@ -131,7 +131,7 @@ test.each([
   expect(() => rawOf(decodeResponse(Buffer.from(message)))).toThrow()
 })
 
-test('throws only errors for any bytes', () => {
+test('either decodes random bytes or throws an Error', () => {
   fc.assert(
     fc.property(fc.uint8Array(), (bytes) => {
       for (const decode of [decodeResponse, decodeMetadata, decodeStreamResponse]) {
@@ -145,7 +145,7 @@ test('throws only errors for any bytes', () => {
   )
 })
 
-test('finds fields above a number', () => {
+test('finds a field whose number is above the given number', () => {
   expect(hasFieldAbove(2, Buffer.from([...field(1, [1]), ...field(2, [])]))).toBe(false)
   expect(hasFieldAbove(2, Buffer.from([...field(1, [1]), ...field(3, [])]))).toBe(true)
 })

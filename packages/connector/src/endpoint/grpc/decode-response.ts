@@ -1,11 +1,11 @@
-// Decodes the messages of model servers. A generated decoder creates an object for each field and each 64-bit integer, so
-// that a message within the limit of bytes could need gigabytes. Here, the number of objects is bounded, and values stay
-// bytes.
+// Decodes the messages of model servers. A generated decoder creates an object for each field and each 64-bit
+// integer. With such a decoder, even a message below the size limit could need gigabytes. Here, the number of
+// objects is limited, and tensor values stay encoded bytes.
 import protobuf from 'protobufjs'
 import { sizeOf, type WireInteger } from './wire-integer.ts'
 import { MESSAGES, type WireParameter, type WireParameters } from './inference-proto.ts'
 
-/** InferOutputTensor, or TensorMetadata, which has its first three fields. */
+/** InferOutputTensor, or TensorMetadata, which has only the first three of these fields. */
 export interface DecodedTensor {
   readonly name: string
   readonly datatype: string
@@ -46,7 +46,7 @@ export interface DecodedMetadata {
   readonly outputs: readonly DecodedTensor[]
 }
 
-// Far above any model's number of tensors, sizes of their shapes, parameters and versions.
+// The tensors, sizes in shapes, parameters and versions that a message may contain; far more than any model has.
 const ITEMS_MAX = 10_000
 // Wire types (Protocol Buffers, "Encoding").
 const VARINT = 0
@@ -74,7 +74,7 @@ export function decodeResponse(encoded: Buffer): DecodedResponse {
   return { ...response, parameters, outputs, raw_output_contents: raw }
 }
 
-/** Decodes a ModelStreamInferResponse. @throws Error as `decodeResponse` */
+/** Decodes a ModelStreamInferResponse. @throws Error as `decodeResponse` does */
 export function decodeStreamResponse(encoded: Buffer): DecodedStreamResponse {
   let error_message = ''
   let infer_response: DecodedResponse | undefined
@@ -87,7 +87,7 @@ export function decodeStreamResponse(encoded: Buffer): DecodedStreamResponse {
   return { error_message, infer_response }
 }
 
-/** Decodes a ModelMetadataResponse. @throws Error as `decodeResponse` */
+/** Decodes a ModelMetadataResponse. @throws Error as `decodeResponse` does */
 export function decodeMetadata(encoded: Buffer): DecodedMetadata {
   const items = new Items()
   const model = { name: '', platform: '' }
@@ -129,7 +129,7 @@ class Items {
   }
 }
 
-// Calls `read` for each length-delimited field; other fields, and those for which it returns false, are skipped.
+// Calls `read` for each length-delimited field. Skips other fields, and the fields for which `read` returns false.
 function readFields(encoded: Uint8Array, read: (field: number, reader: protobuf.Reader) => boolean): void {
   const reader = protobuf.Reader.create(encoded)
   while (reader.pos < reader.len) {
@@ -219,7 +219,7 @@ function readContents(encoded: Uint8Array): PackedContents {
 // Below this length, a loop is faster than a view of the bytes.
 const COPIED_BYTE_BY_BYTE_MAX = 16
 
-// Usually one packed chunk, which is not copied; a server may also send values one by one.
+// The values of one list: usually one packed chunk, which is not copied. A server may also send values one by one.
 class PackedList {
   readonly #source: Uint8Array
   #bytes: Uint8Array = Buffer.alloc(0)
@@ -241,7 +241,7 @@ class PackedList {
     } else this.#append(start, end)
   }
 
-  // Adds a part of the source after its length.
+  // Adds the length of a part of the source, then the part itself.
   addElement(start: number, end: number): void {
     const length = end - start
     this.#grow(4)

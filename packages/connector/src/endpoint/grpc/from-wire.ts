@@ -54,7 +54,7 @@ function rawOfContents(name: string, datatype: string, contents: PackedContents)
 
 const NO_BYTES = new Uint8Array()
 
-// The list of each datatype in InferTensorContents. Floating-point numbers are encoded like raw ones.
+// The list of each datatype in InferTensorContents. Floating-point numbers are encoded as in raw contents.
 const LISTS: Readonly<
   Record<string, { readonly field: number; readonly rawOf: (packed: Uint8Array) => Uint8Array } | undefined>
 > = {
@@ -90,7 +90,7 @@ function fromWireParameters(parameters: WireParameters): Parameters {
   return read
 }
 
-// Absent members are inherited from the prototype as defaults, so only own members have been sent.
+// An absent member is inherited from the prototype as a default value. Only own members were sent.
 function fromWireParameter(parameter: WireParameter): ParameterValue | undefined {
   const has = (name: keyof WireParameter): boolean => Object.hasOwn(parameter, name)
   if (has('bool_param')) return parameter.bool_param

@@ -125,7 +125,7 @@ test('a request whose deadline has passed is not sent', async () => {
   expect(server.sessionCount()).toBe(0)
 })
 
-test('after two seconds without an answer, over all calls, the next call uses a new connection', async () => {
+test('after calls wait two seconds in total without an answer, the next call uses a new connection', async () => {
   let isAnswering = true
   let elapsedMs = 0
   const now = performance.now.bind(performance)
@@ -157,7 +157,7 @@ test('after two seconds without an answer, over all calls, the next call uses a 
   expect(server.sessionCount()).toBe(2)
 })
 
-test("a connection that answers other calls is kept after one call's deadline", async () => {
+test("after one call's deadline, a connection on which other calls are answered is kept", async () => {
   const deadline = deadlineIn()
   const { server, upstream } = await serving((served, index) => {
     if (index > 0) ready(served)
@@ -320,7 +320,7 @@ test.each<[string, (served: ServedCall) => void, string]>([
   expect(await failureOf(call(upstream))).toMatchObject({ code })
 })
 
-test('close waits for the call in flight; destroy ends it', async () => {
+test('close() waits for the call in flight; destroy() ends the call', async () => {
   let release: (() => void) | undefined
   const arrivals: (() => void)[] = []
   const { upstream } = await serving((served) => {

@@ -32,7 +32,7 @@ const STREAM_WINDOW_BYTES = 1024 * 1024
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 // In megabytes. The gates and the byte budget limit the bodies; Node.js' default of 10 MB would abort large calls.
 const SESSION_MEMORY_MAX_MB = 4096
-// Short deadlines of clients, to which a slow model does not answer in time, must not cause a connection each.
+// A slow model misses the short deadlines of clients. A missed deadline alone must not open a new connection.
 const SILENT_MS = 2_000
 
 /**
@@ -59,7 +59,7 @@ export class GrpcConnection {
     }
   }
 
-  /** Registers a call until `ended`; returns the connection that it uses. @throws Problem after `close` and `destroy` */
+  /** Registers a call until `ended` is called; returns its link. @throws Problem after `close` or `destroy` */
   began(call: OpenCall): Link {
     if (this.#isClosed) throw connectionClosed()
     if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#host)
@@ -78,14 +78,14 @@ export class GrpcConnection {
   }
 
   /**
-   * Connects anew for all further calls if calls have waited for two seconds without an answer to any of them: the
-   * connection may be dead although TCP has not detected it yet. Calls in flight keep it until they end.
+   * All further calls use a new connection if calls have waited for two seconds without an answer to any of them:
+   * the old connection may be dead although TCP has not detected it yet. Calls in flight keep the old connection.
    */
   replaceSilent(link: Link): void {
     if (link.silentMs >= SILENT_MS) this.replace(link)
   }
 
-  /** Connects anew for all further calls. */
+  /** All further calls use a new connection. */
   replace(link: Link): void {
     if (link === this.#link) this.#link = undefined
   }
@@ -114,7 +114,7 @@ export function connectionClosed(): Problem {
 /** One HTTP/2 session, from its connection to its end. */
 export class Link {
   #calls = 0
-  // The time that calls have waited since the last answer, and since when the calls in flight add to it.
+  // The time that calls have waited since the last answer, and the start of the wait that is not yet counted.
   #waitedMs = 0
   #waitingSinceMs = 0
   readonly #session: ClientHttp2Session
@@ -167,7 +167,9 @@ export class Link {
     return !this.#isEnding && !this.#session.closed && !this.#session.destroyed
   }
 
-  /** Whether the server has sent its SETTINGS, its first frame: it speaks HTTP/2, and may have executed calls. */
+  /**
+   * Whether the server has sent SETTINGS, its first frame; if so, it speaks HTTP/2 and may have executed calls.
+   */
   get isReady(): boolean {
     return this.#isReady
   }

@@ -52,8 +52,8 @@ export function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> 
   return target.credential.refresh === undefined ? callOnce(target, call) : callTwice(target, call)
 }
 
-// Rereads the token after a rejection, because it may have been rotated. Calls once more if the token changed, and the
-// server has sent no message, which would mean that it accepted the token.
+// Rereads the token after a rejection, because the token may have been rotated. Calls once more only if the token
+// has changed and the server has sent no message. A message means that the server accepted the token.
 async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
   let hasMessages = false
   const onMessage = (message: Buffer): void => {

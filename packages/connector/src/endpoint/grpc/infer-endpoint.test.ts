@@ -81,7 +81,7 @@ test('JSON data is sent as typed contents, with names, version, id and parameter
 test('a fraction in a parameter is also sent as text, which a server without double_param reads', async () => {
   const { server, upstream } = await serving((call) => answer(call, [one]))
   await infer(upstream, jsonRequest({ parameters: { t: 0.5 }, inputs: [] }))
-  // The last known member of a oneof counts: an older server skips field 4 and keeps field 3.
+  // Of a oneof, a decoder keeps the last member that it knows: an older server skips field 4 and keeps field 3.
   const encoded = server.calls[0]!.message.toString('latin1')
   expect(encoded).toContain('\x1a\x030.5\x21')
 })

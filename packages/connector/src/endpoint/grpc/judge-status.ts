@@ -48,7 +48,7 @@ export function judgeStatus({ code, details }: GrpcStatus, call: JudgedCall): Pr
 // Envoy and other gateways answer gRPC calls with a gRPC status.
 function gatewayStatus(code: number, details: string, detail: string): Problem | undefined {
   if (code === STATUS.UNAVAILABLE && NO_SERVER.test(details)) {
-    const sentence = 'The gateway in front of the model cannot reach any of its pods.'
+    const sentence = 'The gateway in front of the model cannot reach any pod of the model.'
     return new UpstreamFailure('no-answer', !NEVER_SENT.test(details), 'upstream_unreachable', sentence, {
       detail,
     })

@@ -1,4 +1,4 @@
-// Opens the client of a model server over gRPC. The libraries are loaded only for such a model: they need 15 MB.
+// Opens the client of a model server over gRPC. Loads the libraries only if a model uses gRPC: they need 15 MB.
 import { grpcMethod, type Dialect, type OperationName } from '@inferwire/protocol'
 import { readTlsFiles } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
@@ -17,7 +17,7 @@ class LoadingUpstream implements Upstream {
 
   constructor(loading: Promise<Upstream>) {
     this.#loading = loading
-    // The calls report the error, so it is not left unhandled.
+    // Each call reports the error. Without this handler, the error would also be an unhandled rejection.
     loading.catch(() => {})
   }
 

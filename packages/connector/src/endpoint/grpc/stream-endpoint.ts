@@ -88,7 +88,7 @@ export class StreamEndpoint implements Endpoint {
     return response?.outputs.length === 0 ? undefined : response
   }
 
-  // Triton sends errors of the model in a message; the status of the call is OK.
+  // Triton sends errors of the model in a message, although the status of the call is OK.
   #errorOf(text: string): Problem {
     return modelError({
       status: 500,

@@ -26,13 +26,14 @@ export interface WireModel {
   readonly version: string
 }
 
-// Encoding typed values costs about a microsecond each.
+// Each typed value takes about a microsecond to encode.
 const TYPED_VALUES_MAX = 10_000
 const NO_BYTES: readonly Uint8Array[] = []
 
 /**
- * Converts a request. As in KServe's own client, JSON data is sent typed and binary data raw. All data is raw if the
- * request has both, many values, or FP16 and BF16, which have no typed form. Binary tensors are not copied.
+ * Converts a request. As in KServe's own client, JSON data is sent typed and binary data raw. All data is sent
+ * raw if the request has both kinds of data, or a tensor with many values, or a tensor of type FP16 or BF16 (these
+ * types have no typed form). Binary tensors are not copied.
  * @throws Problem `bad_payload` for an integer in the parameters that has more than 64 bits
  */
 export function toWireRequest(request: MessageRequest, model: WireModel): WireRequest {

@@ -2,7 +2,7 @@
 import { MESSAGES, type Codec, type WireRequest } from './inference-proto.ts'
 import { PREFIX_BYTES } from './message-frames.ts'
 
-// For smaller tensors, one buffer costs less than several.
+// Up to this total size of the raw tensors, one buffer costs less than several buffers.
 const COPIED_BYTES_MAX = 16 * 1024
 const NO_BYTES: readonly Uint8Array[] = []
 // Field 7 of ModelInferRequest, length-delimited.
@@ -17,7 +17,7 @@ export function writeFrame<Message>(codec: Codec<Message>, message: Message): Fr
   return [prefixOf(encoded.length), encoded]
 }
 
-/** Encodes a request. Large raw tensors are not copied: each is a part, after its tag and length. */
+/** Encodes a request. Large raw tensors are not copied: each follows its tag and length as a part of its own. */
 export function writeRequestFrame(request: WireRequest): Frame {
   const { raw_input_contents: raw } = request
   const rawBytes = raw.reduce((bytes, tensor) => bytes + tensor.length, 0)
@@ -25,7 +25,7 @@ export function writeRequestFrame(request: WireRequest): Frame {
     const encoded = MESSAGES.request.encode(request)
     return [Buffer.concat([prefixOf(encoded.length), encoded])]
   }
-  // The fields of a message may be in any order, and its encoding is their concatenation.
+  // The encoding of a message is the concatenation of its encoded fields, in any order.
   const head = MESSAGES.request.encode({ ...request, raw_input_contents: NO_BYTES })
   const fields = raw.flatMap((tensor) => [fieldHead(RAW_INPUT_TAG, tensor.length), tensor])
   const length = fields.reduce((bytes, field) => bytes + field.length, head.length)

@@ -138,7 +138,7 @@ test('describes each version from the metadata of that version, and reports vers
   )
 })
 
-test('a 404 in one dialect means that it is not supported; a 404 in both dialects means that the model is not ready', async () => {
+test('a 404 in one dialect means that the dialect is unsupported; in both, that the model is not ready', async () => {
   expect(await ask(notFound, json(200, {}))).toEqual({ protocolVersions: ['v1'], unanswered: [] })
   expect(await ask(notFound, notFound)).toMatchObject({
     code: 'model_not_ready',

@@ -24,7 +24,7 @@ export interface AskedModel {
   readonly dialects: readonly Dialect[]
   /** The configured versions. */
   readonly versions: readonly string[]
-  /** The server's path prefix, if it is known, for each dialect that has several. */
+  /** For each dialect with several possible path prefixes: the server's prefix, if it is known. */
   readonly prefixes: Map<Dialect, string>
 }
 
@@ -86,7 +86,7 @@ export async function askFacts(
 }
 
 // Returns undefined if the server does not have the model in this dialect. If the paths of a dialect do not contain the
-// model, the list of models is queried, which does not describe the models.
+// model, the server's list of models is queried. This list contains no descriptions.
 async function askMetadata(
   target: HttpTarget,
   dialect: Dialect,

@@ -1,4 +1,4 @@
-// Tests how a dialect is found by the server's list of models, and the endpoints that use the list.
+// Tests the detection of a dialect by the server's list of models, and the endpoints that use this list.
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -111,12 +111,12 @@ test('a model that is not in the list does not have the dialect', async () => {
   expect(await facts()).toEqual({ protocolVersions: ['v2'], unanswered: [] })
 })
 
-test('if a later query of the list may be answered, the dialect is reported as unanswered', async () => {
+test('the dialect is reported as unanswered if the query for the list fails temporarily', async () => {
   answers = { 'GET /p/v2/models/llm': [200, { name: 'llm' }], 'GET /p/openai/v1/models': 503 }
   expect(await facts()).toEqual({ protocolVersions: ['v2'], unanswered: ['openai'] })
 })
 
-test('if a later query of an operation may be answered, its dialect is reported as unanswered', async () => {
+test('the dialect is reported as unanswered if the query for an operation fails temporarily', async () => {
   answers = { 'GET /p/v1/models': list('llm'), 'GET /p/v1/chat/completions': 405 }
   server.prependListener('request', ({ url }, response) => {
     if (url === '/p/v1/embeddings') response.destroy()
@@ -176,7 +176,7 @@ test('a deadline ends the search for the prefix', async () => {
 })
 
 test.each([401, 403, 408, 429, 500, 503])(
-  'an operation whose query is answered %i is queried again; the others are known',
+  'status %i for the query of one operation leaves the dialect unanswered; the other operations are known',
   async (status) => {
     answers = {
       'GET /p/v1/models': list('llm'),
@@ -206,7 +206,7 @@ test('a model with a slash in its name is queried only in the dialect whose bodi
   expect(seen.filter((asked) => asked.includes('opt-125m'))).toEqual([])
 })
 
-test.each([403, 404])('a list that is answered %i is not needed for a call', async (status) => {
+test.each([403, 404])('a call succeeds even if the query for the list has status %i', async (status) => {
   const post = 'POST /p/v1/chat/completions'
   answers = { 'GET /p/v1/models': status, 'GET /p/openai/v1/models': status, [post]: [200, { choices: [] }] }
   const chat = upstream.endpoint('chat', 'openai')!
@@ -220,7 +220,7 @@ test.each([403, 404])('a list that is answered %i is not needed for a call', asy
   expect(seen.filter((asked) => asked.startsWith('GET')).length).toBeLessThanOrEqual(4)
 })
 
-test('a list that may be answered later fails the call', async () => {
+test('a call fails if the query for the list fails temporarily', async () => {
   answers = { 'GET /p/v1/models': 503, 'GET /p/openai/v1/models': 503 }
   await expect(call('chat')).rejects.toBeInstanceOf(UpstreamFailure)
 })

@@ -41,7 +41,7 @@ export async function askModelList(
       if (entry !== undefined) return { prefix, entry }
       first ??= { prefix, entry }
     } catch (error) {
-      // A temporary failure is reported rather than a refusal, because a prefix that was refused may not exist.
+      // A temporary failure takes precedence over a refusal: servers may also refuse a prefix that does not exist.
       if (!(failure instanceof UpstreamFailure)) failure = Problem.from(error)
     }
   }

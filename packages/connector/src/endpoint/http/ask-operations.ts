@@ -13,7 +13,7 @@ import type { HttpTarget } from './http-endpoint.ts'
 // RFC 9110 §15.5.6: the path exists, but does not support the method GET.
 const METHOD_NOT_ALLOWED = 405
 const NOT_IMPLEMENTED = 501
-// Answers that another query may not receive: no permission (yet), timeout, too early, too many requests.
+// Statuses that may be temporary: no permission (yet), timeout, too early, too many requests.
 const PASSING: ReadonlySet<number> = new Set([401, 403, 408, 425, 429])
 
 /** The optional operations of a server. */
@@ -24,8 +24,8 @@ export interface OptionalOperations {
 }
 
 /**
- * Finds the optional operations whose path exists: a GET request on it is answered 405. An answer that may pass, such as
- * 503, proves nothing. Never throws.
+ * Finds the optional operations whose path exists: a GET request on it is answered 405. A status that may be
+ * temporary, such as 503, proves nothing. Never throws.
  */
 export async function askOptionalOperations(
   target: HttpTarget,
@@ -68,7 +68,7 @@ function askDialect(
   return Promise.all(states)
 }
 
-// An operation that excludes another one is not offered while the other may exist.
+// An operation that excludes another operation is offered only if that other operation does not exist.
 function offeredOf(dialect: Dialect, states: readonly OperationState[]): OperationName[] {
   const possible = states.flatMap(({ name, state }) => (state === 'absent' ? [] : [name]))
   const present = new Set(states.flatMap(({ name, state }) => (state === 'present' ? [name] : [])))

@@ -1,5 +1,5 @@
 // Collects bytes from many small chunks in one buffer, because an object for each chunk would need more memory than its
-// bytes.
+// the chunk itself.
 
 const FIRST_BYTES = 1_024
 const NONE = Buffer.alloc(0)

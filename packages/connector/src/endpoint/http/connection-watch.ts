@@ -55,9 +55,10 @@ export class ConnectionWatch {
   }
 }
 
-// Node.js does not distinguish the end of the TCP connection from the closure alert. But when the TLS stream ends, its
-// TCP handle is still reading after an alert (EALREADY), and no longer reading after the end of TCP. If a later Node.js
-// version has no such handle, every body that is delimited by the end of a connection is treated as truncated.
+// Node.js does not distinguish the end of the TCP connection from the closure alert. But when the TLS stream ends,
+// the TCP handle is still reading (EALREADY) if an alert ended the stream, and has stopped reading if TCP ended.
+// If a later Node.js version has no such handle, every body that is delimited by the end of a connection is
+// treated as truncated.
 function hasClosureAlert(socket: object): boolean {
   const handle = memberOf(memberOf(socket, '_handle'), '_parent')
   const readStart = memberOf(handle, 'readStart')

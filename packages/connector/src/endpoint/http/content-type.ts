@@ -4,7 +4,7 @@
 export const JSON_TYPE = 'application/json'
 /** The type of a response without a Content-Type (RFC 9110 §8.3). */
 export const UNKNOWN_TYPE = 'application/octet-stream'
-// Allows only printable characters, because a broker may close the connection if a PUBLISH contains others.
+// Allows only printable characters: a broker may close the connection if a PUBLISH contains other characters.
 const PASSABLE = /^[\w!#$&^.+-]{1,120}\/[\w!#$&^.+-]{1,120}(?: {0,8};[\x20-\x7e]{0,120})?$/
 
 /** Returns a Content Type that is valid in a PUBLISH. RFC 9110 §5.6.3: a tab is equivalent to a space. */
@@ -28,7 +28,7 @@ export function isPlainText(contentType: string): boolean {
   return /^text\/plain[ \t]*(?:;|$)/i.test(contentType)
 }
 
-/** Returns true for a charset other than UTF-8, the charset of JSON (RFC 8259 §8.1), or its subset US-ASCII. */
+/** Returns true for every charset except UTF-8, which JSON requires (RFC 8259 §8.1), and its subset US-ASCII. */
 export function hasForeignCharset(contentType: string): boolean {
   const charset = /;\s*charset\s*=\s*"?([^\s";]*)/i.exec(contentType)?.[1]
   return charset !== undefined && !/^(?:utf-?8|us-ascii)$/i.test(charset)

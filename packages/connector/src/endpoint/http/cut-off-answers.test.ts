@@ -63,7 +63,7 @@ const PSK = Buffer.alloc(32, 7)
 const CIPHERS = 'PSK-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256'
 type Version = 'TLSv1.2' | 'TLSv1.3'
 
-// `end` receives the TLS socket and its TCP socket after the response was written.
+// After the response has been written, `end` is called with the TLS socket and its TCP socket.
 async function askTls(
   version: Version,
   answer: string,

@@ -12,7 +12,7 @@ const EVENT_NAME_BYTES_MAX = 64
 /** Thrown if an event or a line is larger than the limit. */
 export class EventTooLargeError extends Error {}
 
-/** Takes the data of an event, and its name if the server gave it one. The bytes may be kept. */
+/** Called with an event's data, and with its name if the server sent a name. The callback may keep the bytes. */
 export type OnEvent = (data: Buffer, name: string) => void
 
 /**
@@ -61,7 +61,7 @@ export class EventStreamParser {
     }
   }
 
-  /** Ends the body: a last event without a blank line after it is passed on. @throws the callback's error */
+  /** Ends the body: a last event without a blank line after it is passed on. @throws as `push` does */
   end(): void {
     if (this.#line.length > 0) this.#endLine(Buffer.alloc(0))
     this.#dispatch()

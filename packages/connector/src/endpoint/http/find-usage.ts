@@ -16,7 +16,7 @@ const TRIES_MAX = 16
 
 /**
  * Returns the token counts of an OpenAI-compatible answer; undefined if it has none. The last member `usage` with
- * valid counts is used. The name cannot occur in a text: there, its quotes are escaped.
+ * valid counts is used. The name cannot occur inside a string, where its quotes would be escaped.
  */
 export function findUsage(body: Uint8Array): TokenUsage | undefined {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)

@@ -1,4 +1,4 @@
-// Validates a successful response. The body remains unchanged, and its type remains as the server labelled it.
+// Validates a successful response. The body remains unchanged, and keeps the content type that the server sent.
 import { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import {
@@ -40,12 +40,13 @@ function checkBody({ status, body, coding }: HttpAnswer, address: string, isRead
   })
 }
 
-/** @throws Problem if the body does not match its header fields. */
+/** @throws Problem if the body does not match the response's header fields. */
 function typeOf(answer: HttpAnswer, address: string): string {
   const { body, contentType, inferenceHeaderContentLength } = answer
   if (inferenceHeaderContentLength !== undefined) {
     checkJsonLength(inferenceHeaderContentLength, body.length, address)
-    // KServe's own server sends binary responses without a Content-Type; only this header identifies them.
+    // KServe's own server sends binary responses without a Content-Type. Only inference-header-content-length
+    // identifies them.
     return UNKNOWN_TYPE
   }
   if (contentType === undefined || body.length === 0) return passable(contentType)
@@ -55,7 +56,8 @@ function typeOf(answer: HttpAnswer, address: string): string {
   }
   if (isWebPage(contentType))
     throw invalid("The response is a web page, not the model server's answer.", answer, address)
-  // Other charsets, such as UTF-16, may not encode JSON's punctuation as ASCII bytes, so the body is not checked.
+  // The body is not checked: in other charsets, such as UTF-16, JSON's punctuation is not always encoded as ASCII
+  // bytes.
   if (hasForeignCharset(contentType)) return passable(contentType)
   if (isJsonType(contentType)) {
     checkJson(answer, address)

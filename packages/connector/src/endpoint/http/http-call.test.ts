@@ -78,7 +78,7 @@ function call(pool: HttpPool): Call {
 const answering = (answer: (response: ServerResponse) => void): Server =>
   createServer((request, response) => void request.resume().on('end', () => answer(response)))
 
-test('a call that ends while connecting is never sent, and the next call uses its connection', async () => {
+test('a call that ends before its connection is open is never sent; the next call uses that connection', async () => {
   let requests = 0
   const server = await listen(answering((response) => response.end(String((requests += 1)))))
   const pool = open(server.url)
@@ -125,6 +125,34 @@ test('calls that end together can be replaced at once by the same number of new 
   expect(pool.callsHeld).toBe(0)
 })
 
+test.each([
+  ['after it has read the body', true],
+  ['before it has read the body', false],
+])('reports whether the body was sent if the server answers %s', async (_, isRead) => {
+  const server = await listen(
+    createServer((request, response) => {
+      if (isRead) request.resume().on('end', () => response.end('{}'))
+      else response.end('{}')
+    }),
+  )
+  const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
+  const isBodySent = await callHttp(
+    open(server.url),
+    {
+      method: 'POST',
+      path: '/',
+      headers: [],
+      // Larger than the buffers of both sockets, so that the rest waits in the process.
+      body: Buffer.alloc(64 << 20),
+      responseBytesMax: 1_000,
+      deadline,
+      address: 'POST x',
+    },
+    (answer) => answer.isBodySent,
+  )
+  expect(isBodySent).toBe(isRead)
+})
+
 test('a call after a 500 uses another connection, because uvicorn closes the first one unannounced', async () => {
   const statuses = [500, 404, 200]
   const used: (Socket | null)[] = []
@@ -160,7 +188,7 @@ test('short deadlines open a limited number of sockets to a server that never co
     expect((refused as Problem).detail).toContain('3 calls are in flight or waiting for a connection')
   }
   await expect.poll(() => dead.sockets.length).toBe(3)
-  // When these attempts end, new calls are admitted.
+  // When these connection attempts end, new calls are admitted.
   for (const socket of dead.sockets) socket.destroy()
   await expect.poll(() => pool.callsHeld).toBe(0)
   const again = call(pool)

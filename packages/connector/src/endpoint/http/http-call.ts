@@ -18,7 +18,7 @@ export interface HttpAnswer {
   readonly date: string | undefined
   readonly location: string | undefined
   readonly wwwAuthenticate: string | undefined
-  /** Whether Envoy added its header, which means that the response came from behind the first proxy. */
+  /** Whether the response has Envoy's upstream service time: such a response came from behind the first proxy. */
   readonly hasUpstreamServiceTime: boolean
   /** The coding that the body still has, such as gzip; undefined = none. */
   readonly coding: string | undefined
@@ -37,7 +37,7 @@ export interface HttpCallOptions {
   readonly deadline: Deadline
   /** Method and URL, for the operator's log. */
   readonly address: string
-  /** Called with the head of the response; may take the response's body as it arrives. */
+  /** Called with the head of the response; may return a sink that takes the body as it arrives. */
   readonly open?: OpenBody | undefined
 }
 
@@ -46,7 +46,7 @@ export type OpenBody = (head: HttpAnswer, control: CallControl) => BodySink | un
 
 /** Takes the body of a response as it arrives. */
 export interface BodySink {
-  /** An error that it throws ends the call. */
+  /** If this method throws an error, the call ends. */
   data(chunk: Buffer): void
 }
 
@@ -177,7 +177,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler, CallControl {
   onResponseEnd(): void {
     this.#release()
     // After an exception, uvicorn (KServe, MLServer) closes the connection without announcing it, a few milliseconds
-    // after the response. A call sent in between would fail, and may have run.
+    // after the response. A call that is sent before the close would fail, although the model may have run.
     if (this.#status === 500) this.connection?.retire()
     if (this.#isOver) return
     this.#end()

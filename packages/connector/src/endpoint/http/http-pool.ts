@@ -18,7 +18,7 @@ export interface CallConnection {
   sent(): void
   /** Closes the connection after a complete response, so that no later call uses it. */
   retire(): void
-  /** Ends the call in flight and its socket. The call's `onResponseError` receives the error. */
+  /** Ends the call in flight and closes its socket. The call's `onResponseError` receives the error. */
   breakOff(error: Error): void
 }
 

@@ -64,7 +64,7 @@ test.each<[string, object]>([
   ['no choices', { id: 'c1', choices: [] }],
   ['a content that is not text', chat('x', { delta: { content: ['y'] } })],
   ['both a delta and a text', chat('x', { choice: { text: 'y' } })],
-])('an event with %s is a part of its own, after the events before it', (_, event) => {
+])('an event with %s becomes a part of its own, after the part with the earlier events', (_, event) => {
   start(100)
   for (const each of ['a', 'b', 'c']) add(chat(each))
   add(event)

@@ -22,7 +22,7 @@ interface Pending {
 // Limits the waiting text if a server is faster than the link.
 const WAITING_CHARACTERS_MAX = 64 * 1024
 
-// A chunk with other members may have a meaning that joining would lose, so it stays a part of its own.
+// A chunk with members that are not listed here stays a part of its own, because joining could lose their meaning.
 const CHUNK_MEMBERS: ReadonlySet<string> = new Set([
   'id',
   'object',
@@ -35,12 +35,12 @@ const CHUNK_MEMBERS: ReadonlySet<string> = new Set([
 const CHOICE_MEMBERS: ReadonlySet<string> = new Set(['index', 'delta', 'text'])
 
 /**
- * Emits the first event at once. An event that follows within `coalesceMs` after a part waits until that time is over,
- * and is joined with the events after it: the `content` of their deltas, or their `text`, is concatenated. Two events
- * are joined if both have exactly one choice, and are equal except for this text and for `created`, and have no members
- * other than the usual ones (members that are null do not count). All other events are parts of their own, and the
- * order is kept. A part with a single event consists of the event's bytes; a joined part has the members of its first
- * event.
+ * Emits the first event at once. An event that follows a part within `coalesceMs` waits until that time is over.
+ * The event is then joined with the events that arrived after it: the `content` of their deltas, or their `text`,
+ * is concatenated. Two events are joined only if each has exactly one choice and no members other than the usual
+ * ones (members that are null do not count), and if the events are equal except for this text and `created`. Every
+ * other event is a part of its own. The order is kept. A part with a single event consists of the event's bytes; a
+ * joined part has the members of its first event.
  */
 export class ChunkJoiner {
   readonly #emit: (part: ReplyPart) => void
@@ -55,7 +55,7 @@ export class ChunkJoiner {
     this.#coalesceMs = coalesceMs
   }
 
-  /** Adds an event. `chunk` is its parsed data; undefined if it must stay a part of its own. */
+  /** Adds an event. `chunk` is the parsed data; undefined if the event must stay a part of its own. */
   add(data: Buffer, chunk: Chunk | undefined): void {
     const joinable = this.#coalesceMs === 0 || chunk === undefined ? undefined : readJoinable(chunk)
     if (joinable === undefined) {

@@ -64,8 +64,8 @@ function modelErrorOf(answer: HttpAnswer, status: number, exchange: string, aske
   })
 }
 
-// Detects rejections by Kubeflow's gateways, by texts that were recorded from Envoy with Istio's filters, oauth2-proxy
-// and Dex.
+// Detects rejections by Kubeflow's gateways. The known texts were recorded from Envoy with Istio's filters, from
+// oauth2-proxy and from Dex.
 function refusedByGuard(answer: HttpAnswer, start: string, address: string): Problem | undefined {
   const { status, contentType, wwwAuthenticate, hasUpstreamServiceTime } = answer
   const refused = (sentence: string, action: string): Problem =>
@@ -104,7 +104,7 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
   const isPage = isWebPage(contentType)
   // The error pages of nginx and of cloud load balancers.
   if (isPage && status >= 502 && status <= 504) {
-    const sentence = 'The gateway in front of the model received no response from it.'
+    const sentence = 'The gateway in front of the model received no response from the model.'
     return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, {
       detail,
       ...wait,
@@ -120,7 +120,7 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
     )
   }
   if (status === 503 && NO_SERVER.test(start)) {
-    const sentence = 'The gateway in front of the model cannot reach any of its pods.'
+    const sentence = 'The gateway in front of the model cannot reach any pod of the model.'
     return new UpstreamFailure('no-answer', !NEVER_SENT.test(start), 'upstream_unreachable', sentence, {
       detail,
       ...wait,

@@ -9,7 +9,7 @@ import { JSON_TYPE } from './content-type.ts'
 import { withSignal } from './deadline-signal.ts'
 import type { HttpTarget } from './http-endpoint.ts'
 
-// Other members may describe the server: vLLM's `root` is a path in its file system.
+// Other members are left out, because they may describe the server: vLLM's `root` is a path in its file system.
 const SHOWN = ['id', 'object', 'created', 'owned_by', 'max_model_len']
 
 /**

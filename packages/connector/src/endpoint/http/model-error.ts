@@ -45,7 +45,7 @@ const KNOWN_TEXTS: readonly (readonly [status: number, text: RegExp, meaning: Me
 
 // The time that a client should wait if a full server sends no Retry-After.
 const FULL_RETRY_AFTER_MS = 1_000
-// Limit on the error text in the log, which may contain more of it than the reply.
+// Limit on the error text in the log, which may be longer than the error text in the reply.
 const DETAIL_CHARACTERS_MAX = 300
 
 /**

@@ -34,7 +34,7 @@ interface Raw {
   readonly seen: string[]
 }
 
-// Answers each request with the same chunks, each in its own packet.
+// Answers every request with the same chunks, and sends each chunk in a packet of its own.
 async function startServer(...chunks: readonly Bytes[]): Promise<Raw> {
   const seen: string[] = []
   const sockets = new Set<Socket>()

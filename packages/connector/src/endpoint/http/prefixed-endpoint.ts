@@ -1,4 +1,4 @@
-// Calls an operation of a dialect whose bodies name the model, and which servers offer under different path prefixes.
+// Calls an operation of a dialect whose bodies name the model, and whose path prefix differs between servers.
 import { DIALECTS, Problem, type Dialect, type DialectKind, type Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { copyRequest } from '../copy-request.ts'
@@ -22,7 +22,7 @@ export class PrefixedEndpoint implements Endpoint {
   readonly #model: AskedModel
   readonly #dialect: Dialect
   readonly #route: Route
-  /** The prefix that is used without a list of models, until a 404 shows that the path does not exist. */
+  /** The prefix that is used if no list of models was found, until a 404 shows that the path does not exist. */
   #guess: string | undefined
   #prefix: string | undefined
   #endpoint: Endpoint | undefined
@@ -65,7 +65,7 @@ export class PrefixedEndpoint implements Endpoint {
     return openEndpoint(this.#target, this.#dialect, { ...route, stream: streamed })
   }
 
-  // A server whose list does not exist, or is refused, has no known prefix.
+  // If the server has no list of models, or refuses the query for it, the empty prefix is tried.
   async #find({ deadline }: EndpointRequest): Promise<string> {
     const { name, prefixes } = this.#model
     const list = await withSignal(deadline, (signal) =>

@@ -1,4 +1,4 @@
-// The answer of one streaming call: turns its events into parts, and decides how the stream ended.
+// Processes the answer to one streaming call: turns its events into parts, and checks that the stream is complete.
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { EndpointRequest, EndpointResponse, TokenUsage } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
@@ -63,18 +63,13 @@ export class StreamAnswer implements BodySink {
   }
 
   data(chunk: Buffer): void {
-    try {
-      this.#parser.push(chunk)
-    } catch (error) {
-      this.#joiner.flush()
-      throw error instanceof EventTooLargeError ? this.#tooLarge() : error
-    }
+    this.#parse(() => this.#parser.push(chunk))
   }
 
   /** Ends the stream when its body has ended. @throws Problem if the stream is incomplete */
   end(): EndpointResponse {
     this.#isEnding = true
-    this.#parser.end()
+    this.#parse(() => this.#parser.end())
     this.#joiner.flush()
     if (this.#isIncomplete) {
       throw this.#hasEvents
@@ -95,7 +90,8 @@ export class StreamAnswer implements BodySink {
   /** Whether the stream was complete before this error, so that the error no longer matters. */
   isCompleteDespite(error: unknown): boolean {
     if (this.#hasLastEvent) return true
-    // Without a last event, the client's own deadline or cancel message still decides.
+    // Without the last event, only a broken connection or a silent server is tolerated, not the client's deadline
+    // or cancel message.
     const { code } = Problem.from(error)
     return BROKEN.has(code) && this.#options.lastEvent !== undefined && !this.#isIncomplete
   }
@@ -116,8 +112,18 @@ export class StreamAnswer implements BodySink {
     clearTimeout(this.#endWait)
   }
 
-  // If the dialect has no last event, a complete stream ends with its body, as on Triton. If it has one, some servers
-  // omit it after a finish reason for each choice.
+  // Reads events. Parts that wait to be joined are sent before the stream ends with an error.
+  #parse(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      this.#joiner.flush()
+      throw error instanceof EventTooLargeError ? this.#tooLarge() : error
+    }
+  }
+
+  // If the dialect has no last event, as on Triton, a stream is complete when its body ends. In other dialects,
+  // some servers omit the last event; the stream is then complete if each choice has a finish reason.
   get #isIncomplete(): boolean {
     const { lastEvent, request } = this.#options
     if (lastEvent === undefined || this.#hasLastEvent) return false

@@ -172,7 +172,7 @@ test('a stream without [DONE] is complete if each of its choices has a finish re
   expect((await call()).problem).toMatchObject({ code: 'stream_interrupted' })
 })
 
-test('a connection that breaks after the reason why each choice ended does not matter', async () => {
+test('a stream whose connection breaks is complete if each choice already has a finish reason', async () => {
   answer = breaking(event(chunk('a')), event(chunk('', 'stop')))
   expect((await call()).response).toMatchObject(END)
   answer = (response) => {
@@ -194,7 +194,7 @@ test('a stream with fewer choices than the request asks for is not complete', as
   expect((await call(two)).response).toMatchObject(END)
 })
 
-test('a chunk with a number that JSON does not have is a part, byte for byte', async () => {
+test('a chunk with NaN or -Infinity, which JSON does not have, becomes a part, byte for byte', async () => {
   const choice = '{"index":0,"delta":{"content":"NaN"},"logprobs":{"content":[{"logprob":-Infinity}]}'
   const parts = [`{"choices":[${choice}}]}`, `{"choices":[${choice},"finish_reason":"stop"}],"x":NaN}`]
   answer = sending(...parts.map(event))

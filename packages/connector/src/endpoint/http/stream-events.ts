@@ -5,7 +5,7 @@ import { isErrorIn200 } from './error-in-200.ts'
 import type { Chunk } from './join-chunks.ts'
 import { isWholeJson } from './whole-json.ts'
 
-/** The status of an error that does not contain one: a server error. */
+/** The status of an error that contains no status: a server error. */
 const SERVER_ERROR = 500
 
 /** Parses an event as a JSON object; undefined if it is not one. */
@@ -30,7 +30,7 @@ function parseObject(text: string): Chunk | undefined {
   }
 }
 
-/** Returns how many choices a request asks for (`n`); 1 if it does not say. */
+/** Returns how many choices a request asks for (`n`); 1 if it has no valid `n`. */
 export function choicesWanted(request: Buffer): number {
   try {
     const place = findMembers(request, ['n']).members.findLast(({ name }) => name === 'n')
@@ -41,7 +41,7 @@ export function choicesWanted(request: Buffer): number {
   }
 }
 
-/** Returns whether an event that is not parsed can be a part: it is complete JSON. */
+/** Returns whether an unparsed event can be a part, that is, whether it is complete JSON. */
 export function isJsonEvent(data: Buffer): boolean {
   return isWholeJson(data)
 }
@@ -100,7 +100,7 @@ export class ChoiceEnds {
 // Only an attack would request more choices.
 const CHOICES_MAX = 65_536
 
-// A server chooses the indexes, so their number is limited.
+// Limits the number of indexes, because the server chooses them.
 function add(indexes: Set<number>, index: number): void {
   if (indexes.size < CHOICES_MAX) indexes.add(index)
 }

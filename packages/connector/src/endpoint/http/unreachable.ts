@@ -14,7 +14,7 @@ const BROKEN_ANSWERS = new Set([
 // Codes of errors that occur because the connector itself closed the pool. They imply nothing about the server.
 const OUR_OWN_END = new Set(['UND_ERR_DESTROYED', 'UND_ERR_CLOSED'])
 
-// Part of the parser's message for a response that does not begin with "HTTP/"; its code does not say so.
+// Part of the parser's message for a response that does not begin with "HTTP/"; its error code does not show this.
 const NO_START_LINE = 'Expected HTTP/'
 
 /** Message for the requester. */

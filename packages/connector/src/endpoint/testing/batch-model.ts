@@ -1,4 +1,4 @@
-// An in-memory model that answers bodies of both dialects and records its calls. It has its own parsers for the bodies.
+// An in-memory model that answers V1 and V2 bodies and records its calls. It has its own parsers for the bodies.
 import {
   BodyError,
   Problem,
@@ -108,7 +108,8 @@ function jsonResponse(value: unknown): EndpointResponse {
   }
 }
 
-// The prediction contains all other members, so that tests notice if requests with different members were merged.
+// The prediction repeats all members except `instances`, so that tests notice if requests with different members
+// were merged.
 function predict({ body, headers }: EndpointRequest): EndpointResponse {
   let request: Record<string, unknown>
   try {

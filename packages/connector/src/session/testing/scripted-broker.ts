@@ -24,7 +24,10 @@ export const BASE_OPTIONS: Omit<SessionOptions, 'url' | 'filters'> = {
   frameBytesMax: () => 1_000,
 }
 
-/** Returns the bytes of the answer, or undefined if there is no answer. `connection` counts from 1. */
+/**
+ * Returns the bytes with which the broker answers `packet`, or undefined if it does not answer. `connection`
+ * counts from 1.
+ */
 export type Script = (packet: Packet, connection: number) => Buffer | undefined
 
 /** Answers packets with the bytes of a script. */

@@ -85,7 +85,8 @@ export class RawClient {
   }
 
   /**
-   * Returns the payloads of all received messages. First waits for a few PINGRESPs, so that messages in flight arrive.
+   * Returns the payloads of all received messages. Waits for a few PINGRESPs first, so that all messages in flight
+   * have arrived.
    */
   async payloads(): Promise<string[]> {
     for (let round = 0; round < 5; round++) {
@@ -114,7 +115,7 @@ export class RawClient {
     this.#socket.pause()
   }
 
-  /** Limits how fast the client reads to `bytesPerSecond`. */
+  /** From now on, the client reads at most `bytesPerSecond`. */
   readSlowly(bytesPerSecond: number): void {
     this.#socket.on('data', ({ length }) => {
       this.#socket.pause()

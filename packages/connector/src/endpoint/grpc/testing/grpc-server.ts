@@ -1,4 +1,4 @@
-// A gRPC server on node:http2 whose handlers decide about every frame, so that it can misbehave on purpose.
+// A gRPC server on node:http2 whose handlers control every frame, so that tests can make the server misbehave.
 import { once } from 'node:events'
 import {
   createSecureServer,
@@ -15,7 +15,7 @@ import type { AddressInfo } from 'node:net'
 export interface ServedCall {
   readonly stream: ServerHttp2Stream
   readonly headers: IncomingHttpHeaders
-  /** Empty if the client sent none. */
+  /** Empty if the client sent no message. */
   readonly message: Buffer
 }
 
