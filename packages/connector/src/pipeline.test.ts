@@ -78,6 +78,8 @@ class TestDelivery implements Delivery {
   }
 }
 
+const sent = (): Promise<EndpointResponse> => Promise.resolve({ ...ok(), isBodySent: true })
+
 let replies: Reply[]
 let log: string[]
 let telemetry: Telemetry
@@ -366,8 +368,6 @@ describe('repeated requests', () => {
 })
 
 describe("the memory of a request's body", () => {
-  const sent = (): Promise<EndpointResponse> => Promise.resolve({ ...ok(), isBodySent: true })
-
   test('is reused after a call whose transport has sent the body', async () => {
     call = sent
     const delivery = new TestDelivery()
