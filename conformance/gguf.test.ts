@@ -5,7 +5,13 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { connect, type Client } from '@inferwire/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { CONTEXT_TOKENS, COUNTED, COUNTED_TOKENS, countingModel } from './fixtures/counting-model.ts'
+import {
+  CONTEXT_TOKENS,
+  COUNTED,
+  COUNTED_TOKENS,
+  countingModel,
+  LAST_WORD,
+} from './fixtures/counting-model.ts'
 import { inferwire, startInferwire } from './fixtures/inferwire.ts'
 import { folderWithLlama, llamaPackages } from './fixtures/llama.ts'
 import { TestClient, type Received } from './fixtures/mqtt-client.ts'
@@ -129,8 +135,8 @@ test("a chat that is not streamed has the engine's text and token counts", async
 test('the same seed gives the same text at temperature 1, and another seed another text', async () => {
   const texts = await Promise.all(
     [5, 5, 6].map(async (seed) => {
-      const { end } = await begin('completions', { ...COMPLETION, temperature: 1, seed, max_tokens: 60 })
-      return textOf([(await end()).json() as Answer])
+      const sent = await begin('completions', { ...COMPLETION, temperature: 1, seed, max_tokens: 60 })
+      return textOf([(await sent.end()).json() as Answer])
     }),
   )
   const http = await overHttp('completions', { ...COMPLETION, temperature: 1, seed: 5, max_tokens: 60 })
@@ -161,12 +167,18 @@ test.each([
 })
 
 test('a completion ends if the model generates its end token, or at a stop sequence', async () => {
-  const ended = await begin('completions', { ...COMPLETION, prompt: 'one two end', max_tokens: 20 })
+  const ended = await begin('completions', { ...COMPLETION, prompt: `one ${LAST_WORD}`, max_tokens: 20 })
   expect((await ended.end()).json()).toMatchObject({ choices: [{ text: '', finish_reason: 'stop' }] })
   const stopped = await begin('completions', { ...COMPLETION, stop: '€ one', max_tokens: 20 })
   expect((await stopped.end()).json()).toMatchObject({
     choices: [{ text: ' three four', finish_reason: 'stop' }],
   })
+})
+
+test('a request for more tokens than the context has is refused', async () => {
+  const last = await (await begin('completions', { ...COMPLETION, max_tokens: CONTEXT_TOKENS })).end()
+  expect(last.user).toMatchObject({ status: '400', code: 'upstream_error' })
+  expect(last.json()).toMatchObject({ error: { message: expect.stringContaining('8192 tokens') as string } })
 })
 
 test('embeddings receive the error of the model server', async () => {
