@@ -1,6 +1,6 @@
 // Target: sends the model server V1 and V2 requests with JSON and binary tensors. The server must return a Failure or a
 // complete response.
-import { BodyError, type Tensor } from '@inferwire/protocol'
+import { BodyError, TYPED_ARRAYS, type Tensor } from '@inferwire/protocol'
 import {
   Failure,
   loadModel,
@@ -13,7 +13,6 @@ import {
   type Session,
   type SessionTensor,
 } from '../../../packages/model-server/src/internal.ts'
-import { TYPED_ARRAYS } from '../../../packages/protocol/src/internal.ts'
 import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
 
 const v2 = (inputs: string, rest = ''): string => `{"inputs":[${inputs}]${rest}}`

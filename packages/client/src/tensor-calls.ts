@@ -8,11 +8,11 @@ import {
   readV2Answer,
   writeBinaryCall,
   writeJsonCall,
+  type CarriedBody,
   type DialectKind,
   type InputTensor,
   type OutputTensor,
   type ReceivedCard,
-  type V2Body,
   type V2Call,
 } from '@inferwire/protocol'
 import { InferwireError } from './error.ts'
@@ -94,7 +94,7 @@ export class TensorCalls {
     }
     const call: V2Call = { inputs, outputs, parameters }
     const untilMs = performance.now() + milliseconds('timeoutMs', options.timeoutMs ?? TIMEOUT_DEFAULT_MS)
-    const send = async (body: V2Body): Promise<TensorReply> => {
+    const send = async (body: CarriedBody): Promise<TensorReply> => {
       const timeoutMs = Math.max(1, untilMs - performance.now())
       const reply = await this.#host.send(model, body.body, {
         ...sending,
@@ -168,7 +168,7 @@ function hasBinaryTensors(dialect: string): boolean {
   return Object.hasOwn(kinds, dialect) && kinds[dialect]!.hasBinaryTensors
 }
 
-function typeOf({ jsonLength }: V2Body, { headers }: InferOptions): InferOptions {
+function typeOf({ jsonLength }: CarriedBody, { headers }: InferOptions): InferOptions {
   if (jsonLength === undefined) return { operation: 'infer' }
   return {
     operation: 'infer',
@@ -221,7 +221,7 @@ function withOwnBytes(item: unknown): unknown {
   return item instanceof Uint8Array ? new Uint8Array(item) : item
 }
 
-function asJson(call: V2Call): V2Body | undefined {
+function asJson(call: V2Call): CarriedBody | undefined {
   try {
     return writeJsonCall(call)
   } catch {

@@ -1,5 +1,5 @@
 // Writes a V2 inference response, as JSON or as JSON followed by binary tensors.
-import { toFlatJson, writeBinary, type Tensor, type V2Request } from '@inferwire/protocol'
+import { rawOf, toFlatJson, type Tensor, type V2Request } from '@inferwire/protocol'
 import type { Reply } from './call.ts'
 
 /** Returns the response to a request. As in KServe, absent members are `null`, and the data is a flat list. */
@@ -10,13 +10,12 @@ export function writeV2Response(
   tensors: readonly Tensor[],
 ): Reply {
   const binary: Uint8Array[] = []
-  const outputs = tensors.map((tensor, index) => {
-    const { name, shape, datatype } = tensor
+  const outputs = tensors.map(({ name, shape, datatype, data }, index) => {
     const head = `{"name":${JSON.stringify(name)},"shape":${JSON.stringify(shape)},"datatype":"${datatype}"`
     if (requested[index]?.isBinary !== true) {
-      return `${head},"parameters":null,"data":${toFlatJson(tensor)}}`
+      return `${head},"parameters":null,"data":${toFlatJson(datatype, data)}}`
     }
-    const bytes = writeBinary(tensor)
+    const bytes = rawOf(data)
     binary.push(bytes)
     return `${head},"parameters":{"binary_data_size":${bytes.length}}}`
   })

@@ -1,35 +1,33 @@
 // The wire contract: topics, properties, operations, problems, cards, bodies, tensors. Independent of Node.js.
-export type { BatchMember, BatchRules, CarriedBody } from './batch/batch-rules.ts'
-export { writeBinary } from './body/binary-tensor.ts'
+export type { BatchMember, BatchRules } from './batch/batch-rules.ts'
 export { readBareTensor } from './body/bare-tensor.ts'
 export type { DeclaredInput } from './body/bare-tensor.ts'
 export { BodyError } from './body/body-error.ts'
+export { DATATYPES, isDatatype, isFloat, isHalf, TYPED_ARRAYS } from './body/datatype.ts'
+export type { Datatype, TensorDatatype } from './body/datatype.ts'
+export { encodeText, joinElements } from './body/elements.ts'
+export type { CarriedBody } from './body/carried-body.ts'
 export { findMembers } from './body/find-members.ts'
 export type { FoundMembers, MemberPlace } from './body/find-members.ts'
-export { fromBfloat16, fromFloat16, isHalf, toBfloat16, toFloat16 } from './body/float16.ts'
+export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './body/float16.ts'
 export { readMessage } from './body/infer-message.ts'
-export type { MessageInput, MessageRequest, Parameters, ParameterValue } from './body/infer-message.ts'
+export type { MessageInput, MessageRequest } from './body/infer-message.ts'
+export type { Parameters, ParameterValue } from './body/infer-request.ts'
 export { isJsonObject, JsonSyntaxError, parseJson } from './body/json.ts'
 export type { Json } from './body/json.ts'
-export { encodeText, joinElements, rawOf } from './body/raw-tensor.ts'
-export type { MessageDatatype } from './body/raw-tensor.ts'
+export { rawOf, viewOf } from './body/raw-tensor.ts'
 export { countOf, flatten, printShape, toFlatJson, toNestedJson, toTensorData } from './body/tensor.ts'
-export type { Datatype, Tensor, TensorData } from './body/tensor.ts'
-export type {
-  Float16Values,
-  InputTensor,
-  InputValues,
-  TensorDatatype,
-  ValuesOf,
-} from './body/typed-tensor.ts'
+export type { Tensor, TensorData } from './body/tensor.ts'
+export type { Float16Values, InputTensor, InputValues, ValuesOf } from './body/typed-tensor.ts'
 export { readV2Answer, toFloat32 } from './body/v2-answer.ts'
 export type { OutputTensor, V2Answer } from './body/v2-answer.ts'
+export { checkOutputs, readShape } from './body/v2-fields.ts'
 export { writeBinaryCall, writeJsonCall } from './body/v2-body.ts'
-export type { V2Body, V2Call } from './body/v2-body.ts'
+export type { V2Call } from './body/v2-body.ts'
 export { writeJson } from './body/write-json.ts'
 export { writeMessage } from './body/write-message.ts'
 export type { MessageOutput, MessageResponse, WrittenMessage } from './body/write-message.ts'
-export { readV2Request } from './body/v2-request.ts'
+export { fitRequest, readV2Request, toModelInput } from './body/v2-request.ts'
 export type { V2Request } from './body/v2-request.ts'
 export { CONTRACT_VERSION } from './card.ts'
 export type { ConnectorStatus, ModelCard, TensorMetadata } from './card.ts'
@@ -52,6 +50,17 @@ export {
 export type { Dialect, DialectKind, Route, RouteKind, StreamKind } from './dialect/index.ts'
 export { grpcMethod, protocolOf, protocolVersions } from './dialect/protocol-version.ts'
 export type { ProtocolVersion, Transport } from './dialect/protocol-version.ts'
+export { CONTENTS_LISTS, hasContents, toContents } from './grpc/wire-contents.ts'
+export { fromWireInteger, fromWireSize, toWireInteger } from './grpc/wire-integer.ts'
+export type { WireInteger } from './grpc/wire-integer.ts'
+export type {
+  WireContents,
+  WireParameter,
+  WireParameters,
+  WireRequest,
+  WireResponse,
+  WireTensor,
+} from './grpc/wire-message.ts'
 export { isAllowableHeader, isTraceparent, passedHeaders, PASSED_HEADERS_MAX } from './header.ts'
 export { COALESCE_MS_MAX, PROPERTY, userProperty } from './message.ts'
 export type { MessageProperties, QoS } from './message.ts'

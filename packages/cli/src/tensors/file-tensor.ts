@@ -1,19 +1,10 @@
 // The values of a tensor that was read from a file, and the error for a file that cannot be used.
+import type { TensorData } from '@inferwire/protocol'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 
 /** A typed array of numbers. */
-export type NumberArray =
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Float32Array
-  | Float64Array
+export type NumberArray = Exclude<TensorData, string[]>
 
 /** A tensor from a file. FP16 values are bit patterns in a Uint16Array, or plain numbers. */
 export interface FileTensor {

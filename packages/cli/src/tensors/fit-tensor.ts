@@ -1,16 +1,13 @@
 // Fits a tensor from a file to the input that a model's card describes: datatype and shape.
-import { countOf, printShape, type TensorMetadata } from '@inferwire/protocol'
+import {
+  countOf,
+  isDatatype,
+  isFloat,
+  printShape,
+  TYPED_ARRAYS,
+  type TensorMetadata,
+} from '@inferwire/protocol'
 import { badFile, type FileTensor, type NumberArray } from './file-tensor.ts'
-
-const INTEGER_ARRAYS = {
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-} as const
-const FLOATS: readonly string[] = ['FP16', 'FP32', 'FP64', 'BF16']
 
 /**
  * Converts a tensor to the datatype and the shape of an input. A conversion between floating-point types may lose
@@ -59,17 +56,16 @@ function cast({ datatype, data }: FileTensor, wanted: string, what: string): Fil
     )
   }
   const isNumber = datatype !== 'BYTES' && datatype !== 'BOOL' && datatype !== 'FP16'
-  if (!isNumber) return refuse('')
+  if (!isNumber || !isDatatype(wanted) || wanted === 'BOOL' || wanted === 'BYTES') return refuse('')
   const values = data as NumberArray | readonly number[]
-  const isFloat = FLOATS.includes(datatype)
-  if (FLOATS.includes(wanted)) {
+  if (isFloat(wanted)) {
     const numbers = Array.from(values as Iterable<number | bigint>, Number)
     const isExact = numbers.every((value, index) =>
-      isFloat ? !overflows(value, wanted) : isExactFloat(value, values[index]!, wanted),
+      isFloat(datatype) ? !overflows(value, wanted) : isExactFloat(value, values[index]!, wanted),
     )
     return isExact ? toFloats(numbers, wanted) : refuse(', which cannot represent all of them')
   }
-  if (isFloat) return refuse('')
+  if (isFloat(datatype)) return refuse('')
   if (wanted === 'INT64' || wanted === 'UINT64') {
     const exact = Array.from(values as Iterable<number | bigint>, BigInt)
     if (wanted === 'UINT64' && exact.some((value) => value < 0n))
@@ -77,9 +73,8 @@ function cast({ datatype, data }: FileTensor, wanted: string, what: string): Fil
     const array = wanted === 'INT64' ? BigInt64Array.from(exact) : BigUint64Array.from(exact)
     return exact.every((value, index) => array[index] === value) ? array : refuse(', which is too small')
   }
-  if (!Object.hasOwn(INTEGER_ARRAYS, wanted)) return refuse('')
   const numbers = Array.from(values as Iterable<number | bigint>, Number)
-  const array = INTEGER_ARRAYS[wanted as keyof typeof INTEGER_ARRAYS].from(numbers)
+  const array = TYPED_ARRAYS[wanted].from(numbers)
   return numbers.every((value, index) => array[index] === value) ? array : refuse(', which is too small')
 }
 

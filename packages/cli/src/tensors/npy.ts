@@ -1,14 +1,13 @@
 // Reads numpy's .npy files, format versions 1.0 to 3.0 (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
-import { countOf } from '@inferwire/protocol'
-import { ELEMENTS } from './elements.ts'
-import { badFile, type FileTensor } from './file-tensor.ts'
+import { countOf, TYPED_ARRAYS, viewOf } from '@inferwire/protocol'
+import { badFile, type FileTensor, type NumberArray } from './file-tensor.ts'
 
 const MAGIC = Buffer.from('\x93NUMPY', 'latin1')
 // numpy's own limit for a header is 10,000 bytes.
 const HEADER_BYTES_MAX = 65_535
 const RANK_MAX = 64
 // The V2 datatypes, keyed by numpy's type code: kind and size.
-const DATATYPES: Readonly<Record<string, string>> = {
+const DATATYPES: Readonly<Record<string, keyof typeof TYPED_ARRAYS>> = {
   b1: 'BOOL',
   u1: 'UINT8',
   u2: 'UINT16',
@@ -52,12 +51,11 @@ export function readNpy(bytes: Uint8Array, what: string): FileTensor {
       `Convert it, for example: np.save(FILE, array.astype(np.float32))`,
     )
   }
-  const { width, view } = ELEMENTS[datatype]!
+  const Values = TYPED_ARRAYS[datatype]
+  const { BYTES_PER_ELEMENT: width } = Values
   checkSize(data, count, width, what)
-  // The bytes are copied, because they may not be aligned.
-  const copy = new Uint8Array(data)
-  if (order === '>') swapBytes(copy, width)
-  return { datatype, shape, data: view(copy.buffer) }
+  const ordered = order === '>' ? swapBytes(data, width) : data
+  return { datatype, shape, data: viewOf<NumberArray>(ordered, Values) }
 }
 
 function splitHeader(bytes: Uint8Array, what: string): { header: string; dataStart: number } {
@@ -106,8 +104,10 @@ function checkSize(data: Uint8Array, count: number, width: number, what: string)
   )
 }
 
-function swapBytes(bytes: Uint8Array, width: number): void {
-  for (let at = 0; at < bytes.length; at += width) bytes.subarray(at, at + width).reverse()
+function swapBytes(bytes: Uint8Array, width: number): Uint8Array {
+  const swapped = new Uint8Array(bytes)
+  for (let at = 0; at < swapped.length; at += width) swapped.subarray(at, at + width).reverse()
+  return swapped
 }
 
 // numpy pads text with NUL. The type S has one byte per character, the type U is encoded in UTF-32.

@@ -139,6 +139,12 @@ test('a .json file is a list, or an object with datatype and shape', async () =>
   })
 })
 
+test.each(['a.bin', 'a.pgm'])('%s is refused for an input of an unknown datatype', async (file) => {
+  await expect(read(file, 'P5 1 1 255 \0', { datatype: 'FP8', shape: [1] })).rejects.toThrow(
+    'is for input "x", which has the unknown datatype "FP8"',
+  )
+})
+
 test('a .bin file is read with the datatype and the shape in the card', async () => {
   const bytes = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer)
   expect(await read('a.bin', bytes, FP32)).toMatchObject({ shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) })

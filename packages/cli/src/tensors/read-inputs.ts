@@ -4,22 +4,26 @@ import { extname } from 'node:path'
 import {
   BodyError,
   countOf,
+  DATATYPES,
   flatten,
+  isDatatype,
+  isHalf,
   isJsonObject,
   JsonSyntaxError,
   nearestName,
   parseJson,
   toTensorData,
-  type Datatype,
+  TYPED_ARRAYS,
+  viewOf,
   type Json,
   type ReceivedCard,
+  type TensorDatatype,
   type TensorMetadata,
 } from '@inferwire/protocol'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { printable } from '../table.ts'
-import { ELEMENTS } from './elements.ts'
-import { badFile, type FileTensor } from './file-tensor.ts'
+import { badFile, type FileTensor, type NumberArray } from './file-tensor.ts'
 import { concreteShape, fitTensor } from './fit-tensor.ts'
 import { readImage, resize } from './gray-image.ts'
 import { readNpy } from './npy.ts'
@@ -115,11 +119,20 @@ function toTensor(
   }
 }
 
-function described(input: TensorMetadata | undefined, what: string): TensorMetadata {
-  if (input !== undefined) return input
-  throw usageError(
-    `the model's card does not describe the input for ${what}`,
-    'Use a .npy file, which contains datatype and shape.',
+type KnownInput = TensorMetadata & { readonly datatype: TensorDatatype }
+
+function described(input: TensorMetadata | undefined, what: string): KnownInput {
+  if (input === undefined) {
+    throw usageError(
+      `the model's card does not describe the input for ${what}`,
+      'Use a .npy file, which contains datatype and shape.',
+    )
+  }
+  const { name, datatype } = input
+  if (isDatatype(datatype)) return { ...input, datatype }
+  throw badFile(
+    `${what} is for input "${name}", which has the unknown datatype "${datatype.slice(0, 40)}"`,
+    'Use -f with a request body.',
   )
 }
 
@@ -138,9 +151,11 @@ function fromJson(bytes: Uint8Array, input: TensorMetadata | undefined, what: st
         'Use {"datatype":"FP32","shape":[1,4],"data":[…]}.',
       )
     }
-    if (type !== 'BYTES' && !Object.hasOwn(ELEMENTS, type)) {
-      const names = [...Object.keys(ELEMENTS), 'BYTES'].join(', ')
-      throw badFile(`${what} has the unknown datatype "${type.slice(0, 40)}"`, `Use one of: ${names}.`)
+    if (!isDatatype(type)) {
+      throw badFile(
+        `${what} has the unknown datatype "${type.slice(0, 40)}"`,
+        `Use one of: ${DATATYPES.join(', ')}.`,
+      )
     }
     const flat = Array.isArray(data) ? flatten(data) : { shape: [], values: [data ?? null] }
     const given = Array.isArray(shape) ? shape.map(Number) : flat.shape
@@ -171,25 +186,25 @@ function datatypeOf(data: Json | undefined): string | undefined {
   return typeof first === 'boolean' ? 'BOOL' : undefined
 }
 
-function valuesOf(datatype: string, values: readonly Json[], what: string): FileTensor['data'] {
+function valuesOf(datatype: TensorDatatype, values: readonly Json[], what: string): FileTensor['data'] {
   // JavaScript has no typed arrays for these types; the request's encoder rounds the numbers.
-  if (datatype === 'FP16' || datatype === 'BF16') {
+  if (isHalf(datatype)) {
     if (values.every((value) => typeof value === 'number')) return values
     throw badFile(`${what} contains values that are not numbers`, `${datatype} needs numbers.`)
   }
-  return toTensorData(what, datatype as Datatype, values)
+  return toTensorData(what, datatype, values)
 }
 
-function fromRaw(bytes: Uint8Array, input: TensorMetadata, what: string): FileTensor {
+function fromRaw(bytes: Uint8Array, input: KnownInput, what: string): FileTensor {
   const { datatype } = input
-  const element = Object.hasOwn(ELEMENTS, datatype) ? ELEMENTS[datatype] : undefined
-  if (element === undefined) {
+  if (datatype === 'BYTES') {
     throw badFile(
       `${what} cannot contain ${datatype} values without their lengths`,
       'Use a .json or .npy file.',
     )
   }
-  const { width, view } = element
+  const Values = TYPED_ARRAYS[datatype]
+  const { BYTES_PER_ELEMENT: width } = Values
   if (bytes.length % width !== 0) {
     throw badFile(
       `${what} has ${bytes.length} bytes, which is not a multiple of ${width}, the size of ${datatype}`,
@@ -197,12 +212,12 @@ function fromRaw(bytes: Uint8Array, input: TensorMetadata, what: string): FileTe
     )
   }
   const shape = concreteShape(input, bytes.length / width, what)
-  return { datatype, shape, data: view(new Uint8Array(bytes).buffer) }
+  return { datatype, shape, data: viewOf<NumberArray>(bytes, Values) }
 }
 
 function fromImage(
   bytes: Uint8Array,
-  input: TensorMetadata,
+  input: KnownInput,
   { pixelMax, invert }: PixelOptions,
   what: string,
 ): FileTensor {

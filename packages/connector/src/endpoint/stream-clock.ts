@@ -1,6 +1,7 @@
 // The time limits of a streamed answer, for any transport.
-import { Problem } from '@inferwire/protocol'
+import type { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../step.ts'
+import { streamInterrupted } from './stream-end.ts'
 
 /** Limits of streamed answers; `models.*.stream` in the configuration. */
 export interface StreamLimits {
@@ -39,11 +40,7 @@ export class StreamClock {
     this.#deadline.extend?.(timeoutMs)
     this.#idle = setTimeout(() => {
       const sentence = `The model server sent no part of the stream for ${idleTimeoutMs} ms.`
-      this.#fail(
-        new Problem('stream_interrupted', sentence, {
-          detail: 'To allow longer pauses, raise models.*.stream.idleTimeoutMs.',
-        }),
-      )
+      this.#fail(streamInterrupted(sentence, 'To allow longer pauses, raise models.*.stream.idleTimeoutMs.'))
     }, idleTimeoutMs)
   }
 

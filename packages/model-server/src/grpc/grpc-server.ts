@@ -10,13 +10,14 @@ import {
   type handleUnaryCall,
   type ServiceError,
 } from '@grpc/grpc-js'
+import type { WireRequest } from '@inferwire/protocol'
 import type { Models } from '../call.ts'
 import { Failure } from '../failure.ts'
 import type { Model } from '../model.ts'
 import { ModelServerError } from '../model-server-error.ts'
 import type { ServerMetadata } from '../v2.ts'
 import { infer } from './infer.ts'
-import { readService, type WireRequest } from './inference-proto.ts'
+import { readService } from './inference-proto.ts'
 
 const CLOSE_WAIT_MS = 1000
 /** The details of a status are sent in an HTTP/2 header, which must stay short. */

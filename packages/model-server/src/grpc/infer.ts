@@ -1,10 +1,21 @@
-// Runs a ModelInferRequest: converts it to a V2 request with binary tensors, and the outputs to a ModelInferResponse.
+// Runs a ModelInferRequest: converts it to a V2 request whose tensors are bytes, and the outputs to a ModelInferResponse.
 import { randomUUID } from 'node:crypto'
-import { readV2Request, writeBinary, writeJson, type Tensor } from '@inferwire/protocol'
+import {
+  checkOutputs,
+  fitRequest,
+  fromWireSize,
+  rawOf,
+  toModelInput,
+  readShape,
+  toContents,
+  type Tensor,
+  type WireRequest,
+  type WireResponse,
+} from '@inferwire/protocol'
 import type { Models } from '../call.ts'
 import { Failure } from '../failure.ts'
-import { fromWire, toContents, toRaw } from './contents.ts'
-import type { WireRequest, WireResponse } from './inference-proto.ts'
+import type { Model } from '../model.ts'
+import { toRaw } from './contents.ts'
 
 /**
  * Runs a request. As on KServe's server, raw inputs produce raw outputs, and typed inputs produce typed outputs.
@@ -20,8 +31,12 @@ export async function infer(
   if (model === undefined) throw Failure.error(404, `Model with name ${request.model_name} does not exist.`)
   const isRaw = request.raw_input_contents.length > 0
   const raws = isRaw ? rawContents(request) : request.inputs.map(typedContents)
-  const header = Buffer.from(writeJson(headerOf(request, raws)))
-  const { id, inputs, outputs } = readV2Request(model, Buffer.concat([header, ...raws]), header.length)
+  const { id, inputs, outputs } = fitRequest(model, {
+    id: request.id === '' ? undefined : request.id,
+    inputs: tensorsOf(model, request, raws),
+    outputs: checkOutputs(request.outputs.map(({ name }) => ({ name, isBinary: isRaw }))),
+    isBinary: isRaw,
+  })
   const tensors = await model.run(
     inputs,
     outputs.map(({ name }) => name),
@@ -29,9 +44,11 @@ export async function infer(
   )
   return {
     model_name: model.name,
+    model_version: '',
     id: id ?? randomUUID(),
+    parameters: {},
     outputs: tensors.map((tensor) => describe(tensor, isRaw)),
-    raw_output_contents: isRaw ? tensors.map(writeBinary) : [],
+    raw_output_contents: isRaw ? tensors.map(({ data }) => rawOf(data)) : [],
   }
 }
 
@@ -50,20 +67,19 @@ function typedContents({ name, datatype, contents }: WireRequest['inputs'][numbe
   return toRaw(name, datatype, contents ?? {})
 }
 
-function headerOf({ id, inputs, outputs }: WireRequest, raws: readonly Uint8Array[]): object {
-  return {
-    ...(id === '' ? {} : { id }),
-    inputs: inputs.map(({ name, datatype, shape }, index) => ({
+function tensorsOf(model: Model, { inputs }: WireRequest, raws: readonly Uint8Array[]): Tensor[] {
+  return inputs.map(({ name, datatype, shape }, index) =>
+    toModelInput(model, {
       name,
-      datatype,
-      shape: shape.map(fromWire),
-      parameters: { binary_data_size: raws[index]!.length },
-    })),
-    ...(outputs.length === 0 ? {} : { outputs: outputs.map(({ name }) => ({ name })) }),
-  }
+      datatype: datatype.toUpperCase(),
+      shape: readShape(shape.map(fromWireSize), ['inputs', index, 'shape']),
+      data: { raw: raws[index]! },
+    }),
+  )
 }
 
 function describe(tensor: Tensor, isRaw: boolean): WireResponse['outputs'][number] {
-  const { name, datatype, shape } = tensor
-  return { name, datatype, shape: [...shape], ...(isRaw ? {} : { contents: toContents(tensor) }) }
+  const { name, datatype, shape, data } = tensor
+  const output = { name, datatype, shape, parameters: {} }
+  return isRaw ? output : { ...output, contents: toContents(datatype, data) }
 }

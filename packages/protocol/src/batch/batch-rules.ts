@@ -1,13 +1,7 @@
 // What a dialect defines so that several requests can share one call to the model server.
+import type { CarriedBody } from '../body/carried-body.ts'
 import type { TensorMetadata } from '../card.ts'
 import type { OperationName } from '../operation.ts'
-
-/** A body as it is sent: JSON, optionally followed by binary tensors. */
-export interface CarriedBody {
-  readonly body: Uint8Array
-  /** Length of the JSON in bytes if binary tensors follow; undefined if the body is only JSON. */
-  readonly jsonLength: number | undefined
-}
 
 /** A request that may share a call with others. */
 export interface BatchMember {

@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { readV2Request, type V2Request } from '../body/v2-request.ts'
-import type { BatchMember, BatchRules, CarriedBody } from './batch-rules.ts'
+import type { CarriedBody } from '../body/carried-body.ts'
+import type { BatchMember, BatchRules } from './batch-rules.ts'
 import { instancesRules } from './instances.ts'
 import { tensorsRules } from './tensors.ts'
 

@@ -12,7 +12,7 @@ import {
   type Span,
 } from '../body/json-spans.ts'
 import { KEY_LENGTH_MAX, type BatchMember, type BatchRules } from './batch-rules.ts'
-import { Chunks } from './chunks.ts'
+import { Chunks } from '../body/chunks.ts'
 
 /** A request with a list of instances. */
 interface InstancesMember extends BatchMember {

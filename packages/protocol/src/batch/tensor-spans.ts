@@ -1,4 +1,6 @@
 // Finds the parts of a tensor in a JSON text: its rows, and its data as JSON or as binary.
+import { isDatatype, widthOf } from '../body/datatype.ts'
+import { afterElements } from '../body/elements.ts'
 import {
   isScalar,
   onlyMember,
@@ -9,7 +11,7 @@ import {
   type Member,
   type Span,
 } from '../body/json-spans.ts'
-import { TYPED_ARRAYS } from '../body/tensor.ts'
+import { countOf } from '../body/tensor.ts'
 
 /** A tensor in a request or an answer, with the positions of its parts in the text. */
 export interface TensorSpans {
@@ -27,12 +29,12 @@ export interface BinaryData {
   readonly parameters: readonly Member[]
   /** Size in bytes. */
   readonly size: number
+  /** Size of a value in bytes; undefined for BYTES, whose elements differ in size. */
+  readonly width: number | undefined
 }
 
 /** The parameter with the size of a binary tensor in bytes. */
 export const SIZE_PARAMETER = 'binary_data_size'
-// Half-precision floats exist only in binary.
-const HALF_WIDTHS: Readonly<Record<string, number>> = { FP16: 2, BF16: 2 }
 const COUNT_MAX = 2 ** 31
 // 256 KiB contain at most this many elements. The JSON of a merged request has the same limit of 256 KiB.
 const ELEMENTS_MAX = 64 * 1024
@@ -64,21 +66,21 @@ export function isBinary(data: TensorSpans['data']): data is BinaryData {
 }
 
 /** Number of values in one row. */
-export function valuesPerRow({ rowShape }: Pick<TensorSpans, 'rowShape'>): number {
-  return rowShape.reduce((product, size) => product * size, 1)
+export function valuesPerRow({ rowShape }: TensorSpans): number {
+  return countOf(rowShape)
 }
 
 /**
  * Divides the bytes of a binary tensor into groups of rows; undefined if the bytes do not contain as many values as the
  * shape requires.
+ * @param values number of values in one row
  */
 export function cutBinary(
-  tensor: TensorSpans,
+  { width }: BinaryData,
+  values: number,
   bytes: Uint8Array,
   counts: readonly number[],
 ): Uint8Array[] | undefined {
-  const width = widthOf(tensor.datatype)
-  const values = valuesPerRow(tensor)
   const groups: Uint8Array[] = []
   let at = 0
   for (const rows of counts) {
@@ -97,36 +99,17 @@ export function stringOf(text: Uint8Array, member: Member | undefined): string |
   return textOf(text, { start: member.start + 1, end: member.end - 1 })
 }
 
-// Width of a value in bytes; undefined for BYTES, whose elements are prefixed with their lengths.
-function widthOf(datatype: string): number | undefined {
-  if (Object.hasOwn(TYPED_ARRAYS, datatype)) {
-    return TYPED_ARRAYS[datatype as keyof typeof TYPED_ARRAYS].BYTES_PER_ELEMENT
-  }
-  return HALF_WIDTHS[datatype]
-}
-
 /** Whether a binary BYTES tensor has so many elements that visiting each one to find the rows takes too long. */
-export function hasManyElements({ datatype, data, rows, rowShape }: TensorSpans): boolean {
-  if (!isBinary(data) || widthOf(datatype) !== undefined) return false
-  return rows * valuesPerRow({ rowShape }) > ELEMENTS_MAX
-}
-
-function afterElements(bytes: Uint8Array, from: number, count: number): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  let at = from
-  for (let element = 0; element < count; element += 1) {
-    if (at + 4 > bytes.length) return Infinity
-    at += 4 + view.getUint32(at, true)
-  }
-  return at
+export function hasManyElements(tensor: TensorSpans): boolean {
+  const { data, rows } = tensor
+  return isBinary(data) && data.width === undefined && rows * valuesPerRow(tensor) > ELEMENTS_MAX
 }
 
 function shapeOf(text: Uint8Array, member: Member | undefined): number[] | undefined {
   if (member === undefined || member.end - member.start > 1024) return undefined
   const shape = /^\[\s*(\d{1,10}(?:\s*,\s*\d{1,10})*)\s*\]$/.exec(textOf(text, member))?.[1]
   const sizes = shape?.split(',').map(Number)
-  const count = sizes?.reduce((product, size) => product * size, 1)
-  return count !== undefined && count <= COUNT_MAX ? sizes : undefined
+  return sizes !== undefined && countOf(sizes) <= COUNT_MAX ? sizes : undefined
 }
 
 function dataOf(
@@ -135,14 +118,14 @@ function dataOf(
   datatype: string,
   shape: readonly number[],
 ): List | BinaryData | undefined {
-  const count = shape.reduce((product, size) => product * size, 1)
+  const count = countOf(shape)
   const data = onlyMember(members, 'data')
   const parameters = onlyMember(members, 'parameters')
   const binary = parameters === undefined ? undefined : binaryOf(text, parameters)
   if (binary !== undefined) {
+    if (data !== undefined || !isDatatype(datatype)) return undefined
     const width = widthOf(datatype)
-    const isKnown = width === undefined ? datatype === 'BYTES' : binary.size === count * width
-    return data === undefined && isKnown ? binary : undefined
+    return width === undefined || binary.size === count * width ? { ...binary, width } : undefined
   }
   const list = data === undefined ? undefined : readList(text, data.start)
   if (list === undefined || !list.isTensor || list.leaves !== count) return undefined
@@ -150,7 +133,7 @@ function dataOf(
   return list.depth === 1 || list.count === shape[0] ? list : undefined
 }
 
-function binaryOf(text: Uint8Array, parameters: Span): BinaryData | undefined {
+function binaryOf(text: Uint8Array, parameters: Span): Omit<BinaryData, 'width'> | undefined {
   const members = readMembers(text, parameters.start)?.members
   const size = members === undefined ? undefined : onlyMember(members, SIZE_PARAMETER)
   if (members === undefined || size === undefined) return undefined

@@ -1,6 +1,6 @@
 // Tests which V2 requests may share a call, and which answers can be divided.
 import { expect, test } from 'vitest'
-import type { CarriedBody } from './batch-rules.ts'
+import type { CarriedBody } from '../body/carried-body.ts'
 import { tensorsRules } from './tensors.ts'
 
 const INPUT = { name: 'x', datatype: 'FP32', shape: [1], data: [1] }

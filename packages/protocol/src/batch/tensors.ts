@@ -1,4 +1,5 @@
 // Merges requests with tensors along axis 0, and divides the output tensors of the answer.
+import type { CarriedBody } from '../body/carried-body.ts'
 import {
   afterSpace,
   cutList,
@@ -12,14 +13,8 @@ import {
   type Span,
 } from '../body/json-spans.ts'
 import type { TensorMetadata } from '../card.ts'
-import {
-  KEY_LENGTH_MAX,
-  type BatchMember,
-  type BatchRules,
-  type CarriedBody,
-  type Permit,
-} from './batch-rules.ts'
-import { Chunks } from './chunks.ts'
+import { KEY_LENGTH_MAX, type BatchMember, type BatchRules, type Permit } from './batch-rules.ts'
+import { Chunks } from '../body/chunks.ts'
 import {
   cutBinary,
   hasManyElements,
@@ -169,7 +164,8 @@ function binaryOf(
     if (!isBinary(tensor.data)) continue
     const { size } = tensor.data
     const bytes = rest.subarray(at, at + size)
-    const groups = bytes.length === size ? cutBinary(tensor, bytes, counts) : undefined
+    const groups =
+      bytes.length === size ? cutBinary(tensor.data, valuesPerRow(tensor), bytes, counts) : undefined
     if (groups === undefined) return undefined
     all.push(groups)
     at += size

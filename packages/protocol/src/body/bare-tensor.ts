@@ -1,7 +1,9 @@
 // Reads a body that is only the bytes of a model's single input (Triton: Inference-Header-Content-Length of 0).
 import { BodyError } from './body-error.ts'
+import { isDatatype, widthOf } from './datatype.ts'
+import { joinElements } from './elements.ts'
 import type { MessageRequest } from './infer-message.ts'
-import { checkRaw, isMessageDatatype, joinElements, widthOf } from './raw-tensor.ts'
+import { checkRaw } from './raw-tensor.ts'
 
 /** An input in a model's metadata; a size of -1 is variable. */
 export interface DeclaredInput {
@@ -25,7 +27,7 @@ export function readBareTensor(body: Uint8Array, inputs: readonly DeclaredInput[
     )
   }
   const { name, datatype } = input
-  if (!isMessageDatatype(datatype)) {
+  if (!isDatatype(datatype)) {
     throw new BodyError(
       'invalid_input',
       `Input "${name}" has datatype "${datatype}", which V2 does not define`,

@@ -1,6 +1,7 @@
 // Converts 16-bit floating-point numbers: FP16 (IEEE 754 binary16) and BF16 (the upper half of binary32). ES2023 has no
 // typed array for either; their tensors contain bit patterns in a Uint16Array.
 import { BodyError } from './body-error.ts'
+import type { HalfDatatype } from './datatype.ts'
 
 const scratch = new DataView(new ArrayBuffer(8))
 
@@ -29,14 +30,6 @@ export function fromBfloat16(bits: ArrayLike<number>): Float32Array {
 /** Returns the BF16 bit patterns that are nearest to the values; of two equally near patterns, the even one. */
 export function toBfloat16(values: ArrayLike<number>): Uint16Array {
   return Uint16Array.from(values, (value) => patternOf(value, FORMATS.BF16))
-}
-
-/** The datatypes of 16-bit floating-point numbers, which not every server supports. */
-export type HalfDatatype = 'FP16' | 'BF16'
-
-/** Whether a datatype is FP16 or BF16. */
-export function isHalf(datatype: string): datatype is HalfDatatype {
-  return Object.hasOwn(FORMATS, datatype)
 }
 
 /** Returns the values of bit patterns. */

@@ -1,38 +1,38 @@
-// The bytes of a tensor of any V2 datatype: little-endian, row-major, BYTES as length-prefixed elements.
-import { writeBinary } from './binary-tensor.ts'
-import { BodyError, type BodyPath } from './body-error.ts'
-import { fromHalves, isHalf, toHalves, type HalfDatatype } from './float16.ts'
-import type { Json, JsonObject } from './json.ts'
-import {
-  countOf,
-  printShape,
-  toFlatJson,
-  toTensorData,
-  TYPED_ARRAYS,
-  type Datatype,
-  type TensorData,
-} from './tensor.ts'
-import { utf8Decoder, utf8Encoder } from './utf8.ts'
-import { readSize } from './v2-fields.ts'
+// The bytes of a tensor, as in V2's binary tensor data extension and in gRPC's raw contents: little-endian, row-major,
+// BYTES as length-prefixed elements.
+import { BodyError } from './body-error.ts'
+import { isDatatype, TYPED_ARRAYS, widthOf, type TensorDatatype } from './datatype.ts'
+import { countElements, decodeElements, encodeText, joinElements } from './elements.ts'
+import { countOf, printShape, toFlatJson, type TensorData } from './tensor.ts'
 
-/** The datatypes of V2, and Triton's BF16. */
-export type MessageDatatype = Datatype | HalfDatatype
-
-/** Whether a text is a datatype, in upper case. */
-export function isMessageDatatype(text: string): text is MessageDatatype {
-  return text === 'BYTES' || Object.hasOwn(TYPED_ARRAYS, text) || isHalf(text)
+/**
+ * Returns the bytes of a tensor's values. The result is a view of the values, except for BYTES.
+ * @throws BodyError `unsupported` on a big-endian machine
+ */
+export function rawOf(data: ArrayBufferView | readonly (string | Uint8Array)[]): Uint8Array {
+  if (ArrayBuffer.isView(data)) {
+    requireLittleEndian()
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  }
+  return joinElements(data.map((element) => (typeof element === 'string' ? encodeText(element) : element)))
 }
 
-/** The size of a value in bytes; undefined for BYTES, whose elements differ in size. */
-export function widthOf(datatype: MessageDatatype): number | undefined {
-  if (datatype === 'BYTES') return undefined
-  return isHalf(datatype) ? 2 : TYPED_ARRAYS[datatype].BYTES_PER_ELEMENT
-}
-
-/** Returns the input's `binary_data_size`; undefined if its data is JSON. */
-export function readBinarySize(parameters: JsonObject, path: BodyPath): number | undefined {
-  const size = parameters['binary_data_size'] ?? null
-  return size === null ? undefined : readSize(size, path)
+/**
+ * Reads a tensor's values. The result is a view of the bytes if they are aligned, except for BOOL and BYTES.
+ * @param what describes the tensor in the error message
+ * @throws BodyError `invalid_value` if the bytes do not match the shape, or an element of BYTES is not UTF-8
+ */
+export function readRaw(
+  what: string,
+  datatype: TensorDatatype,
+  shape: readonly number[],
+  raw: Uint8Array,
+): TensorData {
+  checkRaw(what, datatype, shape, raw)
+  if (datatype === 'BYTES') return textsOf(raw, `${what}: an element of BYTES is not UTF-8`)
+  // Any byte except 0 is true; the model must receive only 0 and 1.
+  if (datatype === 'BOOL') return Uint8Array.from(raw, (value) => (value === 0 ? 0 : 1))
+  return viewOf<Exclude<TensorData, string[]>>(raw, TYPED_ARRAYS[datatype])
 }
 
 /**
@@ -42,7 +42,7 @@ export function readBinarySize(parameters: JsonObject, path: BodyPath): number |
  */
 export function checkRaw(
   what: string,
-  datatype: MessageDatatype,
+  datatype: TensorDatatype,
   shape: readonly number[],
   raw: Uint8Array,
 ): void {
@@ -66,34 +66,6 @@ export function checkRaw(
   )
 }
 
-/** Turns JSON values into the values of a datatype; see `toTensorData`. FP16 and BF16 values become 16-bit patterns. */
-export function toValues(name: string, datatype: MessageDatatype, values: readonly Json[]): TensorData {
-  if (!isHalf(datatype)) return toTensorData(name, datatype, values)
-  const numbers = toTensorData(name, 'FP64', values) as Float64Array
-  return toHalves(`input "${name}"`, datatype, numbers)
-}
-
-/** Returns the bytes of the values. The result is a view of the values, except for BYTES. */
-export function rawOf(data: TensorData): Uint8Array {
-  return writeBinary({ name: '', datatype: 'BYTES', shape: [], data })
-}
-
-/** Joins the elements of a BYTES tensor. */
-export function joinElements(elements: readonly Uint8Array[]): Uint8Array {
-  const raw = new Uint8Array(elements.reduce((length, element) => length + 4 + element.length, 0))
-  const view = new DataView(raw.buffer)
-  let at = 0
-  for (const element of elements) {
-    view.setUint32(at, element.length, true)
-    raw.set(element, at + 4)
-    at += 4 + element.length
-  }
-  return raw
-}
-
-/** Encodes a text for `joinElements`. */
-export const encodeText: (text: string) => Uint8Array = utf8Encoder()
-
 /**
  * Writes a tensor's bytes as a flat JSON list. 64-bit integers are exact; NaN and infinities are `null`, as in KServe.
  * @throws BodyError `invalid_value` if the bytes do not match the shape, or an element of BYTES is not UTF-8;
@@ -106,21 +78,28 @@ export function rawToJson(
   raw: Uint8Array,
   charactersMax: number,
 ): string {
-  if (!isMessageDatatype(datatype)) {
+  if (!isDatatype(datatype)) {
     throw new BodyError('unsupported', `"${name}" has datatype "${datatype}", which V2 does not define`)
   }
   checkRaw(`output "${name}"`, datatype, shape, raw)
-  if (datatype === 'BYTES') return JSON.stringify(texts(name, raw, charactersMax))
-  const Values = isHalf(datatype) ? Uint16Array : TYPED_ARRAYS[datatype]
-  const values = viewOf(raw, Values as typeof Uint8Array)
+  const tooLarge = (): BodyError =>
+    new BodyError('too_large', `The values of "${name}" need more than ${charactersMax} characters`)
+  if (datatype === 'BYTES') {
+    let characters = 0
+    const notUtf8 = `an element of "${name}" is not UTF-8; request the output as binary data`
+    const texts = textsOf(raw, notUtf8, ({ length }) => {
+      // Adds two quotes and a comma.
+      characters += length + 3
+      if (characters > charactersMax) throw tooLarge()
+    })
+    return JSON.stringify(texts)
+  }
+  const values = viewOf(raw, TYPED_ARRAYS[datatype] as typeof Uint8Array)
   let text = ''
   for (let from = 0; from < values.length; from += VALUES_PER_STEP) {
-    const data = values.subarray(from, from + VALUES_PER_STEP)
-    const list = isHalf(datatype)
-      ? JSON.stringify(Array.from(fromHalves(datatype, data)))
-      : toFlatJson({ name, datatype, shape, data })
+    const list = toFlatJson(datatype, values.subarray(from, from + VALUES_PER_STEP))
     text += (from === 0 ? '' : ',') + list.slice(1, -1)
-    if (text.length > charactersMax) throw tooLarge(name, charactersMax)
+    if (text.length > charactersMax) throw tooLarge()
   }
   return `[${text}]`
 }
@@ -128,51 +107,37 @@ export function rawToJson(
 // How many values are written before the length of the text is checked.
 const VALUES_PER_STEP = 64 * 1024
 
-function tooLarge(name: string, charactersMax: number): BodyError {
-  return new BodyError('too_large', `The values of "${name}" need more than ${charactersMax} characters`)
+/** The constructor of a typed array. */
+export interface ArrayType<Values> {
+  readonly BYTES_PER_ELEMENT: number
+  new (buffer: ArrayBuffer, offset: number, length: number): Values
 }
 
-type NumericData = Exclude<TensorData, string[]>
-
-// Returns a view of the bytes, or a copy if they are not aligned.
-function viewOf<View extends NumericData>(
-  raw: Uint8Array,
-  View: { new (buffer: ArrayBufferLike, offset: number, length: number): View; BYTES_PER_ELEMENT: number },
-): View {
-  const length = raw.length / View.BYTES_PER_ELEMENT
-  return raw.byteOffset % View.BYTES_PER_ELEMENT === 0
-    ? new View(raw.buffer, raw.byteOffset, length)
-    : new View(new Uint8Array(raw).buffer, 0, length)
+/**
+ * Returns the bytes as a typed array: a view, or a copy if the bytes are not aligned. Their number must be a multiple
+ * of the size of a value.
+ * @throws BodyError `unsupported` on a big-endian machine
+ */
+export function viewOf<Values>(raw: Uint8Array, Values: ArrayType<Values>): Values {
+  requireLittleEndian()
+  const { BYTES_PER_ELEMENT: width } = Values
+  const aligned = raw.byteOffset % width === 0 ? raw : new Uint8Array(raw)
+  return new Values(aligned.buffer as ArrayBuffer, aligned.byteOffset, raw.length / width)
 }
 
-// Returns undefined if the last element is truncated.
-function countElements(raw: Uint8Array): number | undefined {
-  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength)
-  let count = 0
-  let at = 0
-  for (; at + 4 <= raw.length; count++) at += 4 + view.getUint32(at, true)
-  return at === raw.length ? count : undefined
-}
-
-function texts(name: string, raw: Uint8Array, charactersMax: number): string[] {
-  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength)
-  const decode = utf8Decoder()
-  const elements: string[] = []
-  let characters = 0
-  for (let at = 0; at < raw.length;) {
-    const end = at + 4 + view.getUint32(at, true)
-    try {
-      elements.push(decode(raw.subarray(at + 4, end)))
-    } catch {
-      throw new BodyError(
-        'invalid_value',
-        `an element of "${name}" is not UTF-8; request the output as binary data`,
-      )
-    }
-    // Adds the length of the element, with two quotes and a comma.
-    characters += elements.at(-1)!.length + 3
-    if (characters > charactersMax) throw tooLarge(name, charactersMax)
-    at = end
+function textsOf(raw: Uint8Array, notUtf8: string, visit?: (text: string) => void): string[] {
+  try {
+    return decodeElements(raw, visit)
+  } catch (error) {
+    throw error instanceof BodyError ? error : new BodyError('invalid_value', notUtf8)
   }
-  return elements
+}
+
+/**
+ * Typed arrays use the machine's byte order. Every Node.js platform except s390x is little-endian.
+ * @throws BodyError `unsupported` on a big-endian machine
+ */
+function requireLittleEndian(): void {
+  if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) return
+  throw new BodyError('unsupported', 'Binary tensors require a little-endian machine.')
 }

@@ -1,23 +1,10 @@
 // Converts tensors between JSON and typed arrays, and checks values against the datatype and the shape.
 import { BodyError } from './body-error.ts'
+import { isFloat, isHalf, TYPED_ARRAYS, type Datatype, type TensorDatatype } from './datatype.ts'
+import { fromHalves, toHalves } from './float16.ts'
 import type { Json } from './json.ts'
 
-/** The supported datatypes of the Open Inference Protocol. */
-export type Datatype =
-  | 'BOOL'
-  | 'UINT8'
-  | 'UINT16'
-  | 'UINT32'
-  | 'UINT64'
-  | 'INT8'
-  | 'INT16'
-  | 'INT32'
-  | 'INT64'
-  | 'FP32'
-  | 'FP64'
-  | 'BYTES'
-
-/** A tensor's values, row-major. A BOOL value is 0 or 1 in a Uint8Array. */
+/** A tensor's values, row-major. A BOOL value is 0 or 1 in a Uint8Array; FP16 and BF16 values are bit patterns. */
 export type TensorData =
   | Uint8Array
   | Uint16Array
@@ -30,21 +17,6 @@ export type TensorData =
   | Float32Array
   | Float64Array
   | string[]
-
-/** The typed array for the values of each datatype except BYTES. */
-export const TYPED_ARRAYS = {
-  BOOL: Uint8Array,
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-} as const satisfies Record<Exclude<Datatype, 'BYTES'>, unknown>
 
 /** A tensor whose number of values matches its shape. */
 export interface Tensor {
@@ -102,26 +74,15 @@ export function printShape(shape: readonly number[]): string {
   return `(${shape.join(',')}${shape.length === 1 ? ',' : ''})`
 }
 
-const INTEGERS: Partial<Record<Datatype, { min: bigint; max: bigint }>> = {
-  UINT8: { min: 0n, max: 0xffn },
-  UINT16: { min: 0n, max: 0xffffn },
-  UINT32: { min: 0n, max: 0xffffffffn },
-  UINT64: { min: 0n, max: 0xffffffffffffffffn },
-  INT8: { min: -0x80n, max: 0x7fn },
-  INT16: { min: -0x8000n, max: 0x7fffn },
-  INT32: { min: -0x80000000n, max: 0x7fffffffn },
-  INT64: { min: -0x8000000000000000n, max: 0x7fffffffffffffffn },
-}
-
 /**
  * Turns JSON values into the typed array of a datatype.
- * @throws BodyError `invalid_value` if a value is not of the datatype. Values are never rounded or wrapped, unlike
- * in KServe's server, which does both in some cases.
+ * @throws BodyError `invalid_value` if a value is not of the datatype. Integers are never rounded or wrapped, unlike in
+ * KServe's server, which does both in some cases.
  * @param what how the error message refers to the tensor, such as `input`
  */
 export function toTensorData(
   name: string,
-  datatype: Datatype,
+  datatype: TensorDatatype,
   values: readonly Json[],
   what: 'input' | 'output' = 'input',
 ): TensorData {
@@ -131,21 +92,6 @@ export function toTensorData(
       `${what} "${name}": ${printValue(value)} is not a value of ${datatype}`,
     )
   }
-  const integer = (value: Json): number => {
-    const range = INTEGERS[datatype]
-    if (typeof value !== 'number' || !Number.isInteger(value) || range === undefined) return refuse(value)
-    return value < Number(range.min) || value > Number(range.max) ? refuse(value) : value
-  }
-  const bigint = (value: Json): bigint => {
-    const range = INTEGERS[datatype]
-    // Most values are safe integers. INT64 can represent all of them, and UINT64 all that are not negative.
-    if (Number.isSafeInteger(value) && (datatype === 'INT64' || (value as number) >= 0))
-      return BigInt(value as number)
-    const isWhole = typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))
-    if (!isWhole || range === undefined) return refuse(value)
-    const exact = BigInt(value)
-    return exact < range.min || exact > range.max ? refuse(value) : exact
-  }
   const float = (value: Json): number => {
     // Also rejects null. KServe's V2 reads null as NaN, which its scikit-learn models reject, but Inferwire's model
     // server would classify NaN. Clients that mean NaN can send the token NaN, or binary data.
@@ -154,12 +100,26 @@ export function toTensorData(
     const isTooLarge = datatype === 'FP32' && Number.isFinite(number) && !Number.isFinite(Math.fround(number))
     return isTooLarge ? refuse(value) : number
   }
+  const bigint = (value: Json): bigint => {
+    if (typeof value !== 'bigint' && !Number.isSafeInteger(value)) return refuse(value)
+    const integer = BigInt(value as number | bigint)
+    const wrapped = datatype === 'INT64' ? BigInt.asIntN(64, integer) : BigInt.asUintN(64, integer)
+    return wrapped === integer ? integer : refuse(value)
+  }
   if (datatype === 'BOOL') {
     return Uint8Array.from(values, (value) => (typeof value === 'boolean' ? Number(value) : refuse(value)))
   }
   if (datatype === 'BYTES') return values.map((value) => (typeof value === 'string' ? value : refuse(value)))
-  if (datatype === 'FP32' || datatype === 'FP64') return new TYPED_ARRAYS[datatype](values.map(float))
+  if (isHalf(datatype)) return toHalves(`${what} "${name}"`, datatype, values.map(float))
+  if (isFloat(datatype)) return new TYPED_ARRAYS[datatype](values.map(float))
   if (datatype === 'INT64' || datatype === 'UINT64') return new TYPED_ARRAYS[datatype](values.map(bigint))
+  // An element of a typed array wraps an integer that does not fit, and truncates a fraction.
+  const element = new TYPED_ARRAYS[datatype](1)
+  const integer = (value: Json): number => {
+    if (typeof value !== 'number') return refuse(value)
+    element[0] = value
+    return element[0] === value ? value : refuse(value)
+  }
   return new TYPED_ARRAYS[datatype](values.map(integer))
 }
 
@@ -169,12 +129,12 @@ function printValue(value: Json): string {
 }
 
 /** Returns the values as a flat JSON list. 64-bit integers are exact; NaN and infinities are `null`. */
-export function toFlatJson(tensor: Tensor): string {
-  const { data } = tensor
+export function toFlatJson(datatype: TensorDatatype, data: TensorData): string {
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return `[${data.join(',')}]`
-  if (tensor.datatype === 'BOOL') return JSON.stringify(Array.from(data, Boolean))
+  if (datatype === 'BOOL') return JSON.stringify(Array.from(data, Boolean))
+  const values = isHalf(datatype) ? fromHalves(datatype, data as Uint16Array) : data
   // JSON.stringify writes null for NaN and the infinities, as KServe's server does.
-  return JSON.stringify(Array.from(data as Iterable<number | string>))
+  return JSON.stringify(Array.from(values as Iterable<number | string>))
 }
 
 /** Returns the values as JSON lists nested according to the shape; a scalar is the bare value. */
@@ -183,9 +143,9 @@ export function toNestedJson(tensor: Tensor): string {
 }
 
 function nest(tensor: Tensor, axis: number, from: number, to: number): string {
-  const { shape } = tensor
+  const { datatype, shape, data } = tensor
   if (axis >= shape.length - 1) {
-    const row = toFlatJson({ ...tensor, data: tensor.data.slice(from, to) })
+    const row = toFlatJson(datatype, data.slice(from, to))
     return shape.length === 0 ? row.slice(1, -1) : row
   }
   const length = shape[axis] ?? 0

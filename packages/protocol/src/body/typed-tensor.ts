@@ -1,9 +1,6 @@
 // Typed tensors, as applications use them: infers and checks the datatype of values that a caller supplies.
-import { isHalf, toHalves } from './float16.ts'
-import { countOf, printShape, toTensorData, TYPED_ARRAYS, type Datatype, type TensorData } from './tensor.ts'
-
-/** The datatypes of typed tensors. FP16 and BF16 exist only in binary bodies. */
-export type TensorDatatype = Datatype | 'FP16' | 'BF16'
+import { DATATYPES, isDatatype, isHalf, TYPED_ARRAYS, type TensorDatatype } from './datatype.ts'
+import { countOf, printShape, toTensorData, type TensorData } from './tensor.ts'
 
 /** A Float16Array, which not every supported runtime has. */
 export interface Float16Values extends ArrayBufferView {
@@ -68,20 +65,15 @@ export interface CheckedTensor {
   readonly parameters: Readonly<Record<string, string | number | boolean>> | undefined
 }
 
+// By the name of the typed array. A Uint8Array may also contain BOOL, and a Uint16Array the bit patterns of FP16 or BF16.
 const DATATYPE_OF: Readonly<Record<string, TensorDatatype>> = {
-  Uint8Array: 'UINT8',
-  Uint16Array: 'UINT16',
-  Uint32Array: 'UINT32',
-  BigUint64Array: 'UINT64',
-  Int8Array: 'INT8',
-  Int16Array: 'INT16',
-  Int32Array: 'INT32',
-  BigInt64Array: 'INT64',
   Float16Array: 'FP16',
-  Float32Array: 'FP32',
-  Float64Array: 'FP64',
+  ...Object.fromEntries(
+    Object.entries(TYPED_ARRAYS)
+      .filter(([datatype]) => datatype !== 'BOOL' && !isHalf(datatype))
+      .map(([datatype, { name }]) => [name, datatype]),
+  ),
 }
-const DATATYPES: readonly string[] = [...Object.keys(TYPED_ARRAYS), 'FP16', 'BF16', 'BYTES']
 
 /** Checks a tensor. @throws TypeError that names the tensor, the mistake and the remedy */
 export function checkTensor(tensor: InputTensor): CheckedTensor {
@@ -93,8 +85,10 @@ export function checkTensor(tensor: InputTensor): CheckedTensor {
     )
   }
   const datatype = tensor.datatype ?? inferred(name, data)
-  if (!DATATYPES.includes(datatype)) {
-    throw new TypeError(`Tensor "${name}" has the datatype "${datatype}"; expected ${DATATYPES.join(', ')}.`)
+  if (!isDatatype(datatype)) {
+    throw new TypeError(
+      `Tensor "${name}" has the datatype "${String(datatype)}"; expected ${DATATYPES.join(', ')}.`,
+    )
   }
   const values = valuesOf(name, datatype, data)
   if (values.length !== countOf(shape)) {
@@ -142,7 +136,6 @@ function fromList(name: string, datatype: TensorDatatype, list: unknown[]): Chec
     )
   }
   try {
-    if (isHalf(datatype)) return toHalves(`input "${name}"`, datatype, list as number[])
     return toTensorData(name, datatype, list as number[])
   } catch (error) {
     throw new TypeError((error as Error).message, { cause: error })

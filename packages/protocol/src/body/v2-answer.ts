@@ -1,10 +1,12 @@
 // Reads V2 inference responses, with tensors in binary or as JSON, into typed arrays.
-import { requireLittleEndian } from './binary-tensor.ts'
 import { BodyError } from './body-error.ts'
-import { fromBfloat16, fromFloat16, isHalf, toHalves, type HalfDatatype } from './float16.ts'
+import { isDatatype, isFloat, TYPED_ARRAYS, type TensorDatatype } from './datatype.ts'
+import { splitElements } from './elements.ts'
+import { fromBfloat16, fromFloat16 } from './float16.ts'
 import { isJsonObject, JsonSyntaxError, parseJson, type Json, type JsonObject } from './json.ts'
-import { countOf, flatten, printShape, toTensorData, TYPED_ARRAYS } from './tensor.ts'
-import type { Float16Values, TensorDatatype, ValuesOf } from './typed-tensor.ts'
+import { rawOf, viewOf, type ArrayType } from './raw-tensor.ts'
+import { countOf, flatten, printShape, toTensorData } from './tensor.ts'
+import type { Float16Values, ValuesOf } from './typed-tensor.ts'
 import { utf8Decoder } from './utf8.ts'
 
 interface OutputOf<D extends TensorDatatype> {
@@ -26,10 +28,7 @@ export interface V2Answer {
   readonly outputs: readonly OutputTensor[]
 }
 
-const FLOATS: ReadonlySet<TensorDatatype> = new Set(['FP16', 'BF16', 'FP32', 'FP64'])
-
-type Float16Constructor = new (buffer: ArrayBufferLike, offset: number, length: number) => Float16Values
-const Float16Array = (globalThis as { Float16Array?: Float16Constructor }).Float16Array
+const { Float16Array } = globalThis as { Float16Array?: ArrayType<Float16Values> }
 
 /**
  * Reads a response.
@@ -114,11 +113,6 @@ function headOf(output: Json): Head {
   return { name, datatype, shape: shape as number[], data, binarySize: size as number | undefined }
 }
 
-function isDatatype(value: Json | undefined): value is TensorDatatype {
-  if (typeof value !== 'string') return false
-  return Object.hasOwn(TYPED_ARRAYS, value) || value === 'FP16' || value === 'BF16' || value === 'BYTES'
-}
-
 function fromBinary(head: Head, bytes: Uint8Array): OutputTensor {
   const { name, datatype, shape } = head
   const data = datatype === 'BYTES' ? elementsOf(name, bytes) : numbersOf(name, datatype, bytes)
@@ -126,30 +120,18 @@ function fromBinary(head: Head, bytes: Uint8Array): OutputTensor {
 }
 
 function numbersOf(name: string, datatype: Exclude<TensorDatatype, 'BYTES'>, bytes: Uint8Array): unknown {
-  requireLittleEndian()
-  const isHalf = datatype === 'FP16' || datatype === 'BF16'
-  const Values = isHalf ? Uint16Array : TYPED_ARRAYS[datatype]
-  const { BYTES_PER_ELEMENT: width } = Values
-  if (bytes.length % width !== 0) {
-    throw new BodyError(
-      'invalid_value',
-      `output "${name}": ${bytes.length} bytes are not a whole number of ${datatype} values`,
-    )
-  }
-  // A typed array needs an aligned offset, but a body can begin anywhere in its buffer.
-  const aligned = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes)
-  const place = [aligned.buffer as ArrayBuffer, aligned.byteOffset, bytes.length / width] as const
-  return datatype === 'FP16' && Float16Array !== undefined ? new Float16Array(...place) : new Values(...place)
+  const Values = datatype === 'FP16' ? (Float16Array ?? TYPED_ARRAYS.FP16) : TYPED_ARRAYS[datatype]
+  if (bytes.length % Values.BYTES_PER_ELEMENT === 0) return viewOf<unknown>(bytes, Values)
+  throw new BodyError(
+    'invalid_value',
+    `output "${name}": ${bytes.length} bytes are not a whole number of ${datatype} values`,
+  )
 }
 
 function elementsOf(name: string, bytes: Uint8Array): string[] | Uint8Array[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const elements: Uint8Array[] = []
-  for (let at = 0; at < bytes.length;) {
-    const start = at + 4
-    at = start > bytes.length ? Infinity : start + view.getUint32(at, true)
-    if (at > bytes.length) throw new BodyError('invalid_value', `output "${name}": an element is truncated`)
-    elements.push(bytes.subarray(start, at))
+  const elements = splitElements(bytes)
+  if (elements === undefined) {
+    throw new BodyError('invalid_value', `output "${name}": an element is truncated`)
   }
   try {
     return elements.map(utf8Decoder())
@@ -162,22 +144,16 @@ function fromJson(head: Head): OutputTensor {
   const { name, datatype, shape, data: nested } = head
   if (!Array.isArray(nested)) throw new BodyError('missing', `output "${name}" has no data`)
   const values = flatten(nested).values.map((value) => toValue(value, datatype))
-  const data = isHalf(datatype)
-    ? halvesOf(name, datatype, toTensorData(name, 'FP64', values, 'output') as Float64Array)
-    : toTensorData(name, datatype, values, 'output')
-  return counted(head, { name, datatype, shape, data } as OutputTensor)
+  const data = toTensorData(name, datatype, values, 'output')
+  const isFloat16 = datatype === 'FP16' && Float16Array !== undefined
+  const typed = isFloat16 ? viewOf(rawOf(data), Float16Array) : data
+  return counted(head, { name, datatype, shape, data: typed } as OutputTensor)
 }
 
 // KServe and MLServer write `null` for NaN, and some models return 0 and 1 for BOOL.
 function toValue(value: Json, datatype: TensorDatatype): Json {
-  if (value === null && FLOATS.has(datatype)) return NaN
+  if (value === null && isFloat(datatype)) return NaN
   return datatype === 'BOOL' && (value === 0 || value === 1) ? value === 1 : value
-}
-
-function halvesOf(name: string, datatype: HalfDatatype, values: Float64Array): Float16Values | Uint16Array {
-  const bits = toHalves(`output "${name}"`, datatype, values)
-  if (datatype === 'BF16' || Float16Array === undefined) return bits
-  return new Float16Array(bits.buffer, 0, bits.length)
 }
 
 function counted({ name, shape }: Head, tensor: OutputTensor): OutputTensor {

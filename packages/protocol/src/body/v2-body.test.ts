@@ -1,6 +1,6 @@
 // The requests are read back by the model server's reader, which shares no code with the writer.
 import { expect, test } from 'vitest'
-import type { Datatype } from './tensor.ts'
+import type { Datatype } from './datatype.ts'
 import type { InputTensor } from './typed-tensor.ts'
 import { writeBinaryCall, writeJsonCall } from './v2-body.ts'
 import { readV2Request } from './v2-request.ts'

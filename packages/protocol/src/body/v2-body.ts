@@ -1,7 +1,10 @@
 // The requester's side of V2 bodies: writes requests with typed tensors, in binary or as JSON.
-import { utf8Decoder, utf8Encoder } from './utf8.ts'
-import { requireLittleEndian } from './binary-tensor.ts'
+import type { CarriedBody } from './carried-body.ts'
+import { Chunks } from './chunks.ts'
+import { isHalf } from './datatype.ts'
+import { rawOf } from './raw-tensor.ts'
 import { checkTensor, type CheckedTensor, type InputTensor } from './typed-tensor.ts'
+import { utf8Decoder, utf8Encoder } from './utf8.ts'
 import { writeJson } from './write-json.ts'
 
 type Parameters = Readonly<Record<string, string | number | boolean>>
@@ -15,20 +18,13 @@ export interface V2Call {
   readonly parameters?: Parameters | undefined
 }
 
-/** A request body. */
-export interface V2Body {
-  readonly body: Uint8Array
-  /** Number of JSON bytes before the binary tensors; undefined for a JSON body. */
-  readonly jsonLength: number | undefined
-}
-
 /**
  * Writes a request with binary tensors that also asks for binary outputs (binary tensor data extension).
  * @throws TypeError for tensors that do not match their datatype or shape
  */
-export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): V2Body {
+export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): CarriedBody {
   const tensors = inputs.map(checkTensor)
-  const parts = tensors.map(toBytes)
+  const parts = tensors.map(({ data }) => rawOf(data))
   const header = utf8Encoder()(
     writeJson({
       // An output in the list is binary only if it has its own parameter; `binary_data_output` applies to requests
@@ -41,14 +37,9 @@ export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): V2Body
       outputs: outputs?.map((name) => ({ name, parameters: { binary_data: true } })),
     }),
   )
-  const body = new Uint8Array(parts.reduce((sum, { length }) => sum + length, header.length))
-  body.set(header)
-  let at = header.length
-  for (const part of parts) {
-    body.set(part, at)
-    at += part.length
-  }
-  return { body, jsonLength: header.length }
+  const body = new Chunks()
+  for (const part of [header, ...parts]) body.add(part)
+  return { body: body.join(), jsonLength: header.length }
 }
 
 /**
@@ -56,7 +47,7 @@ export function writeBinaryCall({ inputs, outputs, parameters }: V2Call): V2Body
  * @throws TypeError in the same cases as `writeBinaryCall`, and for values that JSON cannot represent: FP16, BF16, NaN,
  * infinities, bytes that are not UTF-8
  */
-export function writeJsonCall({ inputs, outputs, parameters }: V2Call): V2Body {
+export function writeJsonCall({ inputs, outputs, parameters }: V2Call): CarriedBody {
   const text = writeJson({
     parameters,
     inputs: inputs.map(checkTensor).map((tensor) => ({
@@ -73,32 +64,14 @@ function headOf({ name, shape, datatype }: CheckedTensor): object {
   return { name, shape, datatype }
 }
 
-function toBytes({ data }: CheckedTensor): Uint8Array {
-  if (!isList(data)) {
-    requireLittleEndian()
-    return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)
-  }
-  const encode = utf8Encoder()
-  const elements = data.map((element) => (typeof element === 'string' ? encode(element) : element))
-  const bytes = new Uint8Array(elements.reduce((sum, { length }) => sum + 4 + length, 0))
-  const view = new DataView(bytes.buffer)
-  let at = 0
-  for (const element of elements) {
-    view.setUint32(at, element.length, true)
-    bytes.set(element, at + 4)
-    at += 4 + element.length
-  }
-  return bytes
-}
-
 function toJsonValues({ name, datatype, data }: CheckedTensor): unknown {
-  if (datatype === 'FP16' || datatype === 'BF16') {
+  if (isHalf(datatype)) {
     throw new TypeError(
       `Tensor "${name}" is ${datatype}, which V2 supports only in binary; the request is JSON.`,
     )
   }
   if (datatype === 'BOOL') return Array.from(data as Uint8Array, Boolean)
-  if (!isList(data)) return data
+  if (ArrayBuffer.isView(data)) return data
   const decode = utf8Decoder()
   return data.map((element, index) => {
     if (typeof element === 'string') return element
@@ -110,8 +83,4 @@ function toJsonValues({ name, datatype, data }: CheckedTensor): unknown {
       )
     }
   })
-}
-
-function isList(data: CheckedTensor['data']): data is readonly (string | Uint8Array)[] {
-  return Array.isArray(data)
 }

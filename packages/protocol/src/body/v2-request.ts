@@ -1,19 +1,9 @@
-// Reads a V2 inference request: validates it as FastAPI does, and creates the model's tensors.
-import { isBinary, readBinary } from './binary-tensor.ts'
-import { BodyError, type BodyPath } from './body-error.ts'
-import type { Json, JsonObject } from './json.ts'
-import { toTensorData, type Datatype, type Tensor } from './tensor.ts'
-import {
-  checkOutputs,
-  readList,
-  readObject,
-  readParameters,
-  readShape,
-  readSize,
-  readString,
-  readValues,
-  V2Body,
-} from './v2-fields.ts'
+// Reads a V2 inference request for one model: checks it against the model's interface, and creates the model's tensors.
+import { BodyError } from './body-error.ts'
+import type { Datatype } from './datatype.ts'
+import { readInferRequest, type InferRequest, type RequestInput } from './infer-request.ts'
+import { readRaw } from './raw-tensor.ts'
+import { toTensorData, type Tensor } from './tensor.ts'
 
 /** A tensor of a model's interface. */
 interface DeclaredTensor {
@@ -41,57 +31,62 @@ export interface V2Request {
 /**
  * Reads a request.
  * @param jsonLength number of JSON bytes before the binary tensors; undefined if the body is only JSON.
- * @throws BodyError `invalid_input` for wrong names and datatypes, `invalid_value` for wrong values, otherwise the
- * code of the violated validation rule.
+ * @throws BodyError as `readInferRequest`, `toModelInput` and `fitRequest` do
  */
 export function readV2Request(model: ModelSignature, body: Uint8Array, jsonLength?: number): V2Request {
-  const binary = new V2Body(body, jsonLength ?? body.length)
-  const request = readObject(binary.json(), [])
-  const id = request['id'] ?? null
-  if (id !== null && typeof id !== 'string') {
-    throw new BodyError('string_type', 'Input should be a valid string', ['id'])
-  }
-  const parameters = readParameters(request['parameters'], ['parameters'])
-  const inputs = readList(request['inputs'], ['inputs']).map((input, index) =>
-    readInput(model, readObject(input, ['inputs', index]), ['inputs', index], binary),
+  return fitRequest(
+    model,
+    readInferRequest(body, jsonLength, true, (input) => toModelInput(model, input)),
   )
-  const everyOutput = model.outputs.map(({ name }) => ({
-    name,
-    isBinary: parameters['binary_data_output'] === true,
-  }))
-  const requested = request['outputs'] ?? null
-  const outputs = requested === null ? [] : readList(requested, ['outputs'])
+}
+
+/**
+ * Fits a request to a model. Orders its inputs as the model does.
+ * @throws BodyError `invalid_input` if inputs are missing or superfluous, or if the model does not have an output
+ */
+export function fitRequest(
+  model: ModelSignature,
+  request: V2Request & Pick<InferRequest<Tensor>, 'isBinary'>,
+): V2Request {
+  const { id, isBinary } = request
+  for (const { name } of request.outputs) {
+    if (model.outputs.some((declared) => declared.name === name)) continue
+    throw new BodyError(
+      'invalid_input',
+      `Model "${model.name}" has no output "${name}"; its outputs are ${listNames(model.outputs)}`,
+    )
+  }
+  // As on KServe and Triton, an empty list requests every output.
+  const outputs =
+    request.outputs.length === 0 ? model.outputs.map(({ name }) => ({ name, isBinary })) : request.outputs
   return {
-    id: id ?? undefined,
-    inputs: inOrderOf(model, inputs),
-    // As on KServe and Triton, an empty list requests every output. An output that is listed without `binary_data` is
-    // JSON, whatever the parameters of the request are.
-    outputs:
-      outputs.length === 0
-        ? everyOutput
-        : checkOutputs(outputs.map((output, index) => readOutput(model, output, ['outputs', index]))),
+    id,
+    inputs: inOrderOf(model, request.inputs),
+    outputs: outputs.map((output) => ({ name: output.name, isBinary: output.isBinary })),
   }
 }
 
-function readInput(model: ModelSignature, input: JsonObject, path: BodyPath, binary: V2Body): Tensor {
-  const given = readString(input['name'], [...path, 'name'])
-  const shape = readShape(input['shape'], [...path, 'shape'])
-  const datatype = readString(input['datatype'], [...path, 'datatype'])
-  const parameters = readParameters(input['parameters'], [...path, 'parameters'])
+/**
+ * Returns an input of a request as a tensor of the model.
+ * @throws BodyError `invalid_input` for a name or a datatype that the model does not declare, `invalid_value` for wrong
+ * values
+ */
+export function toModelInput(
+  model: ModelSignature,
+  { name: given, datatype, shape, data }: Omit<RequestInput, 'parameters'>,
+): Tensor {
   const { name, datatype: expected } = declaredInput(model, given)
-  // KServe also accepts lower case.
-  if (datatype.toUpperCase() !== expected) {
+  if (datatype !== expected) {
     throw new BodyError(
       'invalid_input',
       `Input "${given}" of model "${model.name}" has datatype ${expected}, not "${datatype}"`,
     )
   }
-  const size = parameters['binary_data_size'] ?? null
-  const data =
-    size === null
-      ? toTensorData(given, expected, readValues(shape, input['data'], [...path, 'data']))
-      : readBinary(given, expected, shape, binary.take(given, readSize(size, path)))
-  return { name, datatype: expected, shape, data }
+  const values =
+    'values' in data
+      ? toTensorData(given, expected, data.values)
+      : readRaw(`input "${given}"`, expected, shape, data.raw)
+  return { name, datatype: expected, shape, data: values }
 }
 
 /** Accepts `input-0` for a model's only input: KServe's scikit-learn examples use this name for any model. */
@@ -119,19 +114,6 @@ function inOrderOf(model: ModelSignature, tensors: readonly Tensor[]): Tensor[] 
     }
     return tensor
   })
-}
-
-function readOutput(model: ModelSignature, output: Json, path: BodyPath): V2Request['outputs'][number] {
-  const fields = readObject(output, path)
-  const name = readString(fields['name'], [...path, 'name'])
-  const parameters = readParameters(fields['parameters'], [...path, 'parameters'])
-  if (!model.outputs.some((declared) => declared.name === name)) {
-    throw new BodyError(
-      'invalid_input',
-      `Model "${model.name}" has no output "${name}"; its outputs are ${listNames(model.outputs)}`,
-    )
-  }
-  return { name, isBinary: isBinary(parameters) }
 }
 
 function listNames(tensors: ModelSignature['outputs']): string {

@@ -1,6 +1,6 @@
 // Writes a V2 inference response as an HTTP body: JSON, or JSON followed by binary tensors.
 import { BodyError } from './body-error.ts'
-import type { MessageRequest, Parameters, ParameterValue } from './infer-message.ts'
+import type { InferRequest, Parameters, ParameterValue } from './infer-request.ts'
 import { rawToJson } from './raw-tensor.ts'
 import { utf8Encoder } from './utf8.ts'
 
@@ -40,7 +40,7 @@ export interface WrittenMessage {
  */
 export function writeMessage(
   response: MessageResponse,
-  request: Pick<MessageRequest, 'outputs' | 'isBinary'>,
+  request: Pick<InferRequest<unknown>, 'outputs' | 'isBinary'>,
   bytesMax: number,
 ): WrittenMessage {
   const binary: Uint8Array[] = []
@@ -79,7 +79,7 @@ export function writeMessage(
 
 function chosen(
   { outputs }: MessageResponse,
-  request: Pick<MessageRequest, 'outputs' | 'isBinary'>,
+  request: Pick<InferRequest<unknown>, 'outputs' | 'isBinary'>,
 ): { output: MessageOutput; isBinary: boolean }[] {
   if (request.outputs.length === 0) {
     return outputs.map((output) => ({ output, isBinary: request.isBinary }))

@@ -1,4 +1,14 @@
 // Tests the decoder of responses against the encoder of protobufjs, and with messages that no model sends.
+import {
+  CONTENTS_LISTS,
+  hasContents,
+  rawOf,
+  toContents,
+  TYPED_ARRAYS,
+  viewOf,
+  type WireContents,
+  type WireParameters,
+} from '@inferwire/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
@@ -9,7 +19,7 @@ import {
   type DecodedResponse,
 } from './decode-response.ts'
 import { fromWireResponse } from './from-wire.ts'
-import { MESSAGES, type WireContents, type WireParameters } from './inference-proto.ts'
+import { MESSAGES } from './inference-proto.ts'
 
 const halvesOf = (value: bigint): { low: number; high: number } => ({
   low: Number(BigInt.asIntN(32, value)),
@@ -29,7 +39,7 @@ const encoded = (
     outputs: [{ name: 'y', datatype, shape, parameters, contents }],
     raw_output_contents: [],
   })
-const rawOf = (response: DecodedResponse): Uint8Array =>
+const rawOfOutput = (response: DecodedResponse): Uint8Array =>
   new Uint8Array(fromWireResponse(response).outputs[0]!.raw)
 const bytesOf = ({ buffer }: { readonly buffer: ArrayBufferLike }): Uint8Array => new Uint8Array(buffer)
 // A length-delimited field whose number is below 16 and whose length is below 128.
@@ -42,12 +52,12 @@ test('reads 64-bit and 32-bit integers as the encoder wrote them', () => {
       fc.array(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })),
       (big, small) => {
         const wide = encoded('INT64', { int64_contents: big.map(halvesOf) })
-        expect(rawOf(decodeResponse(wide))).toEqual(bytesOf(BigInt64Array.from(big)))
+        expect(rawOfOutput(decodeResponse(wide))).toEqual(bytesOf(BigInt64Array.from(big)))
         const narrow = encoded('INT32', { int_contents: small })
-        expect(rawOf(decodeResponse(narrow))).toEqual(bytesOf(Int32Array.from(small)))
+        expect(rawOfOutput(decodeResponse(narrow))).toEqual(bytesOf(Int32Array.from(small)))
         const unsigned = small.map((value) => value >>> 0)
         const positive = encoded('UINT32', { uint_contents: unsigned })
-        expect(rawOf(decodeResponse(positive))).toEqual(bytesOf(Uint32Array.from(unsigned)))
+        expect(rawOfOutput(decodeResponse(positive))).toEqual(bytesOf(Uint32Array.from(unsigned)))
       },
     ),
   )
@@ -61,14 +71,33 @@ test('reads floating-point numbers, BOOL and BYTES as the encoder wrote them', (
       fc.array(fc.uint8Array()),
       (numbers, flags, texts) => {
         const doubles = encoded('FP64', { fp64_contents: numbers })
-        expect(rawOf(decodeResponse(doubles))).toEqual(bytesOf(Float64Array.from(numbers)))
+        expect(rawOfOutput(decodeResponse(doubles))).toEqual(bytesOf(Float64Array.from(numbers)))
         const booleans = encoded('BOOL', { bool_contents: flags })
-        expect(rawOf(decodeResponse(booleans))).toEqual(Uint8Array.from(flags, Number))
+        expect(rawOfOutput(decodeResponse(booleans))).toEqual(Uint8Array.from(flags, Number))
         const elements = encoded('BYTES', { bytes_contents: texts })
         const joined = texts.flatMap((text) => [...bytesOf(Uint32Array.of(text.length)), ...text])
-        expect(rawOf(decodeResponse(elements))).toEqual(Uint8Array.from(joined))
+        expect(rawOfOutput(decodeResponse(elements))).toEqual(Uint8Array.from(joined))
       },
     ),
+  )
+})
+
+test.each(
+  Object.keys(CONTENTS_LISTS)
+    .filter(hasContents)
+    .filter((datatype) => datatype !== 'BYTES'),
+)('reads the typed contents of %s values as the bytes of the values', (datatype) => {
+  const Values = TYPED_ARRAYS[datatype as keyof typeof TYPED_ARRAYS] as typeof Float64Array
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+      const whole = bytes.slice(0, bytes.length - (bytes.length % Values.BYTES_PER_ELEMENT))
+      // BOOL is 0 or 1. A conversion may change the bits of NaN.
+      const values = viewOf(whole, Values).map((value) => {
+        return datatype === 'BOOL' ? value & 1 : Number.isNaN(value) ? 0 : value
+      })
+      const response = decodeResponse(encoded(datatype, toContents(datatype, values)))
+      expect(rawOfOutput(response)).toEqual(rawOf(values))
+    }),
   )
 })
 
@@ -77,7 +106,7 @@ test('reads values that are not packed, one field each', () => {
   const output = [...field(2, [...Buffer.from('INT64')]), 3 * 8, 2, 3 * 8, 3, ...field(5, values)]
   const response = decodeResponse(Buffer.from(field(5, output)))
   expect(response.outputs[0]!.shape).toEqual([2, 3])
-  expect(rawOf(response)).toEqual(bytesOf(BigInt64Array.of(1n, 128n, 7n)))
+  expect(rawOfOutput(response)).toEqual(bytesOf(BigInt64Array.of(1n, 128n, 7n)))
 })
 
 test('reads names, sizes and parameters, including a parameter named __proto__', () => {
@@ -128,7 +157,7 @@ test.each([
     ]),
   ],
 ])('refuses %s', (_, message) => {
-  expect(() => rawOf(decodeResponse(Buffer.from(message)))).toThrow()
+  expect(() => rawOfOutput(decodeResponse(Buffer.from(message)))).toThrow()
 })
 
 test('either decodes random bytes or throws an Error', () => {

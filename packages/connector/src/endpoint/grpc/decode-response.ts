@@ -1,9 +1,9 @@
 // Decodes the messages of model servers. A generated decoder creates an object for each field and each 64-bit
 // integer. With such a decoder, even a message below the size limit could need gigabytes. Here, the number of
 // objects is limited, and tensor values stay encoded bytes.
+import { fromWireSize, type WireInteger, type WireParameter, type WireParameters } from '@inferwire/protocol'
 import protobuf from 'protobufjs'
-import { sizeOf, type WireInteger } from './wire-integer.ts'
-import { MESSAGES, type WireParameter, type WireParameters } from './inference-proto.ts'
+import { MESSAGES } from './inference-proto.ts'
 
 /** InferOutputTensor, or TensorMetadata, which has only the first three of these fields. */
 export interface DecodedTensor {
@@ -146,7 +146,7 @@ function readTensor(encoded: Uint8Array, items: Items): DecodedTensor {
   let datatype = ''
   let contents: PackedContents = new Map()
   const readSize = (reader: protobuf.Reader): void => {
-    shape.push(items.taken(sizeOf(reader.int64() as unknown as WireInteger)))
+    shape.push(items.taken(fromWireSize(reader.int64() as unknown as WireInteger)))
   }
   const reader = protobuf.Reader.create(encoded)
   while (reader.pos < reader.len) {

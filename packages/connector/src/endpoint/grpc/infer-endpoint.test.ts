@@ -1,9 +1,8 @@
 // Tests ModelInfer with a server whose answers are raw, typed, malformed or too large.
-import type { Problem } from '@inferwire/protocol'
+import { fromWireSize, type Problem, type WireRequest, type WireResponse } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
-import { sizeOf } from './wire-integer.ts'
-import { MESSAGES, type WireRequest, type WireResponse } from './inference-proto.ts'
+import { MESSAGES } from './inference-proto.ts'
 import { answer, startGrpcServer, type GrpcServer, type ServedCall } from './testing/grpc-server.ts'
 import { binaryRequest, jsonRequest, openTestUpstream } from './testing/open-upstream.ts'
 
@@ -163,7 +162,7 @@ test('a tensor of 600 KB is sent and received unchanged', async () => {
     const { inputs, raw_input_contents } = MESSAGES.request.decode(call.message)
     answer(call, [
       responseOf(
-        [{ shape: inputs[0]!.shape.map((size) => sizeOf(size as never)), datatype: 'INT32' }],
+        [{ shape: inputs[0]!.shape.map((size) => fromWireSize(size as never)), datatype: 'INT32' }],
         [...raw_input_contents],
       ),
     ])
@@ -268,7 +267,7 @@ test('a body without JSON takes its shape from the metadata, which is queried on
   })
   const response = await infer(upstream, bare())
   expect(response.contentType).toBe('application/octet-stream')
-  expect(sent(server).inputs[0]!.shape.map((size) => sizeOf(size as never))).toEqual([2, 2])
+  expect(sent(server).inputs[0]!.shape.map((size) => fromWireSize(size as never))).toEqual([2, 2])
   await infer(upstream, bare())
   expect(server.calls.map(({ headers }) => headers[':path']!.split('/')[2])).toEqual([
     'ModelMetadata',

@@ -1,11 +1,11 @@
 // Tests ModelStreamInfer with the answers of Triton and of MLServer, and streams that break.
-import { Problem } from '@inferwire/protocol'
+import { Problem, type WireResponse } from '@inferwire/protocol'
 import { once } from 'node:events'
 import { constants } from 'node:http2'
 import { afterEach, expect, test } from 'vitest'
 import type { EndpointResponse, ReplyPart } from '../../step.ts'
 import { GrpcConnection } from './grpc-connection.ts'
-import { MESSAGES, type WireResponse } from './inference-proto.ts'
+import { MESSAGES } from './inference-proto.ts'
 import { StreamEndpoint } from './stream-endpoint.ts'
 import { answer, framed, refuse, startGrpcServer, type ServedCall } from './testing/grpc-server.ts'
 import { deadlineIn, jsonRequest } from './testing/open-upstream.ts'

@@ -1,6 +1,7 @@
 // The operation `infer_stream` over gRPC: ModelStreamInfer, with one request and any number of answers.
 import { DIALECTS, Problem } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
+import { endOfStream, streamInterrupted } from '../stream-end.ts'
 import { StreamClock } from '../stream-clock.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { modelError } from '../http/model-error.ts'
@@ -17,15 +18,6 @@ import { toWireRequest, type WireModel } from './to-wire.ts'
 import { writeRequestFrame } from './write-frame.ts'
 
 const METHOD = DIALECTS.v2.grpcMethods.infer_stream
-
-/** The last message of a complete stream. */
-const DONE: EndpointResponse = {
-  status: 200,
-  body: Buffer.from('[DONE]'),
-  contentType: 'text/plain',
-  inferenceHeaderContentLength: undefined,
-  endsStream: true,
-}
 
 /** Calls ModelStreamInfer, and emits a V2 JSON body for each answer. */
 export class StreamEndpoint implements Endpoint {
@@ -68,11 +60,12 @@ export class StreamEndpoint implements Endpoint {
         },
       })
     } catch (error) {
-      throw emitted > 0 && error instanceof UpstreamFailure ? interrupted(error) : error
+      if (emitted === 0 || !(error instanceof UpstreamFailure)) throw error
+      throw streamInterrupted("The model server's stream was interrupted.", error.message, error)
     } finally {
       clock.end()
     }
-    return DONE
+    return endOfStream(200)
   }
 
   // MLServer sends ModelInferResponse; Triton wraps it in ModelStreamInferResponse. The wrapper has only the fields 1
@@ -100,12 +93,4 @@ export class StreamEndpoint implements Endpoint {
       errorText: this.#target.errorText,
     })
   }
-}
-
-// The call is not retried, because parts were already published; the client may repeat the request.
-function interrupted(cause: Problem): Problem {
-  return new Problem('stream_interrupted', "The model server's stream was interrupted.", {
-    detail: cause.detail ?? cause.message,
-    cause,
-  })
 }

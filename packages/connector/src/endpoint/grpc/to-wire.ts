@@ -1,24 +1,19 @@
 // Converts a V2 request into a ModelInferRequest.
 import {
   Problem,
-  encodeText,
   isHalf,
   rawOf,
-  type MessageDatatype,
+  toContents,
+  toWireInteger,
   type MessageInput,
   type MessageRequest,
   type Parameters,
   type ParameterValue,
-  type TensorData,
+  type WireParameter,
+  type WireParameters,
+  type WireRequest,
+  type WireTensor,
 } from '@inferwire/protocol'
-import type {
-  WireContents,
-  WireParameter,
-  WireParameters,
-  WireRequest,
-  WireTensor,
-} from './inference-proto.ts'
-import type { WireInteger } from './wire-integer.ts'
 
 /** The model that a request addresses; the version is empty for the server's default. */
 export interface WireModel {
@@ -61,25 +56,9 @@ function toWireTensor(
   isTyped: boolean,
 ): WireTensor {
   const tensor = { name, datatype, shape, parameters: toWireParameters(parameters) }
-  return isTyped && 'values' in data ? { ...tensor, contents: toContents(datatype, data.values) } : tensor
-}
-
-function toContents(datatype: MessageDatatype, values: TensorData): WireContents {
-  if (Array.isArray(values)) return { bytes_contents: values.map(encodeText) }
-  if (values instanceof BigInt64Array) return { int64_contents: halves(values) }
-  if (values instanceof BigUint64Array) return { uint64_contents: halves(values) }
-  if (values instanceof Float32Array) return { fp32_contents: values }
-  if (values instanceof Float64Array) return { fp64_contents: values }
-  if (datatype === 'BOOL') return { bool_contents: values }
-  return datatype.startsWith('U') ? { uint_contents: values } : { int_contents: values }
-}
-
-function halves(values: BigInt64Array | BigUint64Array): WireInteger[] {
-  return Array.from(values as Iterable<bigint>, (value) => halvesOf(value))
-}
-
-function halvesOf(value: bigint): WireInteger {
-  return { low: Number(BigInt.asIntN(32, value)), high: Number(BigInt.asIntN(32, value >> 32n)) }
+  return isTyped && 'values' in data && !isHalf(datatype)
+    ? { ...tensor, contents: toContents(datatype, data.values) }
+    : tensor
 }
 
 const NO_PARAMETERS: WireParameters = {}
@@ -101,7 +80,9 @@ function toWireParameter(name: string, value: ParameterValue): WireParameter {
       const text = `The body is invalid. Parameter "${name.slice(0, 100)}" is ${integer}, an integer of more than 64 bits.`
       throw new Problem('bad_payload', text)
     }
-    return integer >= 2n ** 63n ? { uint64_param: halvesOf(integer) } : { int64_param: halvesOf(integer) }
+    return integer >= 2n ** 63n
+      ? { uint64_param: toWireInteger(integer) }
+      : { int64_param: toWireInteger(integer) }
   }
   // If several members of a oneof are sent, a decoder uses the last one that it knows. KServe and MLServer do not know
   // double_param, and would fail on a parameter without a value.

@@ -1,5 +1,6 @@
 // Encodes messages with the prefix of gRPC: a flag (0 = not compressed), and the length as 32 bits.
-import { MESSAGES, type Codec, type WireRequest } from './inference-proto.ts'
+import type { WireRequest } from '@inferwire/protocol'
+import { MESSAGES, type Codec } from './inference-proto.ts'
 import { PREFIX_BYTES } from './message-frames.ts'
 
 // Up to this total size of the raw tensors, one buffer costs less than several buffers.

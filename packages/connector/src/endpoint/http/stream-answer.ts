@@ -2,6 +2,7 @@
 import { Problem, type ProblemCode } from '@inferwire/protocol'
 import type { EndpointRequest, EndpointResponse, TokenUsage } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
+import { endOfStream, streamInterrupted } from '../stream-end.ts'
 import { StreamClock, type StreamLimits } from '../stream-clock.ts'
 import { JSON_TYPE } from './content-type.ts'
 import { EventStreamParser, EventTooLargeError } from './event-stream.ts'
@@ -34,8 +35,6 @@ export interface StreamOptions {
   readonly address: string
 }
 
-// The body of the last message of a complete stream.
-const END_OF_STREAM = '[DONE]'
 // The connection broke, or the server sent nothing more.
 const BROKEN: ReadonlySet<ProblemCode> = new Set(['upstream_unreachable', 'stream_interrupted'])
 // How long the server may take to end the body after the last event.
@@ -76,15 +75,7 @@ export class StreamAnswer implements BodySink {
         ? this.#interrupted("The model server's stream ended before the answer was complete.")
         : this.#invalid("The model server's stream contains no events.")
     }
-    const usage = this.#usage === undefined ? {} : { usage: this.#usage }
-    return {
-      status: this.#options.head.status,
-      body: Buffer.from(END_OF_STREAM),
-      contentType: 'text/plain',
-      inferenceHeaderContentLength: undefined,
-      endsStream: true,
-      ...usage,
-    }
+    return endOfStream(this.#options.head.status, this.#usage)
   }
 
   /** Whether the stream was complete before this error, so that the error no longer matters. */
@@ -196,9 +187,7 @@ export class StreamAnswer implements BodySink {
   }
 
   #interrupted(sentence: string, cause?: Problem): Problem {
-    const { address } = this.#options
-    const detail = cause?.detail ?? address
-    return new Problem('stream_interrupted', sentence, cause === undefined ? { detail } : { detail, cause })
+    return streamInterrupted(sentence, this.#options.address, cause)
   }
 
   #invalid(sentence: string): Problem {

@@ -1,12 +1,5 @@
 // An in-memory model that answers V1 and V2 bodies and records its calls. It has its own parsers for the bodies.
-import {
-  BodyError,
-  Problem,
-  readV2Request,
-  writeBinary,
-  type Tensor,
-  type V2Request,
-} from '@inferwire/protocol'
+import { BodyError, Problem, rawOf, readV2Request, type Tensor, type V2Request } from '@inferwire/protocol'
 import type { Deadline, Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 
 /** A deadline that a test can stop. */
@@ -142,17 +135,17 @@ function infer(request: EndpointRequest): EndpointResponse {
   if (data.includes(1332)) throw failed(500, 'ValueError : poison')
   const [{ isBinary }] = read.outputs as [V2Request['outputs'][number]]
   const outputs = [{ ...x, name: 'y', data }, words]
-  const binary = isBinary ? outputs.map(writeBinary) : []
+  const binary = isBinary ? outputs.map(({ data }) => rawOf(data)) : []
   const json = Buffer.from(
     JSON.stringify({
       model_name: 'm',
       ...(read.id === undefined ? {} : { id: read.id }),
-      outputs: outputs.map(({ name, datatype, shape, data }) => ({
+      outputs: outputs.map(({ name, datatype, shape, data }, index) => ({
         name,
         datatype,
         shape,
         ...(isBinary
-          ? { parameters: { binary_data_size: writeBinary({ name, datatype, shape, data }).length } }
+          ? { parameters: { binary_data_size: binary[index]?.length } }
           : { data: Array.from(data as Iterable<unknown>) }),
       })),
     }),

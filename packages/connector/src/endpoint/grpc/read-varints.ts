@@ -1,16 +1,4 @@
-// 64-bit integers of protobuf messages, as two halves of 32 bits, and their encoding as varints.
-
-/** A 64-bit integer: a `Long` when decoded by protobufjs; any object with both halves can be encoded. */
-export interface WireInteger {
-  readonly low: number
-  readonly high: number
-  readonly unsigned?: boolean
-}
-
-/** Returns one dimension of a shape; -1 = variable. */
-export function sizeOf({ low, high }: WireInteger): number {
-  return high * 2 ** 32 + (low >>> 0)
-}
+// The encoding of integers in protobuf messages: varints.
 
 /**
  * Decodes packed varints (Protocol Buffers, "Base 128 Varints").

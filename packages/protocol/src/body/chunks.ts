@@ -1,6 +1,6 @@
 // Joins bytes and short texts into one body.
-import type { Span } from '../body/json-spans.ts'
-import { utf8Encoder } from '../body/utf8.ts'
+import type { Span } from './json-spans.ts'
+import { utf8Encoder } from './utf8.ts'
 
 const encode = utf8Encoder()
 
@@ -25,10 +25,6 @@ export class Chunks {
 
   addSpan(bytes: Uint8Array, { start, end }: Span): void {
     this.add(bytes.subarray(start, end))
-  }
-
-  addAll(other: Chunks): void {
-    for (const chunk of other.#chunks) this.add(chunk)
   }
 
   join(): Uint8Array {
