@@ -46,8 +46,10 @@ test.each([
   ['small', () => Buffer.from('small')],
   ['pooled', () => Buffer.allocUnsafe(10)],
   ['empty', () => Buffer.alloc(0)],
+  ['as large as a block, but allocated elsewhere', () => Buffer.alloc(64 * KB)],
+  ['a copy of a small body', () => blocks.copy(Buffer.from('{}'))],
   ['shared between threads', () => Buffer.from(new SharedArrayBuffer(64 * KB))],
-])('ignores memory that is %s', (_, bytes) => {
+])('ignores a buffer that is %s', (_, bytes) => {
   const given = bytes()
   const { length } = given
   blocks.give(given)

@@ -16,6 +16,8 @@ const IDLE_MS = 10_000
 export class BodyBlocks {
   // The block that was returned last is at the end; it is the most likely one to be in the processor's cache.
   readonly #free: ArrayBuffer[] = []
+  // Only memory that was allocated here is reused: other buffers may be parts of Node.js's own pool.
+  readonly #own = new WeakSet<ArrayBufferLike>()
   #freeBytes = 0
   #isIdle = true
   #timer: NodeJS.Timeout | undefined
@@ -32,9 +34,7 @@ export class BodyBlocks {
     const index = this.#free.findLastIndex(
       ({ byteLength }) => byteLength >= length && byteLength <= length * WASTE_MAX,
     )
-    const bytes = Math.ceil(length / SIZE_STEP) * SIZE_STEP
-    const block = index === -1 ? Buffer.allocUnsafeSlow(bytes).buffer : this.#remove(index)
-    return Buffer.from(block, 0, length)
+    return Buffer.from(index === -1 ? this.#allocate(length) : this.#remove(index), 0, length)
   }
 
   /** Returns a copy of the bytes. */
@@ -46,20 +46,27 @@ export class BodyBlocks {
   }
 
   /**
-   * Takes back the block that a buffer returned by `take` or `copy`, or a view of it, belongs to. From now on, all views
+   * Takes back the block of a buffer that `take` or `copy` returned; ignores any other buffer. From now on, all views
    * of the block have the length 0, so that code that still holds one cannot read another request's body. The caller
    * must be certain that no operating system call reads or writes the block.
    */
   give({ buffer }: Buffer): void {
+    if (!(buffer instanceof ArrayBuffer) || !this.#own.has(buffer)) return
     const { byteLength } = buffer
-    if (byteLength < BLOCK_BYTES_MIN || byteLength % SIZE_STEP !== 0 || !(buffer instanceof ArrayBuffer))
-      return
-    while (this.#freeBytes + byteLength > FREE_BYTES_MAX && this.#free.length > 0) this.#remove(0)
     if (byteLength > FREE_BYTES_MAX) return
+    while (this.#freeBytes + byteLength > FREE_BYTES_MAX) this.#remove(0)
     // The transfer moves the memory to a new ArrayBuffer and detaches the old one. It copies nothing.
-    this.#free.push(structuredClone(buffer, { transfer: [buffer] }))
+    const block = structuredClone(buffer, { transfer: [buffer] })
+    this.#own.add(block)
+    this.#free.push(block)
     this.#freeBytes += byteLength
     this.#timer ??= setInterval(() => this.#trim(), IDLE_MS).unref()
+  }
+
+  #allocate(length: number): ArrayBufferLike {
+    const { buffer } = Buffer.allocUnsafeSlow(Math.ceil(length / SIZE_STEP) * SIZE_STEP)
+    this.#own.add(buffer)
+    return buffer
   }
 
   #remove(index: number): ArrayBuffer {
