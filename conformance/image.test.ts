@@ -152,6 +152,7 @@ describe("the image built from the Dockerfile's steps", () => {
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')))
     }
+    const ended = once(child, 'exit')
     const client = await connect(broker.url, { username: 'cam7', password: 'c' })
     try {
       await ready(
@@ -171,7 +172,6 @@ describe("the image built from the Dockerfile's steps", () => {
       expect(log).not.toMatch(/EROFS|EACCES|"level":(?:"error"|50)/)
     } finally {
       await client.close()
-      const ended = once(child, 'exit')
       child.kill('SIGTERM')
       expect(await ended, log).toEqual([0, null])
       await models.close()
