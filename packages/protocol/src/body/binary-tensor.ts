@@ -2,7 +2,7 @@
 import { BodyError } from './body-error.ts'
 import type { JsonObject } from './json.ts'
 import { countOf, printShape, TYPED_ARRAYS, type Datatype, type Tensor, type TensorData } from './tensor.ts'
-import { utf8Decoder, utf8Encoder } from './utf8.ts'
+import { utf8Decoder, utf8Writer } from './utf8.ts'
 
 /** Returns whether the parameters of an output request binary data. */
 export function isBinary(parameters: JsonObject): boolean {
@@ -68,16 +68,17 @@ export function writeBinary({ data }: Tensor): Uint8Array {
 }
 
 function writeElements(elements: readonly string[]): Uint8Array {
-  const encoded = elements.map(utf8Encoder())
-  const bytes = new Uint8Array(encoded.reduce((length, element) => length + 4 + element.length, 0))
+  const encodeInto = utf8Writer()
+  // UTF-8 has at most 3 bytes for a code unit of UTF-16. An array of its own for each element would take more time.
+  const bytes = new Uint8Array(elements.reduce((length, element) => length + 4 + 3 * element.length, 0))
   const view = new DataView(bytes.buffer)
   let at = 0
-  for (const element of encoded) {
-    view.setUint32(at, element.length, true)
-    bytes.set(element, at + 4)
-    at += 4 + element.length
+  for (const element of elements) {
+    const length = element === '' ? 0 : encodeInto(element, bytes.subarray(at + 4))
+    view.setUint32(at, length, true)
+    at += 4 + length
   }
-  return bytes
+  return bytes.slice(0, at)
 }
 
 /**
