@@ -54,9 +54,9 @@ async function runPriority({ model, way, requests }: FeatureCase, world: Protoco
 
 // Requests to an undescribed model are not merged, because its first dimension may be fixed.
 async function described(name: string, { client }: ProtocolWorld): Promise<void> {
-  const isDescribed = ({ topic, json }: Received): boolean => {
-    if (topic !== `infer/models/${name}`) return false
-    const card = json() as { operations: string[]; inputs?: unknown }
+  const isDescribed = (message: Received): boolean => {
+    if (message.topic !== `infer/models/${name}`) return false
+    const card = message.json() as { operations: string[]; inputs?: unknown }
     return card.inputs !== undefined || card.operations.includes('predict')
   }
   await client.wait(isDescribed, `description of ${name}`, 20_000)
