@@ -1,7 +1,7 @@
 // The model server of `npm run bench:batching`: handles one call at a time. Each call takes a fixed time, plus a time
 // for each instance.
-import { createServer } from 'node:http'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import { createUpstream, listen, readBody, sendJson } from './upstream-http.mjs'
 import { answerCalls } from './worker.mjs'
 
 // Timers fire up to about a millisecond late, so the last part of a call is spent spinning the event loop instead.
@@ -12,16 +12,13 @@ let perInstanceMs = 0
 let calls = 0
 let busy = Promise.resolve()
 
-const server = createServer({ noDelay: true, keepAliveTimeout: 600_000 }, (request, response) => {
+const server = createUpstream((request, response) => {
   if (request.method === 'GET') {
-    const isReady = request.url === '/v1/models/iris'
-    response.writeHead(isReady ? 200 : 404, { 'content-type': 'application/json' })
-    return response.end(isReady ? '{"name":"iris","ready":true}' : '{"error":"not found"}')
+    if (request.url === '/v1/models/iris') return sendJson(response, 200, '{"name":"iris","ready":true}')
+    return sendJson(response, 404, '{"error":"not found"}')
   }
-  const chunks = []
-  request.on('data', (chunk) => chunks.push(chunk))
-  request.on('end', () => {
-    busy = busy.then(() => answer(Buffer.concat(chunks).toString('utf8'), response))
+  readBody(request, (body) => {
+    busy = busy.then(() => answer(body.toString('utf8'), response))
   })
 })
 
@@ -32,19 +29,14 @@ async function answer(text, response) {
   const sleepMs = end - performance.now() - TIMER_MS
   if (sleepMs > 0) await delay(sleepMs)
   while (performance.now() < end) await turn()
-  const body = JSON.stringify({ predictions: instances.map(() => 1) })
-  response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length })
-  response.end(body)
+  sendJson(response, 200, JSON.stringify({ predictions: instances.map(() => 1) }))
 }
 
 answerCalls({
-  listen: (options) => {
+  listen(options) {
     perCallMs = options.perCallMs
     perInstanceMs = options.perInstanceMs
-    return new Promise((resolve, reject) => {
-      server.on('error', reject)
-      server.listen(0, '127.0.0.1', () => resolve(server.address().port))
-    })
+    return listen(server)
   },
   /** Number of calls so far. */
   calls: () => calls,

@@ -28,3 +28,25 @@ export function commandLine(command, ports) {
   if (program === undefined) throw new Error('The command of a contender is empty.')
   return [program === 'node' ? process.execPath : program, args]
 }
+
+/**
+ * Returns the contenders to measure.
+ * @param {string | undefined} list names, separated by commas; all contenders if undefined
+ * @param {string[]} added `NAME=COMMAND`: additional contenders, or different commands for known ones
+ */
+export function chooseContenders(list, added) {
+  const commands = { ...CONTENDERS }
+  for (const text of added) {
+    const [, name, command] = /^([\w-]+)=(.+)$/.exec(text) ?? []
+    if (name === undefined) throw new Error(`--contender "${text}": expected NAME=COMMAND`)
+    commands[name] = command
+  }
+  const names = list?.split(',') ?? Object.keys(commands)
+  return names.map((name) => {
+    const command = commands[name]
+    if (command === undefined) {
+      throw new Error(`Contender "${name}" is unknown; known contenders: ${Object.keys(commands).join(', ')}`)
+    }
+    return { name, command }
+  })
+}

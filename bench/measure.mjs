@@ -1,17 +1,16 @@
 // Measures one run: a new broker, one connector, one scenario.
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { output, start } from './child.mjs'
 import { commandLine } from './contender.mjs'
 import { openProbe } from './first-answer.mjs'
 import { BUILD } from './paths.mjs'
 import { cpuMs, machineCpuMs, peakRssMb } from './proc.mjs'
 import { freePort, startBroker } from './testbed.mjs'
+import { untilReady } from './until-ready.mjs'
 
 const QOS = 1
 const WARM_UP_S = 1
 const START_MS = 30_000
-const READY_EVERY_MS = 5
 
 /**
  * @param {{ name: string, command: string }} contender
@@ -66,23 +65,6 @@ async function untilStarted({ probe, connector, adminPort, startedAt, name }) {
     giveUp.abort()
     ended.catch(() => {}) // From here on, an exit is not an error, because the connector is stopped deliberately.
   }
-}
-
-/** Resolves to the `performance.now()` of the moment when `/readyz` first returned 200. */
-export async function untilReady(port, signal) {
-  let last = 'no connection'
-  while (!signal.aborted) {
-    try {
-      const response = await fetch(`http://127.0.0.1:${port}/readyz`, { signal })
-      const text = await response.text()
-      if (response.status === 200) return performance.now()
-      last = `${response.status} ${text}`
-    } catch {
-      // The connector does not listen yet.
-    }
-    await delay(READY_EVERY_MS)
-  }
-  throw new Error(`/readyz did not return 200; last: ${last}`)
 }
 
 async function load({ connector, broker, model, scenario, seconds }) {

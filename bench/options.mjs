@@ -1,48 +1,76 @@
-// The command line of `npm run bench`.
+// Reads the command line of a benchmark, and writes the text of `--help` from the same table of options.
 import { parseArgs } from 'node:util'
-import { CONTENDERS } from './contender.mjs'
 
-const SCENARIOS = '1,32,256,32x100k'
 const INFLIGHT_MAX = 4096
+const HELP_COLUMN = 27
 
-/** Text of `--help`. */
-export const USAGE = `Usage: npm run bench -- [options]
+/** The option of all benchmarks that write a section of RESULTS.md. */
+export const WRITE = flag('write the results to bench/RESULTS.md')
+const COMMON = {
+  'no-build': flag('use the existing builds of the packages; do not run `tsc -b`'),
+  help: flag('print this text'),
+}
 
-  --rounds N               number of rounds (default 3)
-  --seconds N              measured time of each run, after 1 s of warm-up (default 4)
-  --scenarios LIST         INFLIGHT or INFLIGHTxBYTES, with k for 1000 bytes (default ${SCENARIOS});
-                           without BYTES, bodies are 200 bytes long
-  --contenders LIST        contenders to measure (default: all; known: ${Object.keys(CONTENDERS).join(', ')})
-  --contender NAME=COMMAND an additional contender, or a different command for a known one; repeatable.
-                           Placeholders: {mqtt_port}, {http_port}, {admin_port}
-  --write                  write the table to bench/RESULTS.md
-  --no-build               use the existing build, without \`tsc -b\`
-`
+/**
+ * Describes an option with a value.
+ * @param {{ default?: string, value: string, help: string, multiple?: boolean, read?: (text: any, name: string) =>
+ *   unknown }} option `value` is the placeholder in the help text; `read` throws an Error for an invalid value
+ */
+export function text(option) {
+  return { type: 'string', read: (value) => value, ...option }
+}
 
-/** Parses the command line. @throws Error that names the mistake and the allowed values */
-export function readOptions(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      rounds: { type: 'string', default: '3' },
-      seconds: { type: 'string', default: '4' },
-      scenarios: { type: 'string', default: SCENARIOS },
-      contenders: { type: 'string' },
-      contender: { type: 'string', multiple: true, default: [] },
-      write: { type: 'boolean', default: false },
-      'no-build': { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
+/** Describes an option that is a positive integer. */
+export function whole(defaultValue, help) {
+  return text({ default: String(defaultValue), value: 'N', help, read: positive })
+}
+
+/** Describes an option that is a list of scenarios. */
+export function scenarios(defaultValue, help) {
+  return text({
+    default: defaultValue,
+    value: 'LIST',
+    help,
+    read: (list) => list.split(',').map(parseScenario),
   })
-  return {
-    rounds: positive('--rounds', values.rounds),
-    seconds: positive('--seconds', values.seconds),
-    scenarios: values.scenarios.split(',').map(parseScenario),
-    contenders: chooseContenders(values.contenders, values.contender),
-    write: values.write,
-    buildPackages: !values['no-build'],
-    help: values.help,
-  }
+}
+
+/** Describes an option without a value. */
+export function flag(help) {
+  return { type: 'boolean', default: false, help, read: (value) => value }
+}
+
+/**
+ * Parses a command line.
+ * @param {string[]} args
+ * @param {Record<string, ReturnType<typeof text> | ReturnType<typeof flag>>} own the options of this benchmark, by name
+ * @returns the values, by name; the option `quiet-seconds` becomes the member `quietSeconds`
+ * @throws Error that names the mistake and the expected values
+ */
+export function readOptions(args, own) {
+  const all = { ...own, ...COMMON }
+  const options = Object.entries(all).map(([name, { type, default: value, multiple = false }]) => [
+    name,
+    { type, multiple, ...(value === undefined ? {} : { default: value }) },
+  ])
+  const { values } = parseArgs({ args, options: Object.fromEntries(options) })
+  return Object.fromEntries(
+    Object.entries(all).map(([name, { read }]) => [
+      camelCase(name),
+      values[name] === undefined ? undefined : read(values[name], `--${name}`),
+    ]),
+  )
+}
+
+/** Returns the text of `--help`. @param {string} command what the user types before the options */
+export function usage(command, own) {
+  const lines = Object.entries({ ...own, ...COMMON }).map(([name, option]) => {
+    const head = `  --${name}${option.value === undefined ? '' : ` ${option.value}`}`
+    const isShown = typeof option.default === 'string'
+    const help = `${option.help}${isShown ? ` (default ${option.default})` : ''}`
+    return `${head.padEnd(HELP_COLUMN - 1)} ${help.replaceAll('\n', `\n${' '.repeat(HELP_COLUMN)}`)}`
+  })
+  return `Usage: ${command} [options]\n\n${lines.join('\n')}\n`
 }
 
 /** Parses a scenario: `32x100k` -> `{ name, inflight: 32, bodyBytes: 100000 }` */
@@ -51,7 +79,7 @@ export function parseScenario(name) {
   const inflight = Number(match?.[1])
   if (!(inflight >= 1 && inflight <= INFLIGHT_MAX)) {
     throw new Error(
-      `Scenario "${name}": expected INFLIGHT (1 to ${INFLIGHT_MAX}) or INFLIGHTxBYTES, as in ${SCENARIOS}`,
+      `Scenario "${name}": expected INFLIGHT (1 to ${INFLIGHT_MAX}) or INFLIGHTxBYTES, as in 32 or 32x100k`,
     )
   }
   const bodyBytes = match[2] === undefined ? 200 : Number(match[2]) * (match[3] === 'k' ? 1000 : 1)
@@ -59,25 +87,12 @@ export function parseScenario(name) {
 }
 
 /** Parses a positive integer. */
-export function positive(option, text) {
-  const value = Number(text)
-  if (Number.isInteger(value) && value > 0) return value
-  throw new Error(`${option} "${text}": expected a positive integer`)
+export function positive(value, name) {
+  const number = Number(value)
+  if (Number.isInteger(number) && number > 0) return number
+  throw new Error(`${name} "${value}": expected a positive integer`)
 }
 
-function chooseContenders(list, added) {
-  const commands = { ...CONTENDERS }
-  for (const text of added) {
-    const [, name, command] = /^([\w-]+)=(.+)$/.exec(text) ?? []
-    if (name === undefined) throw new Error(`--contender "${text}": expected NAME=COMMAND`)
-    commands[name] = command
-  }
-  const names = list?.split(',') ?? Object.keys(commands)
-  return names.map((name) => {
-    const command = commands[name]
-    if (command === undefined) {
-      throw new Error(`Contender "${name}" is unknown; known contenders: ${Object.keys(commands).join(', ')}`)
-    }
-    return { name, command }
-  })
+function camelCase(name) {
+  return name.replaceAll(/-(\w)/g, (_, letter) => letter.toUpperCase())
 }

@@ -15,35 +15,29 @@ const NEEDS = [
   ['mosquitto', () => find('mosquitto') !== undefined],
 ]
 
-/** Prepares a run. Rejects with the command that installs missing packages. */
-export async function prepare({ buildPackages }) {
-  if (process.platform !== 'linux') throw new Error('The benchmark requires Linux, because it reads /proc.')
-  const missing = NEEDS.filter(([, isThere]) => !isThere()).map(([debianPackage]) => debianPackage)
-  if (missing.length > 0) {
-    throw new Error(
-      `The benchmark needs ${missing.join(', ')}. Install: sudo apt-get install ${missing.join(' ')}`,
-    )
-  }
+/**
+ * Prepares a run of the benchmarks that use the programs in c/. Rejects with the command that installs missing packages.
+ * @param {{ noBuild: boolean }} options
+ */
+export async function prepare({ noBuild }) {
+  checkInstalled(NEEDS)
+  process.stderr.write('Building …\n')
   mkdirSync(BUILD, { recursive: true })
   for (const name of ['load', 'connector']) {
     const source = join(ROOT, 'bench', 'c', `${name}.c`)
-    await output(find('gcc'), [
-      '-O2',
-      '-Wall',
-      '-Wextra',
-      '-o',
-      join(BUILD, name),
-      source,
-      '-lmosquitto',
-      '-lcurl',
-    ])
+    const flags = ['-O2', '-Wall', '-Wextra', '-lmosquitto', '-lcurl']
+    await output(find('gcc'), ['-o', join(BUILD, name), source, ...flags])
   }
-  if (buildPackages) await build()
+  if (!noBuild) await build()
 }
 
-/** Builds the packages of this checkout. */
-export async function build() {
-  await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
+/** Prepares a run of the benchmarks that need only Mosquitto. */
+export async function prepareBroker({ noBuild }) {
+  checkInstalled(NEEDS.filter(([debianPackage]) => debianPackage === 'mosquitto'))
+  mkdirSync(BUILD, { recursive: true })
+  if (noBuild) return
+  process.stderr.write('Building …\n')
+  await build()
 }
 
 /**
@@ -64,6 +58,20 @@ export function describeMachine({ withNginx = true } = {}) {
     `Mosquitto ${version('mosquitto', ['-h'], /version (\S+)/)}`,
     ...(withNginx ? [`nginx ${version('nginx', ['-v'], /nginx\/(\S+)/)}`] : []),
   ].join('; ')
+}
+
+function checkInstalled(needs) {
+  if (process.platform !== 'linux') throw new Error('The benchmark requires Linux, because it reads /proc.')
+  const missing = needs.filter(([, isThere]) => !isThere()).map(([debianPackage]) => debianPackage)
+  if (missing.length === 0) return
+  throw new Error(
+    `The benchmark needs ${missing.join(', ')}. Install: sudo apt-get install ${missing.join(' ')}`,
+  )
+}
+
+// Builds the packages of this checkout.
+async function build() {
+  await output(process.execPath, [join(ROOT, 'node_modules', '.bin', 'tsc'), '-b'])
 }
 
 function hasHeader(header) {

@@ -26,24 +26,37 @@ export function peakRssMb(pid) {
   return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
 
-/** Measures how many cores other programs use, because a busy machine invalidates the measurements. */
-export class OtherPrograms {
+/** Returns the current memory of a process. */
+export function rssMb(pid) {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+}
+
+/** Measures the CPU time of the benchmark's processes, and of all other programs. */
+export class CpuMeter {
   #pids
   #before
 
+  /** Starts to measure. @param {Record<string, number>} pids the benchmark's other processes, by name */
   constructor(pids) {
-    this.#pids = pids
+    this.#pids = { ...pids, harness: process.pid }
     this.#before = this.#take()
   }
 
-  cores() {
-    const { at, machine, ours } = this.#take()
-    const other = machine - this.#before.machine - (ours - this.#before.ours)
-    return Math.max(0, other / (at - this.#before.at))
+  /**
+   * Returns the figures since the meter was created: the CPU time of each process, and the number of cores that other
+   * programs used, because a busy machine invalidates the measurements.
+   */
+  read() {
+    const { at, machine, spent } = this.#take()
+    const names = Object.keys(this.#pids)
+    const spentMs = Object.fromEntries(names.map((name) => [name, spent[name] - this.#before.spent[name]]))
+    const ours = Object.values(spentMs).reduce((sum, ms) => sum + ms, 0)
+    const other = machine - this.#before.machine - ours
+    return { spentMs, otherCores: Math.max(0, other / (at - this.#before.at)) }
   }
 
   #take() {
-    const ours = this.#pids.reduce((sum, pid) => sum + cpuMs(pid), 0)
-    return { at: performance.now(), machine: machineCpuMs(), ours }
+    const spent = Object.fromEntries(Object.entries(this.#pids).map(([name, pid]) => [name, cpuMs(pid)]))
+    return { at: performance.now(), machine: machineCpuMs(), spent }
   }
 }

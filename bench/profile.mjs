@@ -1,57 +1,49 @@
 // `node bench/profile.mjs`: profiles the connector under load with V8's CPU profiler.
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { parseArgs } from 'node:util'
-import { endChildrenWithMe } from './child.mjs'
+import { runCommand } from './command.mjs'
 import { CONTENDERS } from './contender.mjs'
 import { selfTimes } from './cpu-profile.mjs'
 import { measure } from './measure.mjs'
-import { parseScenario, positive } from './options.mjs'
+import { parseScenario, text, whole } from './options.mjs'
 import { BUILD, ROOT } from './paths.mjs'
 import { prepare } from './prepare.mjs'
-import { progress, table } from './report.mjs'
+import { progress } from './report.mjs'
+import { table } from './table.mjs'
 import { startModel } from './testbed.mjs'
 
-const USAGE = `Usage: node bench/profile.mjs [options]
-
-  --scenario NAME      INFLIGHT or INFLIGHTxBYTES (default 32)
-  --seconds N          time profiled, after 1 s of warm-up (default 5)
-  --top N              number of functions in the table (default 40)
-  --interval-us N      time between two samples (default 250)
-  --command COMMAND    profiles this command instead of inferwire; it must begin with "node "
-  --no-build           use the existing builds of the packages; do not run \`tsc -b\`
-`
+const OPTIONS = {
+  scenario: text({
+    default: '32',
+    value: 'NAME',
+    help: 'INFLIGHT or INFLIGHTxBYTES',
+    read: parseScenario,
+  }),
+  seconds: whole(5, 'time profiled, after 1 s of warm-up'),
+  top: whole(40, 'number of functions in the table'),
+  'interval-us': whole(250, 'time between two samples'),
+  command: text({
+    value: 'COMMAND',
+    help: 'profiles this command instead of inferwire; it must begin with "node "',
+  }),
+}
 const FOLDER = join(BUILD, 'profile')
 
-endChildrenWithMe()
-try {
-  await main()
-} catch (error) {
-  process.stderr.write(`\n${error.message}\n`)
-  process.exitCode = 1
-}
+await runCommand('node bench/profile.mjs', OPTIONS, main)
 
-async function main() {
-  const { values } = parseArgs({
-    options: {
-      scenario: { type: 'string', default: '32' },
-      seconds: { type: 'string', default: '5' },
-      top: { type: 'string', default: '40' },
-      'interval-us': { type: 'string', default: '250' },
-      command: { type: 'string', default: CONTENDERS.inferwire },
-      'no-build': { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.help) return process.stdout.write(USAGE)
-  const scenario = parseScenario(values.scenario)
-  const seconds = positive('--seconds', values.seconds)
-  const top = positive('--top', values.top)
-  const flags = `--cpu-prof "--cpu-prof-dir=${FOLDER}" --cpu-prof-interval=${positive('--interval-us', values['interval-us'])}`
-  if (!values.command.startsWith('node ')) throw new Error('--command: it must begin with "node "')
-  const command = values.command.replace('node ', () => `node ${flags} `)
+async function main({
+  scenario,
+  seconds,
+  top,
+  intervalUs,
+  command: profiledCommand = CONTENDERS.inferwire,
+  ...options
+}) {
+  const flags = `--cpu-prof "--cpu-prof-dir=${FOLDER}" --cpu-prof-interval=${intervalUs}`
+  if (!profiledCommand.startsWith('node ')) throw new Error('--command: it must begin with "node "')
+  const command = profiledCommand.replace('node ', () => `node ${flags} `)
 
-  await prepare({ buildPackages: !values['no-build'] })
+  await prepare(options)
   rmSync(FOLDER, { recursive: true, force: true })
   mkdirSync(FOLDER, { recursive: true })
   const run = await profiled({ name: 'profiled', command }, scenario, seconds)

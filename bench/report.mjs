@@ -1,8 +1,8 @@
 // Formats measurements as Markdown: medians per scenario and contender, and the ratios to the yardstick.
 import { YARDSTICK } from './contender.mjs'
-
-/** If other programs used more cores than this, they affected the measurements. */
-export const OTHER_CORES_MAX = 0.2
+import { idleDoubts, OTHER_CORES_MAX } from './idle.mjs'
+import { median, spread } from './statistics.mjs'
+import { table } from './table.mjs'
 
 /** For each column: its heading, the member of a measurement that it shows, and the number of decimals. */
 const COLUMNS = [
@@ -42,13 +42,6 @@ export function progress({ round, scenario, contender, ...run }) {
   return `round ${round}  ${scenario.padEnd(9)} ${contender.padEnd(10)} ${numbers.join(', ')}${other}${wrong}`
 }
 
-// Returns the middle value, or the mean of the two middle values.
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-}
-
 function absolute(runs) {
   const rows = groups(runs).map(({ scenario, contender, of }) => [
     scenario,
@@ -80,26 +73,14 @@ function isPair(run, other) {
   return other.contender === YARDSTICK && other.round === run.round && other.scenario === run.scenario
 }
 
-function spread(ratios) {
-  const [middle, least, greatest] = [median(ratios), Math.min(...ratios), Math.max(...ratios)].map((ratio) =>
-    ratio.toFixed(2),
-  )
-  return ratios.length === 1 ? middle : `**${middle}** (${least} to ${greatest})`
-}
-
 function doubts(runs) {
   const wrong = runs.filter((run) => run.wrongAnswers > 0)
-  const disturbed = runs.filter((run) => run.otherCores > OTHER_CORES_MAX)
   return [
     ...wrong.map(
       (run) =>
         `**${run.wrongAnswers} wrong answers** from \`${run.contender}\`, ${run.scenario}, round ${run.round}.`,
     ),
-    ...(disturbed.length === 0
-      ? []
-      : [
-          `**The machine was not idle:** in ${disturbed.length} of ${runs.length} runs, other programs used more than ${OTHER_CORES_MAX} cores (peak: ${Math.max(...disturbed.map((run) => run.otherCores))}).`,
-        ]),
+    ...idleDoubts(runs),
   ]
 }
 
@@ -116,18 +97,4 @@ function groups(runs) {
       })),
     )
     .filter(({ of }) => of.length > 0)
-}
-
-/** Returns a Markdown table with right-aligned numbers. */
-export function table(head, rows) {
-  const widths = head.map((heading, column) =>
-    Math.max(3, heading.length, ...rows.map((row) => row[column].length)),
-  )
-  const isNumber = (column) => rows.every((row) => /^(\*\*)?[\d.]|^$/.test(row[column]))
-  const line = (cells) =>
-    `| ${cells.map((cell, column) => (isNumber(column) ? cell.padStart(widths[column]) : cell.padEnd(widths[column]))).join(' | ')} |`
-  const rule = widths.map((width, column) =>
-    isNumber(column) ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width),
-  )
-  return [line(head), line(rule), ...rows.map(line)].join('\n')
 }

@@ -1,27 +1,40 @@
 // `npm run bench`: compares Inferwire with a minimal connector, in alternating runs on this machine. See README.md.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { endChildrenWithMe } from './child.mjs'
-import { YARDSTICK } from './contender.mjs'
+import { runCommand } from './command.mjs'
+import { chooseContenders, CONTENDERS, YARDSTICK } from './contender.mjs'
 import { measure } from './measure.mjs'
-import { readOptions, USAGE } from './options.mjs'
+import { scenarios, text, whole, WRITE } from './options.mjs'
 import { BUILD, RESULTS } from './paths.mjs'
 import { describeMachine, prepare } from './prepare.mjs'
 import { progress, report } from './report.mjs'
 import { keepSections } from './results-section.mjs'
+import { inRounds } from './rounds.mjs'
 import { startModel } from './testbed.mjs'
 
-endChildrenWithMe()
-try {
-  await main(readOptions(process.argv.slice(2)))
-} catch (error) {
-  process.stderr.write(`\n${error.message}\n`)
-  process.exitCode = 1
+const OPTIONS = {
+  rounds: whole(3, 'number of rounds'),
+  seconds: whole(4, 'measured time of each run, after 1 s of warm-up'),
+  scenarios: scenarios(
+    '1,32,256,32x100k',
+    'INFLIGHT or INFLIGHTxBYTES, with k for 1000 bytes;\nwithout BYTES, bodies are 200 bytes long',
+  ),
+  contenders: text({
+    value: 'LIST',
+    help: `contenders to measure (default: all; known: ${Object.keys(CONTENDERS).join(', ')})`,
+  }),
+  contender: text({
+    value: 'NAME=COMMAND',
+    multiple: true,
+    help: 'an additional contender, or a different command for a known one; repeatable.\nPlaceholders: {mqtt_port}, {http_port}, {admin_port}',
+  }),
+  write: WRITE,
 }
 
-async function main(options) {
-  if (options.help) return process.stdout.write(USAGE)
-  process.stderr.write('Building …\n')
+await runCommand('npm run bench --', OPTIONS, main)
+
+async function main({ contenders: list, contender: added = [], ...values }) {
+  const options = { ...values, contenders: chooseContenders(list, added) }
   await prepare(options)
   const begun = new Date()
   const runs = []
@@ -40,26 +53,19 @@ async function main(options) {
   }
 }
 
-async function measureAll({ rounds, scenarios, contenders, seconds }, onRun) {
+async function measureAll(options, onRun) {
   const model = await startModel()
   try {
-    for (let round = 1; round <= rounds; round++) {
-      // The order is reversed every second round, so that no contender is always first.
-      const order = round % 2 === 1 ? contenders : contenders.toReversed()
-      for (const scenario of scenarios) {
-        for (const contender of order) {
-          const measured = await measure(contender, scenario, { seconds, model })
-          onRun({ round, scenario: scenario.name, contender: contender.name, ...measured })
-        }
-      }
+    for (const { round, scenario, contender } of inRounds(options)) {
+      const measured = await measure(contender, scenario, { seconds: options.seconds, model })
+      onRun({ round, scenario: scenario.name, contender: contender.name, ...measured })
     }
   } finally {
     await model.stop()
   }
 }
 
-function resultsPage(runs, { rounds, seconds, contenders }, begun) {
-  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+function resultsPage(runs, { commandLine: command, rounds, seconds, contenders }, begun) {
   const others = contenders
     .filter(({ name }) => name !== YARDSTICK)
     .map(({ name, command: is }) => `- \`${name}\`: \`${is}\``)

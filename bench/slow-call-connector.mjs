@@ -1,13 +1,7 @@
-// Starts, kills and restarts the connector of `npm run bench:slow`, and reads its metrics.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { start } from './child.mjs'
-import { untilReady } from './measure.mjs'
-import { BUILD } from './paths.mjs'
-import { freePort } from './testbed.mjs'
+// Starts, kills and restarts the connector of `npm run bench:slow`.
+import { forgetState, startConnector } from './connector.mjs'
 
-const FOLDER = join(BUILD, 'slow-call')
-const START_MS = 30_000
+const NAME = 'slow-call'
 
 /** Runs one connector at a time; each uses the session and the state folder of its predecessor. */
 export class SlowCallConnector {
@@ -18,8 +12,7 @@ export class SlowCallConnector {
   constructor(options, mqttPort, modelPort) {
     this.#options = options
     this.#ports = { mqttPort, modelPort }
-    rmSync(FOLDER, { recursive: true, force: true })
-    mkdirSync(FOLDER, { recursive: true })
+    forgetState(NAME)
   }
 
   get pid() {
@@ -27,16 +20,8 @@ export class SlowCallConnector {
   }
 
   async start() {
-    const adminPort = await freePort()
-    this.#ports.adminPort = adminPort
-    const file = join(FOLDER, 'connector-config')
-    writeFileSync(file, JSON.stringify(merge(this.#config(), this.#options.config)))
-    this.#process = start('slow-call-connector', process.execPath, [this.#options.cli, 'connect', '-c', file])
-    const ended = this.#process.exited.then((how) => {
-      throw new Error(`the connector did not start: ${how}\n${this.#process.logTail()}`)
-    })
-    ended.catch(() => {}) // From here on, an exit is not an error, because the connector is stopped deliberately.
-    await Promise.race([untilReady(adminPort, AbortSignal.timeout(START_MS)), ended])
+    const config = merge(this.#config(), this.#options.mergedConfig)
+    this.#process = await startConnector(NAME, config, this.#options.cli)
   }
 
   /** Kills the connector with SIGKILL, so that it sends no DISCONNECT. */
@@ -49,23 +34,19 @@ export class SlowCallConnector {
     await this.#process.stop()
   }
 
-  async metric(name) {
-    const response = await fetch(`http://127.0.0.1:${this.#ports.adminPort}/metrics`)
-    const line = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(await response.text())
-    if (line === null) throw new Error(`the connector's /metrics has no ${name}`)
-    return Number(line[1])
+  /** Returns one number from the connector's `/metrics`. */
+  metric(name) {
+    return this.#process.metric(name)
   }
 
   // Uses only options that the oldest compared version supports; newer options belong in the --config file.
   #config() {
-    const { mqttPort, modelPort, adminPort } = this.#ports
+    const { mqttPort, modelPort } = this.#ports
     const { window, timeoutMs } = this.#options
     return {
       name: 'bench',
       broker: { url: `mqtt://127.0.0.1:${mqttPort}`, receiveMaximum: window },
-      admin: { port: adminPort },
       log: { level: 'warn', format: 'json' },
-      poison: { stateFolder: join(FOLDER, 'state') },
       // The timeout is short, so that the open call does not delay the end of the run.
       drain: { timeoutMs: 1000 },
       models: {

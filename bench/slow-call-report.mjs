@@ -1,5 +1,6 @@
 // Formats measurements of `npm run bench:slow` as Markdown.
-import { OTHER_CORES_MAX, table } from './report.mjs'
+import { idleDoubts } from './idle.mjs'
+import { table } from './table.mjs'
 
 /**
  * If the load generator sent requests more than this time after their planned time, the latencies are too high.
@@ -8,9 +9,9 @@ const LAG_MAX_MS = 20
 
 const PHASES = { quiet: 'quiet', open: 'open call', restart: 'killed, restarted' }
 
-/** @param {object[]} runs as returned by `measure` in slow-call.mjs */
+/** Returns the paragraphs of the section. @param {object[]} runs as returned by `measure` in slow-call.mjs */
 export function report(runs) {
-  return [phaseTable(runs), restartTable(runs), ...doubts(runs)].join('\n\n')
+  return [phaseTable(runs), restartTable(runs), ...doubts(runs), ...idleDoubts(runs)]
 }
 
 /** Returns a progress line for one run. */
@@ -81,15 +82,12 @@ function restartTable(runs) {
 }
 
 function doubts(runs) {
-  return runs.flatMap(({ window, wrongAnswers, lagP99Ms, otherCores }) => {
+  return runs.flatMap(({ window, wrongAnswers, lagP99Ms }) => {
     const name = `window ${window}`
     return [
       ...(wrongAnswers > 0 ? [`**${wrongAnswers} wrong answers** (${name}).`] : []),
       ...(lagP99Ms > LAG_MAX_MS
         ? [`**The load was late** (${name}): 1 % of the requests were sent at least ${ms(lagP99Ms)} ms late.`]
-        : []),
-      ...(otherCores > OTHER_CORES_MAX
-        ? [`**The machine was not idle** (${name}): other programs used ${otherCores.toFixed(2)} cores.`]
         : []),
     ]
   })

@@ -1,28 +1,20 @@
 // The model server of `npm run bench:slow`: answers each request at once with the request's body, except for one
 // request, which stays open.
-import { createServer } from 'node:http'
+import { createUpstream, listen, readBody, sendJson } from './upstream-http.mjs'
 import { answerCalls } from './worker.mjs'
 
 const calls = new Map()
 let repeated = 0
 let open = 0
 
-const server = createServer({ noDelay: true, keepAliveTimeout: 600_000 }, (request, response) => {
-  const send = (status, body) => {
-    response.writeHead(status, {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(body),
-    })
-    response.end(body)
-  }
+const server = createUpstream((request, response) => {
+  const send = (status, text) => sendJson(response, status, text)
   if (request.method === 'GET') {
     if (request.url === '/v1/models/echo') return send(200, '{"name":"echo","ready":true}')
     return send(404, '{"error":"not found"}')
   }
-  const chunks = []
-  request.on('data', (chunk) => chunks.push(chunk))
-  request.on('end', () => {
-    const body = Buffer.concat(chunks).toString('utf8')
+  readBody(request, (bytes) => {
+    const body = bytes.toString('utf8')
     if (body.includes('"open"')) {
       open += 1
       const timer = setTimeout(() => send(200, body), openMs)
@@ -37,12 +29,9 @@ const server = createServer({ noDelay: true, keepAliveTimeout: 600_000 }, (reque
 let openMs = 0
 
 answerCalls({
-  listen: (options) => {
+  listen(options) {
     openMs = options.openMs
-    return new Promise((resolve, reject) => {
-      server.on('error', reject)
-      server.listen(0, '127.0.0.1', () => resolve(server.address().port))
-    })
+    return listen(server)
   },
   /** `repeated`: number of calls that repeat an earlier call. `open`: calls for the request that stays open. */
   seen: () => ({ repeated, open }),

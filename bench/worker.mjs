@@ -2,6 +2,9 @@
 // use its own core.
 import { start } from './child.mjs'
 
+/** Arguments of Node.js for a worker that imports TypeScript files of conformance/. */
+export const TYPESCRIPT = ['--conditions=source', '--import', './scripts/typescript.mjs']
+
 /**
  * Starts a worker process. `file` is in this folder, and uses `answerCalls`.
  * @returns what `start` returns, and `call(name, argument)`, which rejects if the call fails or the process ends

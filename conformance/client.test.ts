@@ -224,7 +224,7 @@ test('on MQTT 3.1.1, a packet that the broker rejects does not block other packe
   expect((await client.infer('iris', BODY)).status).toBe(200)
   const error = await large
   expect(error).toMatchObject({ code: 'payload_too_large', retryable: false })
-  expect(error.message).toMatch(/does not accept packets of that size: .* its 5\d{3} bytes/)
+  expect(error.message).toMatch(/does not accept packets of that size: .* 5\d{3} bytes were sent/)
 })
 
 test('Nagle’s algorithm is disabled on the real socket, even after a reconnect', async () => {

@@ -28,7 +28,7 @@ describe('the Dockerfile', () => {
   test.each([
     [/^FROM \S+/m, 'FROM node:latest', 'not pinned'],
     [/^FROM \S+/m, 'FROM node', 'not pinned'],
-    [/^USER .*/m, 'USER node', 'numbers'],
+    [/^USER .*/m, 'USER node', 'numeric'],
     [/^USER .*/m, '', 'runs as "root"'],
     [/^ENTRYPOINT .*/m, 'ENTRYPOINT node main.js', 'exec form'],
     [/^COPY LICENSE .*/m, 'ADD LICENSE ./', 'ADD'],

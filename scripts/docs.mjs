@@ -136,7 +136,7 @@ ${leaves.map(commandSection).join('\n\n')}
 
 ## Broker options
 
-${wrapped('These options choose the broker, the login and the topics. The letters are those of `mosquitto_pub`.')}
+${wrapped('These options choose the broker, the login and the topics. The short options are the same as in `mosquitto_pub`.')}
 
 ${optionTable(withBroker.options.filter(isOfBroker))}
 

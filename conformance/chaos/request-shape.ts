@@ -37,7 +37,10 @@ const LONG_EXPIRY_SECONDS = 600
  * outage. Such an expiry does not count as a fault.
  */
 const SHORT_EXPIRY_SECONDS = 3
-const PADDING = 'x'.repeat(2048)
+// Larger than a TCP segment.
+const PADDING_BYTES = 2_048
+// Large enough that the connector reuses the memory of the body for later requests.
+const LARGE_PADDING_BYTES = 100_000
 
 /** Returns the index of the client that sends request n; `clients` is an even number. */
 export function clientOf(number: number, clients: number): number {
@@ -84,12 +87,12 @@ export function expirySecondsOf(number: number): number {
 }
 
 /**
- * Returns the body of a request; every sixteenth body is larger than a TCP segment. The bodies of a pair are equal
+ * Returns the body of a request; some are larger than a TCP segment, and a few have 100 KB. The bodies of a pair are equal
  * except with batching: the rows then name their client, because requests with different headers share no calls.
  */
 export function payloadOf(number: number, client: number): string {
   const pair = number >>> 1
-  const padding = pair % 16 === 5 ? PADDING : ''
+  const padding = paddingOf(pair)
   const { protocol, kind, name } = modelOf(number)
   if (kind === 'stream') {
     return `{"model":"${name}","stream":true,"messages":[{"role":"user","content":"${pair}"}],"padding":"${padding}"}`
@@ -98,6 +101,13 @@ export function payloadOf(number: number, client: number): string {
   return protocol === 'v1'
     ? `{"instances":[[${pair}]],"parameters":{"padding":"${padding}"}}`
     : `{"inputs":[{"name":"x","datatype":"INT64","shape":[1],"data":[${pair}]}],"parameters":{"padding":"${padding}"}}`
+}
+
+function paddingOf(pair: number): string {
+  const bytes = pair % 128 === 21 ? LARGE_PADDING_BYTES : pair % 16 === 5 ? PADDING_BYTES : 0
+  // A part of another request's body changes the digest.
+  const unit = `${pair}.`
+  return unit.repeat(bytes / unit.length)
 }
 
 // Every fourth request has two rows.

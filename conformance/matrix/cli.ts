@@ -8,9 +8,9 @@ import { NAMED_ROWS, ROWS } from './rows.ts'
 import { isMet, markdownResults, shortcomings, textOf, type RanRow } from './table.ts'
 
 const USAGE = `npm run matrix -- [ROW...] [options]
-  --scale S    runs this share of the counts and durations, above 0 and at most 1 [default: 1]
+  --scale S    multiplies the counts and durations by S (0 < S <= 1) [default: 1]
   --quick      runs each row for at most about half a minute
-  --list       lists the rows with their durations; "alone": the row's criterion limits times, so nothing else may run
+  --list       lists the rows with their durations; run nothing else on the machine during a row marked "alone"
   --json FILE  adds the results to FILE
   --write FILE writes the results in FILE to docs/reliability.md, and runs nothing
 Runs all rows unless a ROW is given.`

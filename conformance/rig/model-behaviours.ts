@@ -107,7 +107,7 @@ const BEHAVIOURS: Readonly<Record<string, Answer>> = {
 /** Names of the models that simulate a fault of a server or a gateway. */
 export const FAULTY_MODELS = Object.keys(FAULTY)
 
-/** Names of the models whose answers attack the reader. */
+/** Names of the models whose answers attack the code that reads them. */
 export const HOSTILE_MODELS = Object.keys(HOSTILE)
 
 /** Returns a healthy model's prediction: the digest of the body. A wrong digest reveals a crossed answer. */

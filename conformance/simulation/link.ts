@@ -1,7 +1,7 @@
 // One simulated TCP connection between connector and broker, with delays, slices, blockages and resets.
 import { Duplex } from 'node:stream'
 import { parser, type Packet, type Parser } from 'mqtt-packet'
-import type { ByteStream } from '../../packages/connector/src/internal.ts'
+import type { ByteSink, ByteStream } from '../../packages/connector/src/internal.ts'
 import type { Owner, SimulatedClock } from './clock.ts'
 import type { Random } from '../fixtures/random.ts'
 
@@ -42,7 +42,7 @@ export class Link {
   readonly #network: Network
   readonly #listener: LinkListener
   readonly #parser: Parser
-  #handler: ((bytes: Buffer) => void) | undefined
+  #sink: ByteSink | undefined
   // Packets that the connector has written, but that the broker has not received. Incomplete packets are never
   // delivered.
   readonly #up: { atMs: number; packet: Packet }[] = []
@@ -86,7 +86,7 @@ export class Link {
 
   /** The connector's end of the connection. */
   get bytes(): ByteStream {
-    return { stream: this.stream, onBytes: (handler) => (this.#handler = handler) }
+    return { stream: this.stream, onBytes: (sink) => (this.#sink = sink) }
   }
 
   /** Sends a packet from the broker. */
@@ -217,7 +217,7 @@ export class Link {
     }
     const isOpen = !this.stream.destroyed
     for (const chunk of due.slice(0, whole)) if (isOpen) chunk.arrived?.()
-    if (count > 0 && isOpen) this.#handler?.(bytes.subarray(0, count))
+    if (count > 0 && isOpen) this.#sink?.take(bytes.subarray(0, count))
     if (due[whole - 1]?.isLast) this.stream.destroy()
   }
 

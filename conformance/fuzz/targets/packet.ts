@@ -12,6 +12,7 @@ import {
   publishPacketBytes,
   type AckOrderKind,
   type BrokerLimits,
+  type ByteSink,
   type Frame,
 } from '../../../packages/connector/src/internal.ts'
 import type { OutgoingMessage, ReceivedDelivery } from '../../../packages/connector/src/session/index.ts'
@@ -93,7 +94,7 @@ async function listen(
   for (let count = 0; count < 2; count++) {
     outbox.publish(MESSAGE, (result) => events.push(['published', result]))
   }
-  let feed: ((bytes: Buffer) => void) | undefined
+  let sink: ByteSink | undefined
   let subscribed: Promise<unknown> | undefined
   const options = {
     connect: connectOptions(version),
@@ -105,7 +106,7 @@ async function listen(
     },
     frameBytesMax: () => FRAME_BYTES_MAX,
   }
-  const connection = new Connection({ stream: wire, onBytes: (handler) => (feed = handler) }, options, {
+  const connection = new Connection({ stream: wire, onBytes: (given) => (sink = given) }, options, {
     connected(connection, limits) {
       checkLimits(limits)
       events.push(['connected', limits])
@@ -140,7 +141,7 @@ async function listen(
   for (let offset = 0; offset < bytes.length; offset += chunkBytes) {
     // The receive buffer is reused: the session must copy all data that it keeps.
     const chunk = Buffer.from(bytes.subarray(offset, offset + chunkBytes))
-    feed?.(chunk)
+    sink?.take(chunk)
     chunk.fill(0xa5)
   }
   checkAcknowledgements(connection, deliveries, wire, ackOrder)

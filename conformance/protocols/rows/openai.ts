@@ -210,7 +210,7 @@ export const OPENAI_CASES: readonly ProtocolCase[] = [
       model: modelsOn(server)('echo'),
       way,
       situation: 'noOperation',
-      what: 'a request of the OpenAI API',
+      what: 'an OpenAI API request',
       body,
       absence: 'no OpenAI routes',
     })),

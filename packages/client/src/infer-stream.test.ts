@@ -12,7 +12,7 @@ function start(bounds = { partsMax: 2, bufferBytesMax: 100 }) {
   return { stream, cancels: () => cancels }
 }
 
-test('resolves waiting next() calls in order; when the stream ends, the calls that still wait resolve as done', async () => {
+test('resolves pending next() calls in order; when the stream ends, all calls that are still pending resolve as done', async () => {
   const { stream, cancels } = start()
   const [a, b, c] = [stream.next(), stream.next(), stream.next()]
   stream.push('1', 1)

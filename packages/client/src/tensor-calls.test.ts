@@ -65,7 +65,7 @@ test('recognizes tensors by their data, and leaves other lists and objects alone
   }
 })
 
-test('sends binary if the card lists a dialect with binary tensors, and reads the card once', async () => {
+test('sends binary tensors if the card lists a dialect that supports them, and reads the card only once', async () => {
   const { calls, sent, asked } = start(
     () => card('v1', 'v2', 'v9'),
     () => replyOf(GOOD),

@@ -16,6 +16,8 @@ export class Exchange implements Requester {
   /** The admitted request; undefined before admission. */
   request: AdmittedRequest | undefined = undefined
   isSuperseded = false
+  /** Whether the call has succeeded, and the transport has sent the body and does not need it any more. */
+  isBodySent = false
   /** Whether the request joined a stream and left early, so that its reply may precede the end of the stream. */
   hasLeftStream = false
   #superseded: Delivery[] | undefined = undefined
@@ -75,6 +77,14 @@ export class Exchange implements Requester {
     earlier.request?.uncount()
     const open = [earlier.delivery, ...(earlier.#superseded ?? [])].filter(({ isLost }) => !isLost)
     if (open.length > 0) (this.#superseded ??= []).push(...open)
+  }
+
+  /** Frees the request. Its memory is reused, unless something else may still read the body. */
+  release(): void {
+    const { delivery, execution } = this
+    const hasBodyAlone = this.isBodySent && execution?.owner === this && !execution.isShared
+    if (hasBodyAlone && !delivery.isLost) delivery.recycle()
+    else delivery.release()
   }
 
   /** Settles this delivery and the deliveries that it replaced, and records the duration. */

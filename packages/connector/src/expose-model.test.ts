@@ -68,7 +68,7 @@ async function ask(operation: BoundOperation | undefined, body = '{"x":1}'): Pro
 const asked = async ({ model }: Exposure, name: string): Promise<object> =>
   JSON.parse(await ask(model.operations.get(name))) as object
 
-test('calls a model in the preferred dialect for the operation, and a version in a dialect that supports versions', async () => {
+test('calls a model in the preferred dialect of the operation, but a model version in a dialect that supports versions', async () => {
   const config = configOf({ versions: ['3'] })
   const [model, version] = expose({ config, server: serverOf(config), facts: BOTH })
   expect(await asked(model!, 'infer')).toEqual({ operation: 'infer', dialect: 'v2', body: '{"x":1}' })

@@ -242,7 +242,7 @@ test('requestBytesMax is the largest limit of the current models', async () => {
   expect(registry.requestBytesMax).toBe(10)
 })
 
-test('soon detects a dialect whose first query failed temporarily', async () => {
+test('detects a dialect soon after its first query failed with a temporary error', async () => {
   const server = await startServer()
   server.v2 = loading
   registry.set('iris', configOf({ url: server.url }))

@@ -48,6 +48,7 @@ class TestDelivery implements Delivery {
   isLost = false
   redelivery: Promise<void> | undefined
   settledAfter: number | undefined
+  isRecycled = false
 
   constructor(
     parts: Partial<
@@ -67,10 +68,17 @@ class TestDelivery implements Delivery {
     this.properties = {}
   }
 
+  recycle(): void {
+    this.isRecycled = true
+    this.release()
+  }
+
   settle(): void {
     this.settledAfter ??= replies.length
   }
 }
+
+const sent = (): Promise<EndpointResponse> => Promise.resolve({ ...ok(), isBodySent: true })
 
 let replies: Reply[]
 let log: string[]
@@ -356,6 +364,57 @@ describe('repeated requests', () => {
     expose({}, false)
     await handled(new TestDelivery({ dup: true }))
     expect([property(replies[0]!, 'code'), calls]).toEqual(['maybe_executed', 0])
+  })
+})
+
+describe("the memory of a request's body", () => {
+  test('is reused after a call whose transport has sent the body', async () => {
+    call = sent
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect([delivery.isRecycled, delivery.isReleased, delivery.settledAfter]).toEqual([true, true, 1])
+  })
+
+  test('is not reused if the transport may still be sending the body', async () => {
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect([delivery.isRecycled, delivery.isReleased]).toEqual([false, true])
+  })
+
+  test('is not reused after an error', async () => {
+    call = () => Promise.reject(new Problem('upstream_error', 'no', { status: 400 }))
+    const delivery = new TestDelivery()
+    await handled(delivery)
+    expect(delivery.isRecycled).toBe(false)
+  })
+
+  test('is not reused if a repeated request shares it', async () => {
+    let answer!: (response: EndpointResponse) => void
+    call = () => new Promise((resolve) => (answer = resolve))
+    const deliveries = [new TestDelivery(), new TestDelivery()]
+    for (const delivery of deliveries) pipeline.handle(delivery)
+    await turn()
+    answer({ ...ok(), isBodySent: true })
+    await pipeline.idle()
+    expect(deliveries.map(({ isRecycled }) => isRecycled)).toEqual([false, false])
+  })
+
+  test('is not reused for a repeated request that is answered from memory', async () => {
+    call = sent
+    const deliveries = [new TestDelivery(), new TestDelivery()]
+    await handled(deliveries[0]!)
+    await handled(deliveries[1]!)
+    expect(deliveries.map(({ isRecycled }) => isRecycled)).toEqual([true, false])
+  })
+
+  test('is not reused for a delivery whose connection was lost', async () => {
+    const delivery = new TestDelivery()
+    call = () => {
+      delivery.isLost = true
+      return sent()
+    }
+    await handled(delivery)
+    expect(delivery.isRecycled).toBe(false)
   })
 })
 

@@ -148,6 +148,7 @@ export class Pipeline {
     const { delivery } = exchange
     telemetry.duplicateRequests += 1
     if (!(earlier instanceof Execution)) return earlier
+    earlier.isShared = true
     delivery.sharePayload(earlier.payload)
     request.body = earlier.payload
     // The payload is shared with the first request, and is already counted for that request.
@@ -202,6 +203,7 @@ export class Pipeline {
       if (operation.mayEmit) parts = this.#openParts(exchange, request, execution)
       exchange.callStarted()
       const response = await operation.endpoint.call(request)
+      exchange.isBodySent = response.isBodySent === true && watched === undefined
       if (response.usage !== undefined) exchange.figures.countTokens(response.usage)
       return parts === undefined ? response : await endParts(parts, execution, response)
     } catch (error) {
@@ -221,7 +223,7 @@ export class Pipeline {
     const reply = this.#replyOf(exchange, outcome)
     // The request's bytes are no longer needed. The reply's bytes count against the budget until the broker has
     // acknowledged the reply.
-    exchange.delivery.release()
+    exchange.release()
     const replyBytes = reply.payload.length
     budget.take(replyBytes)
     let result = await publish(reply)

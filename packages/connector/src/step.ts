@@ -46,6 +46,11 @@ export interface Delivery {
   sharePayload(payload: Buffer): void
   /** Frees the payload and properties, which are not needed while the reply waits for its acknowledgement. */
   release(): void
+  /**
+   * Like `release`, and lets a later request use the memory of the payload. Nothing may read the payload any more; views
+   * of it become empty.
+   */
+  recycle(): void
   /** Allows the PUBACK to be sent, on the connection that received the PUBLISH. Idempotent. */
   settle(): void
 }
@@ -264,6 +269,11 @@ export interface EndpointResponse {
   readonly inferenceHeaderContentLength: string | undefined
   /** The tokens that the model server counted, if it reported them. */
   readonly usage?: TokenUsage
+  /**
+   * Whether the transport has sent the whole body of the request, so that the body's memory can be reused. If undefined,
+   * the transport may still be reading the body, for example for an earlier attempt that failed.
+   */
+  readonly isBodySent?: boolean | undefined
   /**
    * Whether this is the last message of a streamed answer. A streamed answer may consist of this message alone.
    */

@@ -237,7 +237,7 @@ function image(description: string): JsonSchema {
 function pullSecrets(): JsonSchema {
   const item = map({ name: text(PATTERNS.subdomain.source, 'Name of a Secret.') })
   return list(
-    // Old charts expected strings here; templates/validate.yaml rejects them.
+    // Old charts expected strings here. The schema allows strings, and templates/validate.yaml rejects them with a hint.
     { ...item, type: ['object', 'string'], required: ['name'] },
     "Secrets with credentials for the image's registry.",
   )

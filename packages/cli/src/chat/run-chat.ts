@@ -35,7 +35,8 @@ const CANCELLED = '[cancelled]\n'
 export async function runChat(model: string, message: string | undefined, flags: ChatFlags): Promise<void> {
   checkModelName(model)
   const { headers, contentType, expirySeconds } = publishProperties(flags.property)
-  if (contentType !== undefined) throw usageError('a chat is always JSON', 'Omit -D publish content-type.')
+  if (contentType !== undefined)
+    throw usageError('the body of a chat request is always JSON', 'Omit -D publish content-type.')
   const target = brokerTarget(flags, process.env, expirySeconds ?? TIMEOUT_SECONDS)
   if (target.mqttVersion !== 5) throw usageError('chat requires MQTT 5', 'Omit -V 3.1.1.')
   const only = message ?? (process.stdin.isTTY ? undefined : await readMessage())

@@ -55,7 +55,7 @@ function schemaCommand(): Command {
   return setExamples(command, [
     [
       'inferwire config schema > inferwire.schema.json',
-      'then begin the file with: # yaml-language-server: $schema=inferwire.schema.json',
+      'write the schema; the first line of inferwire.yaml is then: # yaml-language-server: $schema=inferwire.schema.json',
     ],
   ])
 }

@@ -12,7 +12,7 @@ export function connectCommand(): Command {
     .description(
       'Run the connector: receive requests from the broker, call the models, publish the replies.\n' +
         'Options override INFERWIRE_* variables, which override the file.\n' +
-        'SIGTERM or Ctrl-C drains and stops. SIGHUP, or a change to the file, reloads the configuration.',
+        'On SIGTERM or Ctrl-C, the connector finishes its requests and stops. On SIGHUP, or when the file changes, it reloads the configuration.',
     )
     .option(
       '-c, --config <FILE>',

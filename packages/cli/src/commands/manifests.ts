@@ -8,7 +8,7 @@ export function manifestsCommand(): Command {
   const command = new Command('manifests')
     .summary('print the Kubernetes objects for broker and connector')
     .description(
-      'Print the Kubernetes objects for broker and connector, which are the same as in the Helm chart.\n' +
+      'Print the Kubernetes objects for the broker and the connector. The Helm chart creates the same objects.\n' +
         "Create the namespaces and the Secret with the connector's password yourself.",
     )
     .addOption(
@@ -20,7 +20,7 @@ export function manifestsCommand(): Command {
     )
     .option('--namespace <NAME>', 'namespace of the connector (default: inferwire)')
     .option('--mosquitto-namespace <NAME>', 'namespace of the broker (default: mosquitto)')
-    .optionsGroup('Broker:')
+    .optionsGroup('Mosquitto:')
     .addOption(
       new Option('--mosquitto <VERSION>', 'Mosquitto release line (default: 2.0)').choices(['2.0', '2.1']),
     )
@@ -62,7 +62,7 @@ export function manifestsCommand(): Command {
   return setExamples(command, [
     [
       'inferwire manifests --model iris=http://iris-predictor.models.svc.cluster.local --password-file credentials.txt',
-      'print broker and connector; Traefik exposes the broker',
+      'print the manifests of the broker and the connector; Traefik exposes the broker',
     ],
     [
       'inferwire manifests --only mosquitto --secret --password-file credentials.txt | kubectl apply -f -',

@@ -144,7 +144,8 @@ export class FairQueue {
     this.#byClient.delete(waiter.client)
     // A client without requests does not accumulate a deficit.
     queue.deficit = 0
-    // Clients without waiting requests stay in the list until their turn comes, and must not accumulate there.
+    // A client with no waiting request stays in the list until its turn comes. The list is pruned, so that such clients
+    // do not accumulate.
     if (this.#turns.length - this.#turn > 2 * this.#byClient.size + 64) {
       this.#turns = this.#turns.slice(this.#turn).filter(({ waiting }) => waiting > 0)
       this.#turn = 0

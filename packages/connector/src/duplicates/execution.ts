@@ -28,6 +28,8 @@ export class Execution {
   readonly hasExpiry: boolean
   /** The request body, until the request has ended. */
   payload: Buffer
+  /** Whether a repeated request has taken over the body. */
+  isShared = false
   /** Number of parts that were sent before the answer's last message; 0 for a single-message answer. */
   partsSent = 0
   /** Whether the first part of the answer was sent. */

@@ -27,7 +27,8 @@ export interface CircuitOptions {
 // Knative removes the last pod only after 60 s without requests (its stable window). A server that answered more
 // recently is running, and not in a cold start.
 const WARM_MS = 60_000
-// Longest gap between calls during which the server counts as silent; a longer gap is idle time.
+// A pause between calls counts towards the time for which the server was silent only if it is not longer than this. In a
+// longer pause, the server had nothing to answer.
 const PAUSE_MS = 1_000
 
 // Problems that prove that the server responded.

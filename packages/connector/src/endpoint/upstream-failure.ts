@@ -1,4 +1,4 @@
-// The error of a call that may succeed when it is repeated, with an indication of the server's state.
+// The error of a call that may succeed if it is repeated. It also indicates the server's state.
 import { Problem, type ProblemCode, type ProblemOptions } from '@inferwire/protocol'
 
 /**

@@ -32,7 +32,12 @@ interface Trial {
 }
 
 // The server fails with each of these errors in turn, then succeeds. `random` is 1, so each wait is of maximum length.
-function ask(failures: readonly Error[], overrides: Partial<RetryOptions> = {}, budgetMs = 30_000): Trial {
+function ask(
+  failures: readonly Error[],
+  overrides: Partial<RetryOptions> = {},
+  budgetMs = 30_000,
+  answer = ANSWER,
+): Trial {
   const startedAtMs = performance.now()
   const calledAtMs: number[] = []
   const figures = new UpstreamFigures('iris')
@@ -41,7 +46,7 @@ function ask(failures: readonly Error[], overrides: Partial<RetryOptions> = {}, 
     call: () => {
       calledAtMs.push(Math.round(performance.now() - startedAtMs))
       const error = left.shift()
-      return error === undefined ? Promise.resolve(ANSWER) : Promise.reject(error)
+      return error === undefined ? Promise.resolve(answer) : Promise.reject(error)
     },
   }
   const deadline = new RequestDeadline(startedAtMs, budgetMs, startedAtMs)
@@ -73,6 +78,12 @@ test('retries a failed call, each time after a longer wait, until it succeeds', 
   expect(await settled(outcome)).toBe(ANSWER)
   expect(calledAtMs).toEqual([0, 50, 150])
   expect(figures).toMatchObject({ retries: 2, deniedRetries: 0 })
+})
+
+test('does not report the body as sent, because a failed attempt may still be sending it', async () => {
+  const sent: EndpointResponse = { ...ANSWER, isBodySent: true }
+  expect(await settled(ask([], {}, 30_000, sent).outcome)).toMatchObject({ isBodySent: true })
+  expect(await settled(ask([failure('busy')], {}, 30_000, sent).outcome)).toMatchObject({ isBodySent: false })
 })
 
 test('returns the error of the last attempt', async () => {

@@ -53,7 +53,9 @@ async function tryAgain(
     figures.retries += 1
     options.retrying?.(error)
     try {
-      return await inner.call(request)
+      const response = await inner.call(request)
+      // The connections of the failed attempts may still be sending the body.
+      return response.isBodySent === true ? { ...response, isBodySent: false } : response
     } catch (again) {
       error = again
     }

@@ -56,6 +56,10 @@ export class KeptDelivery implements Delivery {
     this.payload = payload
   }
 
+  recycle(): void {
+    this.release()
+  }
+
   release(): void {
     this.isReleased = true
     this.payload = NO_PAYLOAD

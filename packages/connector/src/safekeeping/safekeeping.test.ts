@@ -43,6 +43,7 @@ const deliveryOf = (payload = Buffer.from([0, 255, 7]), ageMs = 0): Delivery => 
   redelivery: undefined,
   sharePayload: () => {},
   release: () => {},
+  recycle: () => {},
   settle: () => {},
 })
 

@@ -5,6 +5,7 @@ import type { BrokerLimits } from './broker-limits.ts'
 import { Connection } from './connection.ts'
 import type { ReceivedDelivery } from './delivery.ts'
 import { MalformedPacket } from './malformed.ts'
+import { feed } from './testing/feed.ts'
 
 const CONNACK = [0x20, 3, 0, 0, 0]
 
@@ -37,7 +38,7 @@ function receive(bytes: readonly number[]): Received {
     will: { topic: 'infer/status/c', payload: '{}', retain: true, delaySeconds: 0 },
   }
   const connection = new Connection(
-    { stream, onBytes: (handler) => void stream.on('data', handler) },
+    { stream, onBytes: (sink) => void stream.on('data', (bytes: Buffer) => feed(sink, bytes)) },
     { connect, ackOrder: { epoch: 1, holdMaxMs: Number.POSITIVE_INFINITY }, frameBytesMax: () => 1024 },
     {
       connected: (_connection, given) => limits.push(given),

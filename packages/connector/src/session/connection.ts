@@ -21,7 +21,7 @@ import {
   type ConnectOptions,
 } from './control-encoder.ts'
 import { ReceivedDelivery } from './delivery.ts'
-import type { ByteStream } from './dial.ts'
+import type { ByteSink, ByteStream } from './dial.ts'
 import { FrameReader, type Frame } from './frame-reader.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { MalformedPacket } from './malformed.ts'
@@ -87,7 +87,7 @@ const PINGRESP = 13
 const DISCONNECT = 14
 
 /** Reads and writes the packets of one connection. Create it with an open socket; it sends CONNECT at once. */
-export class Connection {
+export class Connection implements ByteSink {
   readonly writer: PacketWriter
   readonly ackOrder: AckOrder
   readonly protocolVersion: 4 | 5
@@ -130,7 +130,7 @@ export class Connection {
     })
     // The handler is registered before CONNECT is sent, because the queued messages of a resumed session may follow
     // CONNACK in the same segment.
-    bytes.onBytes((chunk) => this.#read(chunk))
+    bytes.onBytes(this)
     socket.write(encodeConnect(options.connect))
   }
 
@@ -196,6 +196,18 @@ export class Connection {
     this.#socket.destroy()
   }
 
+  take(bytes: Buffer): void {
+    this.#read(bytes, 0)
+  }
+
+  get space(): Buffer | undefined {
+    return this.#reader.space
+  }
+
+  filled(count: number): void {
+    this.#read(undefined, count)
+  }
+
   #ask(packet: Buffer, answer: Asked['answer'], filters: number): Promise<readonly number[]> {
     return new Promise((resolve) => {
       if (this.#socket.destroyed) return resolve([])
@@ -223,13 +235,17 @@ export class Connection {
     asked.resolve(codes)
   }
 
-  #read(chunk: Buffer): void {
+  // Reads a chunk, or `count` bytes that were read into `space`.
+  #read(chunk: Buffer | undefined, count: number): void {
     this.#nowMs = performance.now()
     this.#keepAlive?.received(this.#nowMs)
     try {
-      if (!this.#hasRead) checkFirstBytes(chunk)
-      this.#hasRead = true
-      this.#reader.push(chunk)
+      if (chunk === undefined) this.#reader.filled(count)
+      else {
+        if (!this.#hasRead) checkFirstBytes(chunk)
+        this.#hasRead = true
+        this.#reader.push(chunk)
+      }
     } catch (error) {
       // A parser error is the broker's fault; any other error is a defect in the connector, so it must not be
       // reported as the broker's fault.

@@ -2,6 +2,7 @@
 // not depend on MQTT.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
+import { bodyBlocks } from './body-blocks.ts'
 import { NO_PAYLOAD, NO_PROPERTIES, type ReceivedPublish } from './publish-decoder.ts'
 
 /** Receives the settled deliveries of one connection. */
@@ -90,6 +91,11 @@ export class ReceivedDelivery implements Delivery {
     this.isReleased = true
     this.payload = NO_PAYLOAD
     this.properties = NO_PROPERTIES
+  }
+
+  recycle(): void {
+    bodyBlocks.give(this.payload)
+    this.release()
   }
 
   /**

@@ -19,8 +19,18 @@ const DEFAULT_PORTS: Record<string, number> = { 'mqtt:': 1883, 'mqtts:': 8883, '
 /** An open byte stream. */
 export interface ByteStream {
   readonly stream: Duplex
-  /** Registers the handler of received bytes. The bytes are valid only until the handler returns. */
-  onBytes(handler: (bytes: Buffer) => void): void
+  /** Registers the sink of received bytes. */
+  onBytes(sink: ByteSink): void
+}
+
+/** Takes received bytes. */
+export interface ByteSink {
+  /** Takes bytes that are valid only until the call returns. */
+  take(bytes: Buffer): void
+  /** The memory into which the next bytes may be read; undefined if they must be passed to `take`. */
+  readonly space: Buffer | undefined
+  /** Takes the first `count` bytes of `space`, which were read into it. */
+  filled(count: number): void
 }
 
 // This size is large enough to read a few hundred small requests or a typical tensor in one system call.
@@ -32,21 +42,25 @@ export async function dial(target: DialTarget, signal: AbortSignal): Promise<Byt
   const url = new URL(target.url)
   if (url.protocol === 'mqtt:') return await dialTcp(url, signal)
   const stream = await dialWrapped(target, url, signal)
-  return { stream, onBytes: (handler) => void stream.on('data', handler) }
+  return { stream, onBytes: (sink) => void stream.on('data', (bytes) => sink.take(bytes)) }
 }
 
-// Uses one receive buffer for the whole connection; by default Node.js would allocate a buffer for every read.
+// Uses one receive buffer for the whole connection; by default Node.js would allocate a buffer for every read. The rest
+// of a large packet is read directly into its own memory.
 async function dialTcp(url: URL, signal: AbortSignal): Promise<ByteStream> {
-  let handler: ((bytes: Buffer) => void) | undefined
+  let sink: ByteSink | undefined
+  const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
   const onread = {
-    buffer: Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES),
+    // Called after each read, when the sink has taken its bytes.
+    buffer: () => sink?.space ?? receiveBuffer,
     callback: (count: number, buffer: Uint8Array) => {
-      handler?.((buffer as Buffer).subarray(0, count))
+      if (buffer === receiveBuffer) sink?.take(receiveBuffer.subarray(0, count))
+      else sink?.filled(count)
       return true
     },
   }
   const stream = await opened(connectTcp({ ...addressOf(url), noDelay: true, onread }), 'connect', signal)
-  return { stream, onBytes: (given) => (handler = given) }
+  return { stream, onBytes: (given) => (sink = given) }
 }
 
 async function dialWrapped(target: DialTarget, url: URL, signal: AbortSignal): Promise<Duplex> {

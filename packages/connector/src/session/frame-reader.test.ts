@@ -54,6 +54,53 @@ test('reads packets that arrive one byte at a time', () => {
   ])
 })
 
+test('reads the rest of a large packet into its own memory, however much arrives at a time', () => {
+  const sizes = fc.array(fc.nat(400_000), { minLength: 1, maxLength: 4 })
+  fc.assert(
+    fc.property(
+      sizes,
+      fc.array(fc.integer({ min: 1, max: 300_000 }), { minLength: 1, maxLength: 9 }),
+      (lengths, reads) => {
+        const bodies = lengths.map((length, index) => Buffer.alloc(length, `${index}abcdefg`))
+        const stream = Buffer.concat(bodies.map((body) => packet(0x30, body)))
+        const frames: Buffer[] = []
+        let direct = 0
+        const reader = new FrameReader(
+          ({ body }) => frames.push(Buffer.from(body)),
+          () => 300_000,
+        )
+        for (let at = 0, turn = 0; at < stream.length; turn += 1) {
+          const { space } = reader
+          const count = Math.min(reads[turn % reads.length]!, space?.length ?? Infinity, stream.length - at)
+          if (space === undefined) reader.push(stream.subarray(at, at + count))
+          else {
+            stream.copy(space, 0, at, at + count)
+            reader.filled(count)
+            direct += count
+          }
+          at += count
+        }
+        expect(frames.map((body, index) => body.equals(bodies[index]!.subarray(0, 300_000)))).toEqual(
+          bodies.map(() => true),
+        )
+        if (Math.max(...lengths) < 64 * 1024) expect(direct).toBe(0)
+      },
+    ),
+    { numRuns: 50 },
+  )
+})
+
+test('offers no memory after it was stopped', () => {
+  const reader = new FrameReader(
+    () => {},
+    () => 1 << 20,
+  )
+  reader.push(packet(0x30, Buffer.alloc(200_000)).subarray(0, 10))
+  expect(reader.space?.length).toBe(200_000 - 6)
+  reader.stop()
+  expect(reader.space).toBeUndefined()
+})
+
 test('keeps only the beginning of a packet above the limit, and reads the packets after it', () => {
   const stream = Buffer.concat([packet(0x30, Buffer.alloc(50_000, 7)), packet(0x40, Buffer.from([0, 1]))])
   const frames = readAll(stream, [10, 700, 30_000], 100)

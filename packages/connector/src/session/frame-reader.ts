@@ -1,4 +1,5 @@
 // Splits the byte stream into MQTT control packets (MQTT 5 §2.1). The memory of a chunk may be reused after `push`.
+import { BLOCK_BYTES_MIN, bodyBlocks } from './body-blocks.ts'
 import { MalformedPacket } from './malformed.ts'
 
 /** One control packet as received. */
@@ -41,6 +42,22 @@ export class FrameReader {
   /** Stops the reader: no further frame is passed on, not even from the current chunk. */
   stop(): void {
     this.#stopped = true
+  }
+
+  /**
+   * The memory into which the next bytes can be read without a copy: the rest of a large packet that is being collected.
+   * Undefined if the next bytes must be passed to `push`. Valid until the next call of `push` or `filled`.
+   */
+  get space(): Buffer | undefined {
+    if (this.#stopped || this.#missing < BLOCK_BYTES_MIN) return undefined
+    const left = this.#body.length - this.#kept
+    return left === this.#missing ? this.#body.subarray(this.#kept) : undefined
+  }
+
+  /** Reports that `count` bytes were read into `space`. */
+  filled(count: number): void {
+    this.#kept += count
+    this.#collected(count)
   }
 
   /** Reads a chunk. @throws MalformedPacket if a Remaining Length has more than four bytes (§1.5.5). */
@@ -88,7 +105,7 @@ export class FrameReader {
     this.#head = head
     this.#bodyBytes = length
     this.#missing = length
-    this.#body = Buffer.allocUnsafeSlow(Math.min(length, this.#bodyBytesMax()))
+    this.#body = bodyBlocks.take(Math.min(length, this.#bodyBytesMax()))
     this.#kept = 0
     return bodyOffset
   }
@@ -97,12 +114,15 @@ export class FrameReader {
   #collect(chunk: Buffer, offset: number): number {
     const taken = Math.min(this.#missing, chunk.length - offset)
     this.#kept += chunk.copy(this.#body, this.#kept, offset, offset + taken)
-    this.#missing -= taken
-    if (this.#missing === 0) {
-      const body = this.#body
-      this.#body = NOTHING
-      this.#onFrame({ head: this.#head, body, isOwned: true, bodyBytes: this.#bodyBytes })
-    }
+    this.#collected(taken)
     return taken
+  }
+
+  #collected(count: number): void {
+    this.#missing -= count
+    if (this.#missing > 0) return
+    const body = this.#body
+    this.#body = NOTHING
+    this.#onFrame({ head: this.#head, body, isOwned: true, bodyBytes: this.#bodyBytes })
   }
 }

@@ -1,6 +1,7 @@
 // Decodes a PUBLISH packet (MQTT 5 §3.3, MQTT 3.1.1 §3.3) strictly: any deviation makes the whole packet malformed.
 import type { MessageProperties, QoS } from '@inferwire/protocol'
 import type { Delivery } from '../step.ts'
+import { bodyBlocks } from './body-blocks.ts'
 import { readText, readVariableByteInteger, sizeOfVariableByteInteger, stringEnd } from './field-reader.ts'
 import type { Frame } from './frame-reader.ts'
 import { MalformedPacket, shown } from './malformed.ts'
@@ -79,7 +80,7 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
 // The receive buffer is reused for the next bytes, so a payload that is a view must be copied.
 function payloadOf(frame: Frame, offset: number): Buffer {
   const view = frame.body.subarray(offset)
-  return frame.isOwned ? view : Buffer.from(view)
+  return frame.isOwned ? view : bodyBlocks.copy(view)
 }
 
 // Adds the topic to the message of an error, because the topic identifies the client that the operator should

@@ -1,4 +1,5 @@
-// Simulates two connectors with the same client identifier, on a broker that closes connections without a reason.
+// Simulates two connectors with the same client identifier, on a broker that gives no reason when it closes
+// a connection.
 // Each connector is connected while the other connector waits.
 import { expect, test } from 'vitest'
 import { Rivalry } from './rivalry.ts'

@@ -4,6 +4,7 @@ import { duplexPair, type Duplex } from 'node:stream'
 import { generate, parser, type Packet } from 'mqtt-packet'
 import { afterEach, expect, test } from 'vitest'
 import { MqttSession } from './session.ts'
+import { feed } from './testing/feed.ts'
 import { BASE_OPTIONS } from './testing/scripted-broker.ts'
 import type { SessionOptions, SessionWarning } from './session-options.ts'
 
@@ -78,7 +79,10 @@ async function arrange(options: Partial<SessionOptions> = {}, broker = new Broke
       will: () => ({ topic: 'status', payload: 'offline' }),
       dial: () => {
         const stream = broker.accept()
-        return Promise.resolve({ stream, onBytes: (handler) => void stream.on('data', handler) })
+        return Promise.resolve({
+          stream,
+          onBytes: (sink) => void stream.on('data', (bytes: Buffer) => feed(sink, bytes)),
+        })
       },
       ...options,
     },

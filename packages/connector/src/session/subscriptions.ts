@@ -46,7 +46,7 @@ export class Subscriptions {
   // Filters of the current list that were refused on this connection; they are not requested again automatically.
   readonly #refused = new Map<string, SessionRefusal>()
   readonly #reported = new Set<string>()
-  // Unwanted filters from which the broker refused to unsubscribe on this connection.
+  // Unwanted filters whose UNSUBSCRIBE the broker refused on this connection.
   readonly #kept = new Set<string>()
   readonly #isShared: boolean
   readonly #waiters: Waiter[] = []

@@ -191,7 +191,8 @@ class GrpcExchange implements OpenCall {
 
   #timedOut(problem: Problem): void {
     // A server that sends nothing may be gone without having closed the connection. Over HTTP, the end of the call closes
-    // its connection; here, other calls may share the connection, so only later calls avoid it.
+    // its connection. Here, other calls may share the connection, so it stays open for them, and later calls use a new
+    // connection.
     if (problem.code === 'deadline_exceeded') this.#connection.replaceSilent(this.#link)
     this.#fail(problem)
   }
@@ -228,7 +229,8 @@ function send(stream: ClientHttp2Stream, frame: Frame = []): void {
   stream.end()
 }
 
-// If a connection fails, Node.js ends the streams that wait for it with an error whose cause is the connection's error.
+// If a connection fails, Node.js ends each stream that waits for the connection. The stream's error has the connection's
+// error as its cause.
 function causeOf(error: Error | undefined): Error | undefined {
   return error?.cause instanceof Error ? error.cause : error
 }

@@ -20,10 +20,10 @@ const OPEN_OBJECT = 0x7b
  * @throws Problem `upstream_invalid_response` if the response is empty, encoded, mislabelled or incomplete.
  */
 export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boolean): EndpointResponse {
-  const { status, inferenceHeaderContentLength } = answer
+  const { status, inferenceHeaderContentLength, isBodySent } = answer
   checkBody(answer, address, isReadiness)
   const contentType = typeOf(answer, address)
-  return { status, body: answer.body, contentType, inferenceHeaderContentLength }
+  return { status, body: answer.body, contentType, inferenceHeaderContentLength, isBodySent }
 }
 
 // An empty body, as with 204 (RFC 9110 §15.3.5), is not an inference result.

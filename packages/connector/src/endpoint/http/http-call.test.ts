@@ -125,6 +125,34 @@ test('calls that end together can be replaced at once by the same number of new 
   expect(pool.callsHeld).toBe(0)
 })
 
+test.each([
+  ['after it has read the body', true],
+  ['before it has read the body', false],
+])('reports whether the body was sent if the server answers %s', async (_, isRead) => {
+  const server = await listen(
+    createServer((request, response) => {
+      if (isRead) request.resume().on('end', () => response.end('{}'))
+      else response.end('{}')
+    }),
+  )
+  const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
+  const isBodySent = await callHttp(
+    open(server.url),
+    {
+      method: 'POST',
+      path: '/',
+      headers: [],
+      // Larger than the buffers of both sockets, so that the rest waits in the process.
+      body: Buffer.alloc(64 << 20),
+      responseBytesMax: 1_000,
+      deadline,
+      address: 'POST x',
+    },
+    (answer) => answer.isBodySent,
+  )
+  expect(isBodySent).toBe(isRead)
+})
+
 test('a call after a 500 uses another connection, because uvicorn closes the first one unannounced', async () => {
   const statuses = [500, 404, 200]
   const used: (Socket | null)[] = []

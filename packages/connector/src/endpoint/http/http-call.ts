@@ -23,6 +23,8 @@ export interface HttpAnswer {
   /** The coding that the body still has, such as gzip; undefined = none. */
   readonly coding: string | undefined
   readonly body: Uint8Array
+  /** Whether the socket has sent the whole request body. A server may answer before it has read the body. */
+  readonly isBodySent: boolean
 }
 
 /** The request to send, and the limits for its response. */
@@ -158,7 +160,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler, CallControl {
     if (status < 200) return
     this.#status = status
     this.#headers = headers
-    this.#sink = this.#options.open?.(answerOf(status, headers, NO_BODY), this)
+    this.#sink = this.#options.open?.(answerOf(status, headers, NO_BODY, false), this)
     if (this.#sink !== undefined) return
     if (Number(headers['content-length']) > this.#options.responseBytesMax) this.#tooLarge()
   }
@@ -188,7 +190,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler, CallControl {
 
   #settle(): void {
     const body = this.#rest === undefined ? (this.#first ?? NO_BODY) : Buffer.concat(this.#rest, this.#bytes)
-    const answer = answerOf(this.#status, this.#headers, body)
+    const answer = answerOf(this.#status, this.#headers, body, this.connection?.hasSentAll ?? false)
     this.#headers = NO_HEADERS
     try {
       this.#resolve(this.#finish(answer))
@@ -277,7 +279,12 @@ function isEndedByClose(status: number, headers: IncomingHttpHeaders): boolean {
   return headers['content-length'] === undefined && !/chunked\s*$/i.test(transferCodings)
 }
 
-function answerOf(status: number, headers: IncomingHttpHeaders, body: Uint8Array): HttpAnswer {
+function answerOf(
+  status: number,
+  headers: IncomingHttpHeaders,
+  body: Uint8Array,
+  isBodySent: boolean,
+): HttpAnswer {
   return {
     status,
     contentType: firstOf(headers['content-type']),
@@ -289,6 +296,7 @@ function answerOf(status: number, headers: IncomingHttpHeaders, body: Uint8Array
     hasUpstreamServiceTime: headers['x-envoy-upstream-service-time'] !== undefined,
     coding: codingOf(headers['content-encoding'], headers['transfer-encoding']),
     body,
+    isBodySent,
   }
 }
 

@@ -83,7 +83,9 @@ export class HttpEndpoint implements Endpoint {
     const first = await this.#ask(request, (answer) => answer, open)
     const isRefused = first.status === 401 || first.status === 403
     const mayTryAgain = isRefused && (await this.#target.credential.refresh!())
-    return mayTryAgain ? this.#ask(request, finish, open) : finish(first)
+    if (!mayTryAgain) return finish(first)
+    // The first connection may still be sending the body.
+    return this.#ask(request, (answer) => finish({ ...answer, isBodySent: false }), open)
   }
 
   #ask<Result>(

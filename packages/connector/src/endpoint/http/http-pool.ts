@@ -12,6 +12,8 @@ export interface PooledCall extends Dispatcher.DispatchOptions {
 export interface CallConnection {
   /** Whether the connection broke, so that a response delimited only by the connection's end is incomplete. */
   readonly isCutOff: boolean
+  /** Whether the socket has nothing left to send. */
+  readonly hasSentAll: boolean
   /** Marks the start of the call: subsequent bytes are its response. */
   sent(): void
   /** Closes the connection after a complete response, so that no later call uses it. */
@@ -81,6 +83,10 @@ class OneCallClient extends Client implements CallConnection {
 
   get isCutOff(): boolean {
     return this.#watch?.isCutOff ?? false
+  }
+
+  get hasSentAll(): boolean {
+    return this.#socket?.writableLength === 0
   }
 
   sent(): void {

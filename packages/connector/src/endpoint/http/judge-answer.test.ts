@@ -23,6 +23,7 @@ function answer({ body = '{"predictions":[1]}', ...rest }: Said): HttpAnswer {
     wwwAuthenticate: undefined,
     hasUpstreamServiceTime: false,
     coding: undefined,
+    isBodySent: true,
     ...rest,
     body: Buffer.from(body),
   }
@@ -265,6 +266,7 @@ test('returns a response or throws a Problem for any input, never another error'
         wwwAuthenticate: text,
         hasUpstreamServiceTime: fc.boolean(),
         coding: fc.constantFrom(undefined, undefined, 'gzip'),
+        isBodySent: fc.boolean(),
         body: fc.uint8Array({ maxLength: 40 }),
       }),
       (given) => {

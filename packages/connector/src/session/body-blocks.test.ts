@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { BodyBlocks } from './body-blocks.ts'
+
+const KB = 1024
+const MB = 1024 * KB
+let blocks: BodyBlocks
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  blocks = new BodyBlocks()
+})
+
+afterEach(() => vi.useRealTimers())
+
+test('uses the memory of a returned body for the next body of a similar size', () => {
+  const first = blocks.take(600_000).fill(7)
+  blocks.give(first.subarray(100))
+  const next = blocks.take(590_000)
+  expect([next.length, next.every((byte) => byte === 7), blocks.freeBytes]).toEqual([590_000, true, 0])
+})
+
+test('empties every view of a returned body, so that it cannot show a later one', () => {
+  const first = blocks.take(600_000).fill(7)
+  const view = first.subarray(10, 20)
+  blocks.give(first)
+  blocks.take(600_000).fill(8)
+  expect([first.length, view.length, view.toString()]).toEqual([0, 0, ''])
+})
+
+test('does not use a much larger block, or a smaller one', () => {
+  blocks.give(blocks.take(4 * MB))
+  blocks.give(blocks.take(100_000))
+  const { freeBytes } = blocks
+  blocks.take(600_000)
+  expect(blocks.freeBytes).toBe(freeBytes)
+})
+
+test('copies bytes', () => {
+  blocks.give(blocks.take(100_000).fill(9))
+  const bytes = Buffer.alloc(100_000, 'abc')
+  expect(blocks.copy(bytes).equals(bytes)).toBe(true)
+  expect(blocks.copy(bytes.subarray(0, 3)).toString()).toBe('abc')
+})
+
+test.each([
+  ['small', () => Buffer.from('small')],
+  ['pooled', () => Buffer.allocUnsafe(10)],
+  ['empty', () => Buffer.alloc(0)],
+  ['shared between threads', () => Buffer.from(new SharedArrayBuffer(64 * KB))],
+])('ignores memory that is %s', (_, bytes) => {
+  const given = bytes()
+  const { length } = given
+  blocks.give(given)
+  expect([given.length, blocks.freeBytes]).toEqual([length, 0])
+})
+
+test('keeps at most 16 MiB, and drops the oldest blocks first', () => {
+  for (const block of Array.from({ length: 20 }, () => blocks.take(MB))) blocks.give(block)
+  expect(blocks.freeBytes).toBe(16 * MB)
+  blocks.give(blocks.take(2 * MB))
+  expect(blocks.freeBytes).toBe(16 * MB)
+  blocks.give(blocks.take(64 * MB))
+  expect(blocks.freeBytes).toBeLessThanOrEqual(16 * MB)
+})
+
+test('frees all blocks if no body is received for some time', () => {
+  blocks.give(blocks.take(MB))
+  vi.advanceTimersByTime(10_000)
+  expect(blocks.freeBytes).toBe(MB)
+  vi.advanceTimersByTime(10_000)
+  expect([blocks.freeBytes, vi.getTimerCount()]).toEqual([0, 0])
+  blocks.give(blocks.take(MB))
+  for (let seconds = 0; seconds < 60; seconds += 5) {
+    vi.advanceTimersByTime(5_000)
+    blocks.give(blocks.take(MB))
+  }
+  expect(blocks.freeBytes).toBe(MB)
+})
