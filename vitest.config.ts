@@ -5,6 +5,9 @@ import { ownNetworkPool } from './conformance/cluster/own-network-pool.ts'
 // Sources are tested without a build: every package exports its TypeScript under the `source` condition.
 const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } }
 
+// These tests replace a module, or add entries to tables of the sources; the other tests must not see that.
+const CHANGES_MODULES = 'expose-model|open-grpc-upstream'
+
 const unit = {
   // Long enough for a machine that is compiling a control plane at the same time.
   testTimeout: 30_000,
@@ -14,6 +17,7 @@ const unit = {
   // default, Vitest starts one worker fewer than the number of cores.
   maxWorkers: availableParallelism() + 1,
   sequence: { groupOrder: 0 },
+  setupFiles: ['scripts/limit-property-runs.mjs'],
 }
 
 export default defineConfig({
@@ -23,20 +27,19 @@ export default defineConfig({
         ...shared,
         test: {
           ...unit,
-          name: 'unit-isolated',
-          // The tests of these two packages replace timers and modify module-level tables, so each file needs its own
-          // environment.
-          include: ['packages/{connector,dev}/src/**/*.test.ts'],
+          name: 'unit',
+          include: [`packages/*/src/**/!(${CHANGES_MODULES}).test.ts`],
+          // Starting a thread and importing the sources for each file costs more CPU time than most of these tests. A
+          // test that replaces timers restores them.
+          isolate: false,
         },
       },
       {
         ...shared,
         test: {
           ...unit,
-          name: 'unit',
-          include: ['packages/!(connector|dev)/src/**/*.test.ts'],
-          // A process for each file costs more CPU time than most of these tests.
-          isolate: false,
+          name: 'unit-isolated',
+          include: [`packages/*/src/**/@(${CHANGES_MODULES}).test.ts`],
         },
       },
       {

@@ -4,15 +4,24 @@ import { checks } from './checks.mjs'
 import { install } from './install.mjs'
 import { step, tool } from './step.mjs'
 
-// The fuzz tests take a quarter of the CPU time of all unit tests. They run in `npm test`.
-const NOT_FUZZ = ['--exclude=**/fuzz.test.ts']
+// These tests take much CPU time. They run in `npm test`.
+const NOT_RANDOM = ['--exclude=**/fuzz.test.ts', '--exclude=**/*.property.test.ts']
+// Keeps the transformed sources in node_modules for the next check.
+const CACHED = '--experimental.fsModuleCache'
+// The other property tests have fewer runs than in `npm test`, where some have 10,000.
+const FEWER_RUNS = { env: { PROPERTY_RUNS_MAX: '200' } }
 
 await install()
 const [build, ...rest] = checks().filter(([name]) => !name.startsWith('package '))
 let isGood = await step(...build)
 // Two checks run at a time, for machines with two cores. The longest check starts first.
 const queue = [
-  ['unit tests', tool('vitest'), ['run', '--project=unit*', ...NOT_FUZZ, '--reporter=dot']],
+  [
+    'unit tests',
+    tool('vitest'),
+    ['run', '--project=unit*', ...NOT_RANDOM, CACHED, '--reporter=dot'],
+    FEWER_RUNS,
+  ],
   ...rest,
 ]
 const worker = async () => {

@@ -5,6 +5,7 @@ import { join, relative } from 'node:path'
 import { checks } from './checks.mjs'
 import { install } from './install.mjs'
 import { buildControlPlane, fetchKubernetesClients } from './kubernetes-tools.mjs'
+import { fetchLlama } from './llama-package.mjs'
 import { prepareMachine } from './machine.mjs'
 import { fail, ROOT, say, step, tool } from './step.mjs'
 
@@ -21,6 +22,7 @@ const machine = prepareMachine()
 // Compiles at the lowest priority while the checks and the unit tests run, because these do not need an idle machine.
 const controlPlane = buildControlPlane(machine).catch((error) => error)
 await fetchKubernetesClients(await machine).catch((error) => fail(error.message))
+await fetchLlama().catch((error) => fail(error.message))
 
 for (const [name, command, args] of checks()) {
   if (await step(name, command, args)) passed += 1

@@ -144,6 +144,7 @@ const OPERATIONS: readonly Requirement[] = [
     `${OPENAI} > on KServe > whole answers and errors are the same as over HTTP`,
     `${OPENAI} > on KServe > the parts of a %s stream equal the events over HTTP, in the same order`,
     'packages/connector/src/endpoint/http/ask-model-list.test.ts > a model in the list under %s has the operations whose paths exist there',
+    "conformance/gguf.test.ts > a chat that is not streamed has the engine's text and token counts",
   ),
   met(
     'C-OPERATION-3',
@@ -327,6 +328,7 @@ const STREAMS_AND_LATER: readonly Requirement[] = [
     `${OPENAI} > on KServe > the parts of a %s stream equal the events over HTTP, in the same order`,
     `${OPENAI} > on Triton > generate with "stream": true publishes a part for each event`,
     `${OPENAI} > on MLServer > infer_stream publishes a part for each answer`,
+    'conformance/gguf.test.ts > the parts of a streamed chat contain the text and the token counts of the chat over HTTP',
   ),
   met(
     'C-STREAM-2',

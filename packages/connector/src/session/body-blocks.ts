@@ -7,8 +7,8 @@ export const BLOCK_BYTES_MIN = 64 * 1024
 const SIZE_STEP = 64 * 1024
 // Limits the memory that is kept for later requests.
 const FREE_BYTES_MAX = 16 * 1024 * 1024
-// A block may be larger than the body by this factor.
-const WASTE_MAX = 1.5
+// A block may be larger than the body by this factor. The byte budget counts the body only.
+const WASTE_MAX = 1.25
 // Blocks are freed if no body has been received for this long.
 const IDLE_MS = 10_000
 

@@ -71,6 +71,17 @@ test('serves other clients while it searches retained messages for 10,000 filter
   for (let count = 0; count < 100; count++) await late.next('publish')
 })
 
+test('stops searching retained messages when it is closed', async () => {
+  const client = await broker.connect()
+  client.send(...times(5_000, (index) => publish(`${index}/b/c/d/e`, 'x', { retain: true })))
+  await client.payloads()
+  client.send(subscribe(times(10_000, (index) => `+/b/c/d/${index}`)))
+  await client.next('suback')
+  expect(process.getActiveResourcesInfo()).toContain('Immediate')
+  await broker.close()
+  await expect.poll(() => process.getActiveResourcesInfo()).not.toContain('Immediate')
+})
+
 test.each([
   ['#', ['a', 'a/b', 'a/b/c', 'b']],
   ['+', ['a', 'b']],

@@ -122,6 +122,11 @@ export class MessageRouter {
     }
   }
 
+  /** Stops sending retained messages to new subscriptions. */
+  close(): void {
+    this.#search.stopAll()
+  }
+
   #hasRoom({ subscriptions }: Session, filter: string): boolean {
     return (
       subscriptions.size < FILTERS_MAX &&

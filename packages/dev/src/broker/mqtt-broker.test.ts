@@ -18,7 +18,7 @@ beforeEach(async () => {
     connectTimeoutMs: 1_000,
     unsentBytesMax: 16_000_000,
     unsentPacketsMax: 3_000,
-    drainTimeoutMs: 500,
+    drainTimeoutMs: 1_000,
     access: undefined,
     log: (line) => lines.push(line),
   })
@@ -136,14 +136,14 @@ test('disconnects a client that leaves many small packets unread', async () => {
 test('does not disconnect a client that reads slowly, and delivers every QoS 1 message', async () => {
   const slow = await RawClient.connect(url, { clientId: 'slow' })
   await slow.subscribe('big', { qos: 1 })
-  slow.readSlowly(8_000_000)
+  slow.readSlowly(6_000_000)
   const publisher = await RawClient.connect(url)
   const payload = 'x'.repeat(200_000)
   const count = 120
   for (let index = 0; index < count; index++) {
     publisher.send({ cmd: 'publish', topic: 'big', payload, qos: 1, messageId: 7, retain: false, dup: false })
   }
-  // The client needs a second to read the full buffer of 8 MB. The timeout is half a second.
+  // The client needs 1.3 seconds to read the full buffer of 8 MB. The timeout is one second.
   for (let index = 0; index < count; index++) {
     const { messageId = 0 } = await slow.next('publish')
     slow.send({ cmd: 'puback', messageId, reasonCode: 0 })

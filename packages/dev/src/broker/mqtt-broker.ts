@@ -72,9 +72,10 @@ export class MqttBroker {
     return connection
   }
 
-  /** Closes all connections; MQTT 5 clients receive DISCONNECT. */
+  /** Closes all connections and stops all searches; MQTT 5 clients receive DISCONNECT. */
   close(): void {
     this.#sessions.close()
+    this.#router.close()
     for (const guest of this.#guests.values()) {
       guest.session = undefined
       guest.connection.end(REASON.serverShuttingDown)

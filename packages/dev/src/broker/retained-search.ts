@@ -39,6 +39,11 @@ export class RetainedSearch {
     if (searches?.size === 0) this.#searches.delete(subscription.session)
   }
 
+  /** Stops all searches. */
+  stopAll(): void {
+    this.#searches.clear()
+  }
+
   #continue(): void {
     let stepsLeft = STEPS_MAX
     for (const [session, searches] of this.#searches) {

@@ -1,6 +1,5 @@
-// Tests how gguf-model.ts calls llama.cpp and uses the results. A stand-in replaces llama.cpp, so node-llama-cpp,
-// chat templates and token counts are not tested. docs/guides/local-models.md describes how to try these with a
-// real GGUF file.
+// Tests how gguf-model.ts calls llama.cpp and uses the results. A stand-in replaces llama.cpp;
+// conformance/gguf.test.ts tests the real one, with chat templates and token counts.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,11 +1,13 @@
 // Runs GGUF files with node-llama-cpp (llama.cpp in the process), if it is installed.
 import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ModelServerError } from '../model-server-error.ts'
 import type { Prompt, TextEngine, TextOptions, TextSession } from './gguf-model.ts'
+import { LlamaPieces, type Detokenizer, type MeteredSequence } from './llama-pieces.ts'
 
-/** The version that this file was tried with. */
+/** The version that this file is tested with. */
 const LLAMA_VERSION = '3.21.1'
 
 /** Larger contexts need more memory, and a demonstration does not need them. */
@@ -23,21 +25,22 @@ interface LlamaPackage {
   }) => Completion
 }
 interface Llama {
+  readonly cpuMathCores: number
   loadModel(options: { modelPath: string }): Promise<LlamaModel>
   dispose(): Promise<void>
 }
-interface LlamaModel {
+interface LlamaModel extends Detokenizer {
   readonly trainContextSize: number
   readonly tokenizer: object
   tokenize(text: string): readonly number[]
-  createContext(options: { contextSize: number; sequences: 1 }): Promise<Context>
+  createContext(options: { contextSize: number; sequences: 1; threads: number }): Promise<Context>
   dispose(): Promise<void>
 }
 interface Context {
   readonly contextSize: number
   getSequence(): Sequence
 }
-interface Sequence {
+interface Sequence extends MeteredSequence {
   clearHistory(): Promise<void>
 }
 interface GenerateOptions {
@@ -47,7 +50,6 @@ interface GenerateOptions {
   readonly seed?: number
   readonly signal: AbortSignal
   readonly onToken: (tokens: readonly number[]) => void
-  readonly onTextChunk: (text: string) => void
 }
 interface Metadata {
   readonly stopReason: string
@@ -111,7 +113,11 @@ async function load(llamaCpp: LlamaPackage, file: string): Promise<TextSession> 
   try {
     const model = await llama.loadModel({ modelPath: file })
     const contextSize = Math.min(model.trainContextSize, CONTEXT_TOKENS_MAX)
-    const context = await model.createContext({ contextSize, sequences: 1 })
+    // llama.cpp's threads wait for each other in busy loops. If a core has other work, a token takes up to a second
+    // instead of a millisecond. Therefore, one core is left to the rest of the process. node-llama-cpp's default is at
+    // least 4 threads, even on 2 cores.
+    const threads = Math.max(1, Math.min(llama.cpuMathCores, availableParallelism()) - 1)
+    const context = await model.createContext({ contextSize, sequences: 1, threads })
     return sessionOf(llamaCpp, llama, model, context)
   } catch (error) {
     await llama.dispose()
@@ -133,29 +139,31 @@ function sessionOf(llamaCpp: LlamaPackage, llama: Llama, model: LlamaModel, cont
     async generate(prompt, options) {
       // The previous generation must not influence this one.
       await contextSequence.clearHistory()
+      // A completion continues its prompt, so its first word may need a space. LlamaChat removes the space itself.
+      const before = typeof prompt === 'string' ? model.tokenize(prompt) : []
+      const pieces = new LlamaPieces(model, contextSequence, before, options)
+      const settings = toLlama(options, (tokens) => pieces.add(tokens))
       const { metadata } = await (typeof prompt === 'string'
-        ? completion.generateCompletionWithMeta(prompt, toLlama(options))
-        : chat.generateResponse(toHistory(prompt), toLlama(options)))
+        ? completion.generateCompletionWithMeta(prompt, settings)
+        : chat.generateResponse(toHistory(prompt), settings))
+      pieces.end()
       return metadata.stopReason === 'maxTokens' ? 'length' : 'stop'
     },
     release: () => llama.dispose(),
   }
 }
 
-function toLlama({ tokensMax, temperature, topP, seed, signal, onPiece }: TextOptions): GenerateOptions {
-  // llama.cpp reports the tokens of a text before the text, because a character may consist of several tokens.
-  let tokens = 0
+function toLlama(
+  { tokensMax, temperature, topP, seed, signal }: TextOptions,
+  onToken: (tokens: readonly number[]) => void,
+): GenerateOptions {
   return {
     maxTokens: tokensMax,
     temperature,
     topP,
     ...(seed === undefined ? {} : { seed: seed >>> 0 }),
     signal,
-    onToken: (added) => (tokens += added.length),
-    onTextChunk(text) {
-      onPiece({ text, tokens })
-      tokens = 0
-    },
+    onToken,
   }
 }
 

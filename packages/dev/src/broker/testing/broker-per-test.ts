@@ -11,6 +11,8 @@ export interface BrokerPerTest {
   readonly lines: readonly string[]
   /** Connects a client; see `RawClient.connect`. */
   connect(options?: Parameters<typeof RawClient.connect>[1]): Promise<RawClient>
+  /** Stops the broker before the end of the test. */
+  close(): Promise<void>
 }
 
 /** Registers the hooks that start and stop the broker. */
@@ -30,6 +32,7 @@ export function brokerPerTest(): BrokerPerTest {
       return lines
     },
     connect: (options) => RawClient.connect(broker.url, options),
+    close: () => broker.close(),
   }
 }
 
