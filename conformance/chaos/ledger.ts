@@ -67,7 +67,7 @@ export class Ledger {
   readonly tornAtMs: Times
   /** 1 = the client's session was lost before the broker's PUBACK for the request arrived. */
   readonly abandoned: Uint8Array
-  /** Outcomes: `200`, or the code of an error. */
+  /** Outcomes: `200`, the code of an error, or `poison` for a request that the connector set aside. */
   readonly outcomes: string[] = ['']
   readonly wrongReplies: WrongReply[] = []
   /** Arrival times of replies beyond the first (excluding redeliveries), in milliseconds since the epoch. */

@@ -175,7 +175,8 @@ export class ChaosLoad {
       if (!(error instanceof InferwireError)) throw error
       if (error.message.includes('has a gap')) this.#ledger.gapsReported += 1
       // Only `close` cancels calls; a cancelled call remains unanswered.
-      if (error.code !== 'cancelled') this.#first(number, error.code, false)
+      const body = Buffer.from(error.body ?? []).toString()
+      if (error.code !== 'cancelled') this.#first(number, outcomeOf(error.code, body), false)
     } finally {
       this.#sdkOpen -= 1
     }
@@ -218,7 +219,8 @@ export class ChaosLoad {
     // The final message completes a multi-part answer.
     if (mark?.isFinal === false)
       return this.#wrong(number, wrongPart(number, client, mark.seq, reply.payload))
-    const outcome = reply.status === OK ? OK : reply.code || `status ${reply.status}`
+    const outcome =
+      reply.status === OK ? OK : outcomeOf(reply.code, reply.payload) || `status ${reply.status}`
     if (outcome === OK && modelOf(number).kind === 'stream')
       this.#wrong(number, wrongEnd(number, client, mark?.seq ?? 0))
     if (outcome === OK)
@@ -251,6 +253,11 @@ export class ChaosLoad {
   get #clients(): number {
     return this.#options.rawClients + this.#options.sdkClients
   }
+}
+
+// If a request was in flight during several kills, the connector sets it aside. Any other `internal` is a defect.
+function outcomeOf(code: string, body: string): string {
+  return code === 'internal' && body.includes('"poison":true') ? 'poison' : code
 }
 
 function sdkOptions(number: number, client: number): SdkOptions {

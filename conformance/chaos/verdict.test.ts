@@ -46,6 +46,16 @@ test('the verdict counts an error with a code as an answer', () => {
   expect(verdict).toMatchObject({ hasFailed: false, outcomes: { upstream_unreachable: 1 } })
 })
 
+test('the verdict fails for an answer with the code internal, but not for a request that was set aside', () => {
+  const verdict = verdictOn((ledger) => {
+    asked(ledger, 0)
+    asked(ledger, 1)
+    ledger.replied(0, 'internal', false)
+    ledger.replied(1, 'poison', false)
+  })
+  expect(verdict.reasons).toEqual(['1 requests were answered with the code internal'])
+})
+
 test('the verdict fails if a request that the broker acknowledged is never answered', () => {
   const verdict = verdictOn((ledger) => asked(ledger))
   expect(verdict).toMatchObject({ hasFailed: true, unanswered: 1, unansweredByBrokerKill: 0 })

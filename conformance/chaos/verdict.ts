@@ -160,6 +160,7 @@ export function judge({ ledger, violations, isCutShort = false }: Evidence): Ver
     [altered, 'parts or ends of streams are not what the model server sent'],
     [gapsUnseen, 'streams had a gap that the SDK did not report'],
     [unfinished, 'streams had parts, but no final message'],
+    [outcomes['internal'] ?? 0, 'requests were answered with the code internal'],
     [torn, 'answers lacked a part, or had one beyond the final message'],
     [violations.length, 'violations on the wire'],
   ] as const

@@ -24,9 +24,22 @@ export function instances(...values: unknown[]): string {
   return JSON.stringify({ instances: values })
 }
 
+/** Members of a V2 body besides its tensors. */
+export interface V2Members {
+  /** @default r1 */
+  readonly id?: string
+  /** The outputs that the client wants. @default all */
+  readonly outputs?: readonly { readonly name: string; readonly parameters?: object }[]
+}
+
 /** Returns a V2 body. */
 export function inputs(...tensors: JsonTensor[]): string {
-  return JSON.stringify({ id: 'r1', inputs: tensors })
+  return inputsWith({}, ...tensors)
+}
+
+/** Returns a V2 body with other members. */
+export function inputsWith(members: V2Members, ...tensors: JsonTensor[]): string {
+  return JSON.stringify({ id: 'r1', ...members, inputs: tensors })
 }
 
 /** Returns the bytes of an FP32 tensor. */
@@ -41,10 +54,16 @@ export interface BinaryBody {
 }
 
 /** Returns a V2 request that contains one binary FP32 tensor and asks for a binary answer. */
-export function binaryInput(name: string, shape: readonly number[], data: Buffer): BinaryBody {
+export function binaryInput(
+  name: string,
+  shape: readonly number[],
+  data: Buffer,
+  members: V2Members = {},
+): BinaryBody {
   const json = Buffer.from(
     JSON.stringify({
       id: 'r1',
+      ...members,
       inputs: [{ name, shape, datatype: 'FP32', parameters: { binary_data_size: data.length } }],
       parameters: { binary_data_output: true },
     }),

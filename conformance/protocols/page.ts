@@ -1,5 +1,6 @@
 // Writes docs/protocols.md from the cases: what works with which server, and what a client receives if something fails.
 import { exposedName, type ProtocolCase } from './case.ts'
+import { FEATURE_CASES, FEATURES } from './features.ts'
 import { CASES } from './rows.ts'
 import { GATEWAY_CASES } from './rows/gateway.ts'
 import { GRPC_GATEWAY_CASES } from './rows/grpc-gateway.ts'
@@ -30,6 +31,14 @@ gRPC. Without it, the connector uses every HTTP protocol that the server support
 
 A cell without "yes" names what the server lacks, and what a client receives if it sends the request anyway.
 The models in the last column have only OpenAI routes.
+
+## Simultaneous requests
+
+With \`batching\`, simultaneous requests share one call, and each receives its own answer. If a model has one call at a
+time, the waiting request with the highest \`priority\` runs first. The connector does both, so an empty cell only means
+that the server does not have the operation or does not read the body.
+
+${table(['feature', 'operation', 'body', 'protocol', ...SERVER_NAMES.map((name) => SERVERS[name])], featureRows())}
 
 ## Results
 
@@ -74,6 +83,20 @@ function wayRow(way: WayName): string[] {
     `${dialect}, ${transport}`,
     ...SERVER_NAMES.map((server) => cellOf(way, server)),
   ]
+}
+
+function featureRows(): string[][] {
+  return FEATURES.flatMap((feature) => {
+    const cases = FEATURE_CASES.filter((each) => each.feature === feature)
+    const ways = WAY_NAMES.filter((way) => cases.some((each) => each.way === way))
+    return ways.map((way) => {
+      const { operation, form, dialect, transport } = WAYS[way]
+      const cells = SERVER_NAMES.map((name) =>
+        cases.some((each) => each.way === way && each.server === name) ? 'yes' : '',
+      )
+      return [`\`${feature}\``, `\`${operation}\``, form, `${dialect}, ${transport}`, ...cells]
+    })
+  })
 }
 
 /** Returns "yes", or what the server lacks and what the client receives. @throws if no case proves either */

@@ -20,6 +20,7 @@ const way = (
 /** All ways, in the order of the table. */
 export const WAYS = {
   predict: way('predict', 'V1', 'HTTP', 'JSON'),
+  predictBytes: way('predict', 'V1', 'HTTP', 'bytes, of a type in `contentTypes`'),
   explain: way('explain', 'V1', 'HTTP', 'JSON'),
   infer: way('infer', 'V2', 'HTTP', 'JSON'),
   inferBinary: way('infer', 'V2', 'HTTP', 'JSON and binary tensors'),

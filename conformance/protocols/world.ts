@@ -1,4 +1,4 @@
-// Starts the servers, a broker and a connector that exposes the models of all cases.
+// Starts the servers, a broker and a connector that exposes the tested models.
 import type { ConfigInput } from '@inferwire/connector'
 import { runConnector, type TestConnector } from '../fixtures/connector.ts'
 import { startKserveOpenai } from '../fixtures/kserve-openai.ts'
@@ -13,7 +13,7 @@ import { NamedBehaviours } from '../rig/model-behaviours.ts'
 import { GrpcModelServer } from '../rig/grpc-model-server.ts'
 import { FakeModelServer } from '../rig/model-server.ts'
 import { StreamModelServer } from '../rig/stream-model-server.ts'
-import { exposedName, type ProtocolCase, type ServerName } from './case.ts'
+import { exposedName, type ServerName, type TestedModel } from './case.ts'
 
 /** The client of all requests. */
 export const CLIENT = 'cam7'
@@ -35,7 +35,7 @@ const SETTINGS = {
 }
 
 /** Starts everything; resolves when the model cards of all servers are published. */
-export async function startWorld(cases: readonly ProtocolCase[]): Promise<ProtocolWorld> {
+export async function startWorld(tested: readonly TestedModel[]): Promise<ProtocolWorld> {
   const gate = new Gate()
   const [broker, kserve, triton, mlserver, openai, gateway, grpcGateway, streams] = await Promise.all([
     startMosquitto({ isInMemory: true }),
@@ -58,7 +58,7 @@ export async function startWorld(cases: readonly ProtocolCase[]): Promise<Protoc
     inferStreamGateway: { http: `${streams.url}/infer_stream`, grpc: streams.url },
     nothing: { http: 'http://127.0.0.1:1', grpc: 'http://127.0.0.1:1' },
   }
-  const models = modelsOf(cases, urls)
+  const models = modelsOf(tested, urls)
   const running = await runConnector({ broker: { url: broker.url }, models })
   const client = await TestClient.connect(broker.url)
   await client.subscribe(`infer/reply/${CLIENT}/#`)
@@ -95,12 +95,11 @@ function urlsOf({ url, grpcUrl }: PythonServer): { readonly http: string; readon
 }
 
 function modelsOf(
-  cases: readonly ProtocolCase[],
+  tested: readonly TestedModel[],
   urls: ProtocolWorld['urls'],
 ): NonNullable<ConfigInput['models']> {
   const models: NonNullable<ConfigInput['models']> = {}
-  for (const { model, situation } of cases) {
-    if (situation === 'noModel') continue
+  for (const model of tested) {
     const { server, transport = 'http', name, options } = model
     const protocol = transport === 'grpc' ? { protocolVersion: 'grpc-v2' as const } : {}
     models[exposedName(model)] = {

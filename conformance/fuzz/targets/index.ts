@@ -10,6 +10,8 @@ const LOADERS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarg
   json: () => import('./json.ts'),
   answer: () => import('./answer.ts'),
   stream: () => import('./stream.ts'),
+  grpc: () => import('./grpc.ts'),
+  openai: () => import('./openai.ts'),
   config: () => import('./config.ts'),
   'password-file': () => import('./password-file.ts'),
 }

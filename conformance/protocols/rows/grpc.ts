@@ -53,10 +53,13 @@ const KSERVE: readonly ProtocolCase[] = [
   {
     model: kserve('iris', 'versions', { versions: ['1'] }),
     way: 'inferVersionGrpc',
-    situation: 'answered',
+    situation: 'rejected',
+    status: 501,
     what: 'a version, which the server ignores',
     version: '1',
     body: inputs(tensor('input-0', 'FP32', ROWS, [2, 4])),
+    reply: /^\{"error":"The model server ignores versions over gRPC/,
+    absence: 'no versions',
   },
   {
     model: kserve('iris'),

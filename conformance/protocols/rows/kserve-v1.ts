@@ -7,6 +7,8 @@ const IRIS = instances([5.1, 3.5, 1.4, 0.2], [6.7, 3, 5.2, 2.3])
 // Sets the dialect. No dialect can be detected, because the server does not describe models that are unknown or
 // not ready.
 const undescribed: ModelOptions = { protocolVersion: 'v1' }
+const size = on('size', undefined, { contentTypes: ['image/jpeg', 'application/octet-stream'] })
+const JPEG = Buffer.from('ffd8ffe000104a46494600', 'hex')
 
 /** All cases with KServe's V1. */
 export const KSERVE_V1_CASES: readonly ProtocolCase[] = [
@@ -33,6 +35,33 @@ export const KSERVE_V1_CASES: readonly ProtocolCase[] = [
     what: 'NaN, which becomes null',
     body: instances(),
     reply: '{"predictions":[1.5,null,null]}',
+  },
+  {
+    model: size,
+    way: 'predictBytes',
+    situation: 'answered',
+    what: 'image/jpeg, which the model receives as bytes',
+    body: JPEG,
+    properties: { contentType: 'image/jpeg' },
+    reply: { predictions: [{ bytes: 11, start: 'ffd8ffe0' }] },
+  },
+  {
+    model: size,
+    way: 'predictBytes',
+    situation: 'rejected',
+    status: 400,
+    what: 'application/octet-stream, which the server reads as JSON',
+    body: JPEG,
+    properties: { contentType: 'application/octet-stream' },
+    reply: /^\{"error":"Unrecognized request format: /,
+  },
+  {
+    model: size,
+    way: 'predictBytes',
+    situation: 'badType',
+    what: 'a type that is not in `contentTypes`',
+    body: JPEG,
+    properties: { contentType: 'image/png' },
   },
   {
     model: on('echo'),

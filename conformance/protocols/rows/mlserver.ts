@@ -73,6 +73,15 @@ export const MLSERVER_CASES: readonly ProtocolCase[] = [
     absence: NO_V1,
   },
   {
+    model: on('echo', 'bytes', { contentTypes: ['image/jpeg'] }),
+    way: 'predictBytes',
+    situation: 'noOperation',
+    what: 'a V1 request',
+    body: Buffer.from('ffd8ffe0', 'hex'),
+    properties: { contentType: 'image/jpeg' },
+    absence: NO_V1,
+  },
+  {
     model: on('echo'),
     way: 'explain',
     situation: 'noOperation',

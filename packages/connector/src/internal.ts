@@ -1,5 +1,8 @@
 // For the simulation and the fuzzer in `conformance/`, exports internals that no room's index.ts exports. They are not
 // part of the package's public exports.
+export { GrpcUpstream } from './endpoint/grpc/grpc-upstream.ts'
+export type { GrpcTarget } from './endpoint/grpc/grpc-target.ts'
+export { MESSAGES } from './endpoint/grpc/inference-proto.ts'
 export { readKept, writeKept } from './safekeeping/kept-delivery.ts'
 export type { ByteSink, ByteStream } from './session/dial.ts'
 export type { AckOrderKind } from './session/ack-order.ts'

@@ -1,20 +1,28 @@
 // The elements of a BYTES tensor: each has its length as 32 bits, little-endian, before its bytes.
-import { utf8Decoder, utf8Encoder } from './utf8.ts'
+import { utf8Decoder, utf8Encoder, utf8Writer } from './utf8.ts'
 
-/** Encodes a text for `joinElements`. */
+/** Encodes a text as an element without its length. */
 export const encodeText: (text: string) => Uint8Array = utf8Encoder()
+const writeText = utf8Writer()
 
 /** Returns the bytes of a tensor with these elements. */
-export function joinElements(elements: readonly Uint8Array[]): Uint8Array {
-  const raw = new Uint8Array(elements.reduce((length, element) => length + 4 + element.length, 0))
+export function joinElements(elements: readonly (string | Uint8Array)[]): Uint8Array {
+  // UTF-8 has at most 3 bytes for a code unit of UTF-16. An array of its own for each text would take more time.
+  const raw = new Uint8Array(
+    elements.reduce(
+      (bytes, element) => bytes + 4 + (typeof element === 'string' ? 3 * element.length : element.length),
+      0,
+    ),
+  )
   const view = new DataView(raw.buffer)
   let at = 0
   for (const element of elements) {
-    view.setUint32(at, element.length, true)
-    raw.set(element, at + 4)
-    at += 4 + element.length
+    const length = typeof element === 'string' ? writeText(element, raw.subarray(at + 4)) : element.length
+    if (typeof element !== 'string') raw.set(element, at + 4)
+    view.setUint32(at, length, true)
+    at += 4 + length
   }
-  return raw
+  return at === raw.length ? raw : raw.slice(0, at)
 }
 
 /** Returns the elements as views of the tensor's bytes; undefined if the last element is truncated. */

@@ -57,6 +57,7 @@ export function parseJson(bytes: Uint8Array, options: JsonOptions = {}): Json {
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+const NO_INTEGER = /[.eE]/
 // A tensor's longest integer has 20 digits; converting longer integers to bigint would only waste time.
 const INTEGER_DIGITS_MAX = 40
 
@@ -163,18 +164,19 @@ class Reader {
   }
 
   #number(): number | bigint | undefined {
-    NUMBER.lastIndex = this.#at
-    const match = NUMBER.exec(this.#text)
-    if (match === null) {
+    const start = this.#at
+    NUMBER.lastIndex = start
+    // `exec` would create an array for each number of a tensor.
+    if (!NUMBER.test(this.#text)) {
       if (this.#nonFinite && this.#text.startsWith('-Infinity', this.#at)) {
         this.#at += 9
         return -Infinity
       }
       return this.#fail('Expecting value')
     }
-    const [literal] = match
+    const literal = this.#text.slice(start, NUMBER.lastIndex)
     const value = Number(literal)
-    const isInteger = /^-?\d+$/.test(literal)
+    const isInteger = !NO_INTEGER.test(literal)
     // As in orjson, a number that a double cannot represent is rejected, not rounded to infinity.
     if (!Number.isFinite(value) || (isInteger && literal.length > INTEGER_DIGITS_MAX)) {
       if (!this.#leaveOut) this.#fail('Number out of range')

@@ -2,7 +2,7 @@
 // BYTES as length-prefixed elements.
 import { BodyError } from './body-error.ts'
 import { isDatatype, TYPED_ARRAYS, widthOf, type TensorDatatype } from './datatype.ts'
-import { countElements, decodeElements, encodeText, joinElements } from './elements.ts'
+import { countElements, decodeElements, joinElements } from './elements.ts'
 import { countOf, printShape, toFlatJson, type TensorData } from './tensor.ts'
 
 /**
@@ -14,7 +14,7 @@ export function rawOf(data: ArrayBufferView | readonly (string | Uint8Array)[]):
     requireLittleEndian()
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
   }
-  return joinElements(data.map((element) => (typeof element === 'string' ? encodeText(element) : element)))
+  return joinElements(data)
 }
 
 /**

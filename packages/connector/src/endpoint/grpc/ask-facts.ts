@@ -6,6 +6,7 @@ import { readDescription } from '../http/ask-facts.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { addressOf, callTarget, type GrpcTarget } from './grpc-target.ts'
 import { askMetadata } from './model-state.ts'
+import { ABSENT_VERSION } from './version-check.ts'
 
 /**
  * Requests the model's metadata, then the metadata of each configured version and of a version that cannot exist.
@@ -38,9 +39,6 @@ export async function askFacts(
   )
   return { ...facts, ofVersions: new Map(ofVersions) }
 }
-
-// Triton's versions are numbers; for other servers, no operator chooses such a name.
-const ABSENT_VERSION = 'inferwire-no-such-version'
 
 // KServe's server ignores the version of a request, so that any version seems to exist.
 function judged(found: VersionFacts, absent: VersionFacts): VersionFacts {

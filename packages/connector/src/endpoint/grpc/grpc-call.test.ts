@@ -2,12 +2,8 @@
 import { once } from 'node:events'
 import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { constants } from 'node:http2'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Problem } from '@inferwire/protocol'
-import { afterAll, afterEach, expect, test, vi } from 'vitest'
-import { LOCALHOST, OTHER_NAME } from '../../config/testing/certificates.ts'
+import { afterEach, expect, test, vi } from 'vitest'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
 import type { UpstreamFigures } from '../../telemetry/index.ts'
 import { RetryBudget } from '../retry-budget.ts'
@@ -18,8 +14,6 @@ import { MESSAGES } from './inference-proto.ts'
 import { answer, refuse, startGrpcServer, type GrpcServer, type ServedCall } from './testing/grpc-server.ts'
 import { deadlineIn, jsonRequest, openTestUpstream } from './testing/open-upstream.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'inferwire-grpc-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const closing: (() => unknown)[] = []
 afterEach(async () => {
   for (const close of closing.splice(0)) await close()
@@ -28,9 +22,8 @@ afterEach(async () => {
 async function serving(
   serve: (call: ServedCall, index: number) => void,
   options: Partial<UpstreamOptions> = {},
-  tls?: typeof LOCALHOST,
 ): Promise<{ server: GrpcServer; upstream: Upstream }> {
-  const server = await startGrpcServer(serve, tls === undefined ? {} : { tls })
+  const server = await startGrpcServer(serve)
   const upstream = opened(options.url ?? server.url, options)
   closing.push(() => server.stop())
   return { server, upstream }
@@ -357,39 +350,4 @@ test('a closed client refuses calls; closing it twice resolves both times', asyn
   await upstream.destroy()
   expect(await failureOf(call(upstream))).toMatchObject({ code: 'upstream_unreachable' })
   expect(server.sessionCount()).toBe(1)
-})
-
-function caFile(name: string, pem: string): string {
-  const file = join(folder, name)
-  writeFileSync(file, pem)
-  return file
-}
-
-test('connects with TLS to a server whose certificate has the configured name', async () => {
-  const { upstream } = await serving(
-    ready,
-    { tls: { caFile: caFile('own.pem', LOCALHOST.cert), serverName: 'localhost' } },
-    LOCALHOST,
-  )
-  expect((await call(upstream)).status).toBe(200)
-})
-
-test('for an untrusted authority and a wrong name, the detail names the option to change', async () => {
-  const { upstream } = await serving(ready, { tls: { serverName: 'localhost' } }, LOCALHOST)
-  const untrusted = await failureOf(call(upstream))
-  expect(untrusted.message).toBe("The connector rejected the model server's TLS certificate.")
-  expect(untrusted.detail).toContain('tls.caFile')
-  const other = await serving(
-    ready,
-    { tls: { caFile: caFile('other.pem', OTHER_NAME.cert), serverName: 'localhost' } },
-    OTHER_NAME,
-  )
-  const wrongName = await failureOf(call(other.upstream))
-  expect(wrongName.detail).toContain('tls.serverName')
-})
-
-test('a TLS file that cannot be read causes a configuration error before any call', () => {
-  expect(() =>
-    openTestUpstream('https://127.0.0.1:1', { tls: { caFile: join(folder, 'missing.pem') } }),
-  ).toThrow('ENOENT')
 })

@@ -65,6 +65,8 @@ class GrpcExchange implements OpenCall {
   #stream: ClientHttp2Stream | undefined
   #headers: IncomingHttpHeaders | undefined
   #status: GrpcStatus | undefined
+  /** The problem of an answer that is not from a gRPC server, which ends the call unless a status follows. */
+  #gatewayProblem: Problem | undefined
   #error: Error | undefined
   #isOver = false
 
@@ -133,10 +135,11 @@ class GrpcExchange implements OpenCall {
     this.#headers = headers
     // A response without messages has its status in the headers.
     this.#status = readStatus(headers)
+    if (this.#status === undefined) this.#gatewayProblem = gatewayAnswer(headers, this.#options.address)
   }
 
   #received(chunk: Buffer): void {
-    if (this.#isOver || this.#gatewayProblem() !== undefined) return
+    if (this.#isOver || this.#gatewayProblem !== undefined) return
     this.#link.answered()
     try {
       for (const message of this.#frames.take(chunk)) {
@@ -161,7 +164,7 @@ class GrpcExchange implements OpenCall {
   #closed(): void {
     if (this.#isOver) return
     if (this.#status !== undefined) return this.#finish(this.#status)
-    this.#fail(this.#gatewayProblem() ?? this.#broken())
+    this.#fail(this.#gatewayProblem ?? this.#broken())
   }
 
   #broken(): Problem {
@@ -173,11 +176,6 @@ class GrpcExchange implements OpenCall {
     return isOrderly
       ? invalidFrames(address, 'the response ended without a status')
       : brokenCall(rstCode, error, this.#headers !== undefined, address)
-  }
-
-  #gatewayProblem(): Problem | undefined {
-    if (this.#headers === undefined || this.#status !== undefined) return undefined
-    return gatewayAnswer(this.#headers, this.#options.address)
   }
 
   #finish(status: GrpcStatus): void {

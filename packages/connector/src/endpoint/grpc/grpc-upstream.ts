@@ -10,6 +10,7 @@ import { InferEndpoint } from './infer-endpoint.ts'
 import { askMetadata, MetadataEndpoint, ReadyEndpoint } from './model-state.ts'
 import { StreamEndpoint } from './stream-endpoint.ts'
 import type { WireModel } from './to-wire.ts'
+import { VersionCheck } from './version-check.ts'
 
 /** Implements `Upstream` over gRPC. It supports only the V2 dialect, whichever dialect is requested. */
 export class GrpcUpstream implements Upstream {
@@ -17,6 +18,7 @@ export class GrpcUpstream implements Upstream {
   readonly #name: string
   readonly #dialects: readonly Dialect[]
   readonly #versions: readonly string[]
+  readonly #versionCheck: VersionCheck
   /** The inputs of each version, for bodies without JSON; the version is empty for the server's default. */
   readonly #inputs = new Map<string, readonly DeclaredInput[]>()
 
@@ -25,6 +27,7 @@ export class GrpcUpstream implements Upstream {
     this.#name = name
     this.#dialects = dialects
     this.#versions = versions
+    this.#versionCheck = new VersionCheck(target, name)
   }
 
   endpoint(operation: OperationName, dialect: Dialect, version = ''): Endpoint | undefined {
@@ -39,12 +42,14 @@ export class GrpcUpstream implements Upstream {
       metadata: () => new MetadataEndpoint(this.#target, model),
       ready: () => new ReadyEndpoint(this.#target, model),
     }
-    return endpoints[operation]?.()
+    const endpoint = endpoints[operation]?.()
+    return endpoint === undefined || version === '' ? endpoint : this.#versionCheck.guard(endpoint, version)
   }
 
   async facts(signal: AbortSignal): Promise<ModelFacts> {
     // The model may have been replaced.
     this.#inputs.clear()
+    this.#versionCheck.reset()
     return askFacts(this.#target, this.#name, this.#dialects, this.#versions, signal)
   }
 

@@ -3,7 +3,7 @@ import { fromWireSize, type Problem, type WireRequest, type WireResponse } from 
 import { afterEach, expect, test } from 'vitest'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
 import { MESSAGES } from './inference-proto.ts'
-import { answer, startGrpcServer, type GrpcServer, type ServedCall } from './testing/grpc-server.ts'
+import { answer, refuse, startGrpcServer, type GrpcServer, type ServedCall } from './testing/grpc-server.ts'
 import { binaryRequest, jsonRequest, openTestUpstream } from './testing/open-upstream.ts'
 
 const closing: (() => unknown)[] = []
@@ -53,7 +53,9 @@ const body = (data: unknown = [1], datatype = 'FP32'): object => ({
 const sent = (server: GrpcServer): WireRequest => MESSAGES.request.decode(server.calls.at(-1)!.message)
 
 test('JSON data is sent as typed contents, with names, version, id and parameters', async () => {
-  const { server, upstream } = await serving((call) => answer(call, [one]))
+  const { server, upstream } = await serving((call) =>
+    call.headers[':path']!.endsWith('/ModelInfer') ? answer(call, [one]) : refuse(call, 5, 'not found'),
+  )
   const request = jsonRequest(
     '{"id":"r1","parameters":{"flag":true,"count":-9007199254740993,"top":18446744073709551615,"text":"t","share":0.5},"outputs":[{"name":"y","parameters":{"classification":2}}],"inputs":[{"name":"x","shape":[1,2],"datatype":"INT64","parameters":{"p":1},"data":[9007199254740993,-2]}]}',
   )

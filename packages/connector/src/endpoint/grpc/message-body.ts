@@ -28,7 +28,9 @@ export interface V2Answer {
 // The message of a BodyError quotes the body, so it is shortened to this length.
 const ERROR_CHARACTERS_MAX = 300
 
-// A JSON body is converted within one turn of the event loop: this many bytes take some tens of milliseconds.
+// A JSON body is converted within one turn of the event loop. Measured on a loaded machine, this many bytes took 20 to 40
+// ms of CPU time for numbers of 17 digits, 70 to 290 ms for a tensor of one-digit numbers, and up to 450 ms for 70,000
+// parameters.
 const JSON_BYTES_MAX = 1024 * 1024
 
 /** Reads the body of a request. @throws Problem `bad_payload`, `payload_too_large` for too much JSON */

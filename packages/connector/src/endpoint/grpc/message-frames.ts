@@ -32,20 +32,21 @@ export class MessageFrames {
     return this.#bytes > 0
   }
 
-  /** Takes a chunk, and returns the messages that it completes. A message within one chunk is not copied. @throws FrameError */
-  take(chunk: Buffer): Buffer[] {
+  /**
+   * Takes a chunk, and yields the messages that it completes. A message within one chunk is not copied.
+   * @throws FrameError after the messages that precede the error, so that the chunks do not matter
+   */
+  *take(chunk: Buffer): Generator<Buffer, void> {
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
-    const messages: Buffer[] = []
     while (this.#hasFrame()) {
       const joined = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks, this.#bytes)
       const end = this.#frameBytes!
-      messages.push(joined.subarray(PREFIX_BYTES, end))
       this.#chunks = joined.length === end ? [] : [joined.subarray(end)]
       this.#bytes -= end
       this.#frameBytes = undefined
+      yield joined.subarray(PREFIX_BYTES, end)
     }
-    return messages
   }
 
   #hasFrame(): boolean {

@@ -149,6 +149,18 @@ test('a server without the streaming method and a malformed message are reported
   expect((await streamed(malformed)).end).toMatchObject({ code: 'upstream_invalid_response' })
 })
 
+test('an answer is a part even if the same chunk ends with an invalid message', async () => {
+  const compressed = Buffer.from([1, 0, 0, 0, 0])
+  const endpoint = await serving(({ stream }) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
+    stream.write(Buffer.concat([framed(triton(word('a'))), compressed]))
+  })
+  expect(await streamed(endpoint)).toMatchObject({
+    words: ['a'],
+    end: { code: 'upstream_invalid_response' },
+  })
+})
+
 test('a cancellation in the middle of a stream reaches the server, and no further part is emitted', async () => {
   let stream: ServedCall['stream'] | undefined
   const endpoint = await serving((call) => {

@@ -1,11 +1,12 @@
-// Tests the messages for failed TLS handshakes with real model servers.
+// Tests TLS with real servers: the messages for failed handshakes, and the client certificate.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createServer as createTlsServer } from 'node:tls'
+import { createServer as createHttpsServer } from 'node:https'
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { Problem } from '@inferwire/protocol'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { LOCALHOST, OTHER_NAME } from '../../config/testing/certificates.ts'
@@ -73,4 +74,38 @@ test('a handshake that the server rejects is reported as a failed handshake, not
   const { message, detail } = await problemOf(server, LOCALHOST.cert)
   expect(message).toBe('The TLS handshake with the model server failed.')
   expect(detail).toMatch(/handshake failure/)
+})
+
+function pemFile(name: string, pem: string): string {
+  const file = join(folder, name)
+  writeFileSync(file, pem)
+  return file
+}
+
+test('sends the client certificate to a server that requires one', async () => {
+  let peer: string | string[] | undefined
+  const asking = { requestCert: true, rejectUnauthorized: true, ca: OTHER_NAME.cert }
+  const server = createHttpsServer({ ...LOCALHOST, ...asking }, (request, response) => {
+    peer = (request.socket as TLSSocket).getPeerCertificate().subject.CN
+    response.writeHead(204).end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const pool = openPool({
+    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    tls: {
+      serverName: 'localhost',
+      caFile: pemFile('server.pem', LOCALHOST.cert),
+      certFile: pemFile('client.pem', OTHER_NAME.cert),
+      keyFile: pemFile('client.key', OTHER_NAME.key),
+    },
+    callsMax: 1,
+  })
+  closing.push(() => {
+    server.close()
+    void pool.destroy()
+  })
+  const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
+  const options = { path: '/', headers: [], body: null, responseBytesMax: 1_000, deadline, address: 'GET /' }
+  await callHttp(pool, { method: 'GET', ...options }, ({ status }) => status)
+  expect(peer).toBe('other.example')
 })
