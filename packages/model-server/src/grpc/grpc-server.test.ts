@@ -223,3 +223,9 @@ test('reports a gRPC port that is in use, and closes the HTTP server', async () 
     message: expect.stringContaining('choose another port') as string,
   })
 })
+
+test('encodes repeated numbers packed, as proto3 requires', () => {
+  const { responseSerialize } = readService()['ModelInfer']!
+  const outputs = [{ name: 'y', datatype: 'FP32', shape: [2], contents: { fp32_contents: [1, 2] } }]
+  expect(responseSerialize({ outputs }).toString('hex')).toContain('32080000803f00000040')
+})

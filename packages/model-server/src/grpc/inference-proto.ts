@@ -9,6 +9,8 @@ const PROTO = createRequire(import.meta.url).resolve('@inferwire/protocol/infere
 /** Reads the service, with an encoder and a decoder for each message. */
 export function readService(): ServiceDefinition {
   const { root } = protobuf.parse(readFileSync(PROTO, 'utf8'), new protobuf.Root(), { keepCase: true })
+  // Without this call, protobufjs 7.6 does not apply proto3's default, and encodes repeated numbers unpacked.
+  root.resolveAll()
   const service = root.lookupService('inference.GRPCInferenceService')
   const methods = service.methodsArray.map((method): [string, MethodDefinition<object, object>] => {
     const request = root.lookupType(`inference.${method.requestType}`)

@@ -31,6 +31,8 @@ export interface Codec<Message> {
 }
 
 const { root } = protobuf.parse(readFileSync(PROTO, 'utf8'), new protobuf.Root(), { keepCase: true })
+// Without this call, protobufjs 7.6 does not apply proto3's default, and encodes repeated numbers unpacked.
+root.resolveAll()
 
 function codec<Message extends object>(name: string): Codec<Message> {
   const type = root.lookupType(`inference.${name}`)
