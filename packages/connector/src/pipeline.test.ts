@@ -178,6 +178,8 @@ const outcomes = (): Record<string, number> =>
 const bodyOf = (reply: Reply): string => Buffer.from(reply.payload).toString()
 const events = (): unknown[] => log.map((line) => (JSON.parse(line) as { event: unknown }).event)
 
+const cancelMessage = (): TestDelivery => new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer' })
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 const part = (body: string) => ({ body: Buffer.from(body), contentType: 'application/json' })
@@ -712,6 +714,39 @@ describe('a multi-part answer', () => {
       ['[DONE]', '2', 'true'],
     ])
     expect(calls).toBe(1)
+  })
+
+  test.each([
+    ['it is cancelled', 'cancelled', () => pipeline.handle(cancelMessage())],
+    ["the redelivery's deadline passes", 'deadline_exceeded', () => vi.advanceTimersByTimeAsync(20)],
+  ])('ends with a numbered error after a redelivery if %s, and stops the call', async (_, code, end) => {
+    vi.useFakeTimers()
+    let stopped: Problem | undefined
+    call = (request) =>
+      new Promise((_resolve, reject) => {
+        request.emit!(part('1'))
+        request.deadline.waiting = (problem) => {
+          stopped = problem
+          reject(problem)
+        }
+      })
+    const first = new TestDelivery()
+    pipeline.handle(first)
+    await vi.advanceTimersByTimeAsync(1)
+    first.isLost = true
+    const userProperties = ['timeout-ms', '20']
+    const properties = { correlationData: Buffer.from('c1'), userProperties }
+    const redelivery = new TestDelivery({ dup: true, properties })
+    pipeline.handle(redelivery)
+    await vi.advanceTimersByTimeAsync(1)
+    await end()
+    vi.useRealTimers()
+    await pipeline.idle()
+    expect(replies.map((reply) => [property(reply, 'code'), property(reply, 'seq'), property(reply, 'final')])).toEqual([
+      [undefined, '0', undefined],
+      [code, '1', 'true'],
+    ])
+    expect([stopped?.code, redelivery.settledAfter]).toEqual([code, 2])
   })
 
   test('does not start again when the request is redelivered', async () => {

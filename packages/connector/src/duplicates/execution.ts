@@ -1,4 +1,5 @@
 // A running request, and the deliveries that wait for its outcome.
+import type { Problem } from '@inferwire/protocol'
 import type { Deadline, Delivery, Outcome } from '../step.ts'
 
 /** A delivery that receives the outcome of an execution as its reply. */
@@ -36,6 +37,8 @@ export class Execution {
   hasStreamBegun = false
   /** The delivery that started the execution. */
   owner: Requester | undefined
+  /** Stops the call, which then ends with this problem. */
+  stop: ((problem: Problem) => void) | undefined
   /** The next execution in the same bucket. */
   next: Execution | undefined
   /** The time budget of the streamed answer, in milliseconds; undefined before its first part. */
@@ -51,7 +54,9 @@ export class Execution {
   }
 
   /**
-   * Resolves with the outcome, or with undefined when a later requester has taken over from this one.
+   * Resolves with the outcome, or with undefined when a later requester has taken over from this one. If no other
+   * requester is left at the deadline, the call is stopped, and its end is the outcome: only then is the number of parts
+   * known.
    * @throws the problem of the waiting request's own deadline.
    */
   join(requester: Requester, deadline: Deadline): Promise<Outcome | undefined> {
@@ -69,6 +74,7 @@ export class Execution {
       }
       ;(this.#joined ??= []).push(joined)
       deadline.waiting = (problem) => {
+        if (this.#isOnlyRequester(joined)) return this.stop?.(problem)
         this.#remove(joined)
         reject(problem)
       }
@@ -115,6 +121,10 @@ export class Execution {
     } else if (owner !== undefined && isReplaced(owner, requester)) requester.takeOver(owner)
     else return
     this.#takenOver?.()
+  }
+
+  #isOnlyRequester(joined: Joined): boolean {
+    return this.owner?.isSuperseded === true && this.#joined?.every((each) => each === joined) === true
   }
 
   #remove(joined: Joined): void {
