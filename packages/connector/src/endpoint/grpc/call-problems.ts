@@ -1,8 +1,12 @@
 // The problems of a call that ends without a gRPC status: a broken connection, a gateway's answer, a malformed response.
 import { constants, type IncomingHttpHeaders } from 'node:http2'
 import { Problem } from '@inferwire/protocol'
+import { gatewayRefusal } from '../http/gateway-refusal.ts'
+import { retryAfterMs } from '../http/retry-after.ts'
 import { unreachable } from '../http/unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
+
+const INVALID = "The model server's response is not valid gRPC."
 
 /** The problem of a connection that ended before the server had sent its SETTINGS. */
 export function neverReady(error: Error, address: string): Problem {
@@ -24,9 +28,7 @@ export function tooLarge(responseBytesMax: number, address: string): Problem {
 
 /** The problem of a response that is not valid gRPC; `why` is for the operator's log. */
 export function invalidFrames(address: string, why: string): Problem {
-  return new Problem('upstream_invalid_response', "The model server's response is not valid gRPC.", {
-    detail: `${address}: ${why}`,
-  })
+  return new Problem('upstream_invalid_response', INVALID, { detail: `${address}: ${why}` })
 }
 
 /** The problem of a stream that was reset, or whose connection broke. */
@@ -69,7 +71,10 @@ export function gatewayAnswer(headers: IncomingHttpHeaders, address: string): Pr
       },
     )
   }
-  return new Problem('upstream_invalid_response', 'The response is not from a gRPC server.', {
-    detail: `${detail}. Check models.*.url: the port must be the server's gRPC port.`,
-  })
+  return (
+    gatewayRefusal(status, detail, retryAfterMs(headers['retry-after'], headers.date)) ??
+    new Problem('upstream_invalid_response', 'The response is not from a gRPC server.', {
+      detail: `${detail}. Check models.*.url: the port must be the server's gRPC port.`,
+    })
+  )
 }

@@ -296,6 +296,16 @@ test.each<[string, (served: ServedCall) => void, string]>([
     'upstream_unreachable',
   ],
   [
+    "a gateway's limit on the size of requests",
+    ({ stream }) => (stream.respond({ ':status': 413, 'content-type': 'text/html' }), stream.end('<html>')),
+    'upstream_error',
+  ],
+  [
+    "a gateway's limit on the number of requests",
+    ({ stream }) => (stream.respond({ ':status': 429, 'retry-after': '3' }), stream.end()),
+    'overloaded',
+  ],
+  [
     'no status',
     ({ stream }) => (stream.respond({ ':status': 200, 'content-type': 'application/grpc' }), stream.end()),
     'upstream_invalid_response',

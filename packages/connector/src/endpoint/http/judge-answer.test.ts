@@ -118,6 +118,18 @@ test.each<[string, Said, ProblemCode, number]>([
     502,
   ],
   [
+    "a gateway's page for a request above its size limit",
+    { status: 413, contentType: 'text/html', body: '<html>' },
+    'upstream_error',
+    413,
+  ],
+  [
+    "a gateway's page for too many requests",
+    { status: 429, contentType: 'text/html', body: '<html>' },
+    'overloaded',
+    429,
+  ],
+  [
     'an error page of a gateway without a backend',
     { status: 504, contentType: 'text/html', body: '<html>' },
     'upstream_unreachable',
@@ -154,8 +166,14 @@ describe("the model server's error", () => {
     expect(problem).toMatchObject({ contentType: 'application/json', retryAfterMs: 3_000, retryable: true })
   })
 
-  test('gets a body from the connector if the original body is empty or too long', () => {
+  test('gets a body from the connector if the original body is empty, too long or a web page', () => {
     expect(problemOf({ status: 500, body: '' }).body).toBeUndefined()
+    const page = problemOf({ status: 413, contentType: 'text/html', body: '<html>' })
+    expect(page).toMatchObject({
+      body: undefined,
+      message: 'The gateway in front of the model does not accept a request of this size.',
+      retryable: false,
+    })
     const long = problemOf({ status: 500, body: 'x'.repeat(70_000) })
     expect([long.body, long.message]).toEqual([undefined, 'x'.repeat(1_000)])
   })
@@ -182,6 +200,13 @@ describe('retryable errors', () => {
   test.each<[string, Said, string, boolean]>([
     ['429', { status: 429, body: '{"error":"busy"}' }, 'rejected', false],
     ['429 with Retry-After', { status: 429, body: '{"error":"busy"}', retryAfter: '3' }, 'busy', false],
+    ['429 of nginx', { status: 429, contentType: 'text/html', body: '<html>' }, 'rejected', false],
+    [
+      '429 of nginx with Retry-After',
+      { status: 429, contentType: 'text/html', body: '<html>', retryAfter: '3' },
+      'busy',
+      false,
+    ],
     ['503 of the server', { status: 503, body: '{"error":"not ready"}' }, 'starting', false],
     ['503 of Knative', { status: 503, body: 'pending request queue full' }, 'rejected', false],
     ['503 of Envoy', { status: 503, body: 'no healthy upstream' }, 'no-answer', false],

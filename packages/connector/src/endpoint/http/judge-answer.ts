@@ -6,6 +6,7 @@ import { NEVER_SENT, NO_SERVER } from '../gateway-texts.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { isErrorIn200 } from './error-in-200.ts'
 import { isWebPage, passable } from './content-type.ts'
+import { gatewayRefusal } from './gateway-refusal.ts'
 import { goodAnswer } from './good-answer.ts'
 import { NO_BODY, type HttpAnswer } from './http-call.ts'
 import { modelError } from './model-error.ts'
@@ -111,12 +112,9 @@ function brokenGateway(answer: HttpAnswer, start: string, address: string): Prob
     })
   }
   if (isPage) {
-    return new Problem(
-      'upstream_invalid_response',
-      "The response is a web page, not the model server's answer.",
-      {
-        detail,
-      },
+    const sentence = "The response is a web page, not the model server's answer."
+    return (
+      gatewayRefusal(status, detail, waitMs) ?? new Problem('upstream_invalid_response', sentence, { detail })
     )
   }
   if (status === 503 && NO_SERVER.test(start)) {
