@@ -4,5 +4,8 @@
 export const NO_SERVER =
   /^(?:no healthy upstream|upstream connect error(?!.*reset reason: overflow)|no available server)/
 
+/** Envoy's text if the model did not answer within the time that the route allows. */
+export const GATEWAY_TIMEOUT = /^upstream request timeout/
+
 /** Envoy's texts that prove that the request reached no pod. */
 export const NEVER_SENT = /^no |reset reason: .*(?:connection failure|connection timeout)/

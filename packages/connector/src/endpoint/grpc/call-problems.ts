@@ -31,6 +31,13 @@ export function invalidFrames(address: string, why: string): Problem {
   return new Problem('upstream_invalid_response', INVALID, { detail: `${address}: ${why}` })
 }
 
+/** A response that is valid gRPC, except that its end is missing. */
+export class IncompleteResponse extends Problem {
+  constructor(address: string, why: string) {
+    super('upstream_invalid_response', INVALID, { detail: `${address}: ${why}` })
+  }
+}
+
 /** The problem of a stream that was reset, or whose connection broke. */
 export function brokenCall(
   rstCode: number,

@@ -11,7 +11,14 @@ import { unreachable } from '../http/unreachable.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { connectionClosed, type GrpcConnection, type Link, type OpenCall } from './grpc-connection.ts'
 import { readStatus, type GrpcStatus } from './grpc-status.ts'
-import { brokenCall, gatewayAnswer, invalidFrames, neverReady, tooLarge } from './call-problems.ts'
+import {
+  brokenCall,
+  gatewayAnswer,
+  IncompleteResponse,
+  invalidFrames,
+  neverReady,
+  tooLarge,
+} from './call-problems.ts'
 import { FrameError, MessageFrames } from './message-frames.ts'
 import type { Frame } from './write-frame.ts'
 
@@ -174,14 +181,15 @@ class GrpcExchange implements OpenCall {
     if (!this.#link.isReady) return neverReady(error ?? new Error(`RST_STREAM ${rstCode}`), address)
     const isOrderly = rstCode === constants.NGHTTP2_NO_ERROR && error === undefined
     return isOrderly
-      ? invalidFrames(address, 'the response ended without a status')
+      ? new IncompleteResponse(address, 'the response ended without a status')
       : brokenCall(rstCode, error, this.#headers !== undefined, address)
   }
 
   #finish(status: GrpcStatus): void {
     if (this.#isOver) return
     if (status.code === 0 && this.#frames.isPartial) {
-      return this.#fail(invalidFrames(this.#options.address, 'the response ended in the middle of a message'))
+      const why = 'the response ended in the middle of a message'
+      return this.#fail(new IncompleteResponse(this.#options.address, why))
     }
     this.#end()
     // The server may answer before it has received the whole request.

@@ -24,6 +24,7 @@ test.each<[number, string, string, number, string?]>([
   [codes.UNAVAILABLE, 'Exceeds maximum queue size', 'overloaded', 429, 'rejected'],
   [codes.UNAVAILABLE, 'Request timeout expired', 'deadline_exceeded', 504, 'rejected'],
   [codes.UNAVAILABLE, 'Model echo is not ready', 'model_not_ready', 503, 'starting'],
+  [codes.UNAVAILABLE, 'upstream request timeout', 'upstream_error', 504, 'no-answer'],
   [codes.UNAVAILABLE, 'no healthy upstream', 'upstream_unreachable', 502, 'no-answer'],
   [
     codes.UNAVAILABLE,

@@ -1,7 +1,7 @@
 // Converts the status of a gRPC call that failed into a Problem, like judge-answer.ts for HTTP.
 import { Problem } from '@inferwire/protocol'
 import type { ErrorText } from '../error-text.ts'
-import { NEVER_SENT, NO_SERVER } from '../gateway-texts.ts'
+import { GATEWAY_TIMEOUT, NEVER_SENT, NO_SERVER } from '../gateway-texts.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
 import { modelError } from '../http/model-error.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
@@ -85,9 +85,8 @@ function serversStatus(code: number, details: string, detail: string, call: Judg
 }
 
 function error(code: number, details: string, exchange: string, call: JudgedCall): Problem {
-  const isTooLarge = code === STATUS.RESOURCE_EXHAUSTED && REQUEST_TOO_LARGE.test(details)
   return modelError({
-    status: isTooLarge ? 413 : (HTTP_STATUSES.get(code) ?? 500),
+    status: httpStatusOf(code, details),
     // The body of an error over HTTP.
     body: Buffer.from(JSON.stringify({ error: details })),
     contentType: JSON_TYPE,
@@ -96,4 +95,11 @@ function error(code: number, details: string, exchange: string, call: JudgedCall
     isReadiness: call.isReadiness,
     errorText: call.errorText,
   })
+}
+
+function httpStatusOf(code: number, details: string): number {
+  if (code === STATUS.RESOURCE_EXHAUSTED && REQUEST_TOO_LARGE.test(details)) return 413
+  // Envoy sends one code for all its refusals; over HTTP, this one has the status 504.
+  if (code === STATUS.UNAVAILABLE && GATEWAY_TIMEOUT.test(details)) return 504
+  return HTTP_STATUSES.get(code) ?? 500
 }

@@ -142,6 +142,29 @@ test('a stream that breaks after a part is reported as interrupted; before the f
   expect(await streamed(start)).toMatchObject({ words: [], end: { code: 'upstream_unreachable' } })
 })
 
+test.each<[string, Buffer, object | undefined]>([
+  ['without a status', framed(triton(word('a'))), undefined],
+  [
+    'in the middle of a message',
+    Buffer.concat([framed(triton(word('a'))), Buffer.from([0, 0, 0, 0, 9])]),
+    { 'grpc-status': '0' },
+  ],
+])(
+  'a stream that ends %s after a part is reported as interrupted, as over HTTP',
+  async (_, bytes, trailers) => {
+    const endpoint = await serving(({ stream }) => {
+      const headers = { ':status': 200, 'content-type': 'application/grpc' }
+      stream.respond(headers, { waitForTrailers: trailers !== undefined })
+      stream.on('wantTrailers', () => stream.sendTrailers({ ...trailers }))
+      stream.end(bytes)
+    })
+    expect(await streamed(endpoint)).toMatchObject({
+      words: ['a'],
+      end: { code: 'stream_interrupted', retryable: true },
+    })
+  },
+)
+
 test('a server without the streaming method and a malformed message are reported as problems', async () => {
   const endpoint = await serving((call) => refuse(call, 12, 'Method not found!'))
   expect((await streamed(endpoint)).end).toMatchObject({ code: 'upstream_error', status: 501 })

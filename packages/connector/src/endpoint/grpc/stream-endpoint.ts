@@ -6,6 +6,7 @@ import { StreamClock } from '../stream-clock.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { modelError } from '../http/model-error.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
+import { IncompleteResponse } from './call-problems.ts'
 import { addressOf, callTarget, decoded, type GrpcTarget } from './grpc-target.ts'
 import {
   decodeResponse,
@@ -60,7 +61,8 @@ export class StreamEndpoint implements Endpoint {
         },
       })
     } catch (error) {
-      if (emitted === 0 || !(error instanceof UpstreamFailure)) throw error
+      if (emitted === 0 || !(error instanceof UpstreamFailure || error instanceof IncompleteResponse))
+        throw error
       throw streamInterrupted("The model server's stream was interrupted.", error.message, error)
     } finally {
       clock.end()
