@@ -3,7 +3,7 @@ import { exposedName, type ProtocolCase } from './case.ts'
 import { FEATURE_CASES, FEATURES } from './features.ts'
 import { CASES } from './rows.ts'
 import { GATEWAY_CASES } from './rows/gateway.ts'
-import { GRPC_GATEWAY_CASES } from './rows/grpc-gateway.ts'
+import { GRPC_GATEWAY_CASES, GRPC_MESSAGE_CASES } from './rows/grpc-gateway.ts'
 import { STREAM_GATEWAY_CASES } from './rows/stream-gateway.ts'
 import { SERVERS, type RealServer } from './servers.ts'
 import { resultOf, SITUATIONS, type SituationName } from './situations.ts'
@@ -72,6 +72,14 @@ ${table(['the connector receives', 'the client receives'], faultRows(STREAM_GATE
 Over gRPC, the result is the same for ${listed(waysOf(GRPC_GATEWAY_CASES))}.
 
 ${table(['the connector receives', 'the client receives'], faultRows(GRPC_GATEWAY_CASES))}
+
+The answer to \`infer\` is one message; the answer to \`infer_stream\` is any number of messages, and each is sent to the
+client at once. The following results therefore depend on the operation.
+
+${table(
+  ['the connector receives', 'the client of `infer` receives', 'the client of `infer_stream` receives'],
+  messageRows(),
+)}
 `
 }
 
@@ -154,7 +162,7 @@ function waysOf(cases: readonly ProtocolCase[]): string[] {
   return [...new Set(cases.map(({ way }) => shortName(way)))]
 }
 
-function faultRows(cases: readonly ProtocolCase[]): string[][] {
+function faultRows(cases: readonly ProtocolCase[]): [what: string, shown: string][] {
   const results = new Map<string, Set<string>>()
   for (const each of cases) {
     results.set(each.what, (results.get(each.what) ?? new Set()).add(shownResult(each)))
@@ -163,6 +171,16 @@ function faultRows(cases: readonly ProtocolCase[]): string[][] {
     if (shown.size > 1) throw new Error(`"${what}" has several results: ${[...shown].join(', ')}`)
     return [what, [...shown].join()]
   })
+}
+
+function messageRows(): string[][] {
+  const ofStreams = new Map(faultRows(GRPC_MESSAGE_CASES.filter(isStreamed)))
+  const ofInfer = faultRows(GRPC_MESSAGE_CASES.filter((each) => !isStreamed(each)))
+  return ofInfer.map(([what, shown]) => [what, shown, ofStreams.get(what)!])
+}
+
+function isStreamed({ way }: ProtocolCase): boolean {
+  return WAYS[way].operation === 'infer_stream'
 }
 
 function shownResult({ situation, ...each }: ProtocolCase): string {

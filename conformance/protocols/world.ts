@@ -11,7 +11,7 @@ import { startTriton } from '../fixtures/triton-server.ts'
 import { Gate } from '../rig/answers.ts'
 import { NamedBehaviours } from '../rig/model-behaviours.ts'
 import { GrpcModelServer } from '../rig/grpc-model-server.ts'
-import { FakeModelServer } from '../rig/model-server.ts'
+import { FakeModelServer, readyForText } from '../rig/model-server.ts'
 import { StreamModelServer } from '../rig/stream-model-server.ts'
 import { exposedName, type ServerName, type TestedModel } from './case.ts'
 
@@ -43,7 +43,10 @@ export async function startWorld(tested: readonly TestedModel[]): Promise<Protoc
     startTriton(),
     startMlserver(),
     startKserveOpenai(),
-    FakeModelServer.start({ answer: gate.hold(new NamedBehaviours().answer, 'held') }),
+    FakeModelServer.start({
+      answer: gate.hold(new NamedBehaviours().answer, 'held'),
+      describe: readyForText(tested.filter(({ server }) => server === 'gateway').map(({ name }) => name)),
+    }),
     GrpcModelServer.start(),
     StreamModelServer.start(),
   ])

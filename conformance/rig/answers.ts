@@ -7,9 +7,9 @@ import type { Socket } from 'node:net'
 export interface ModelCall {
   readonly method: string
   readonly path: string
-  /** Name of the model; '' if the path does not contain one. */
+  /** Name of the model; '' if neither the path nor an OpenAI body contains one. */
   readonly model: string
-  /** undefined if the path belongs to neither protocol. */
+  /** undefined if the path belongs to neither V1 nor V2. */
   readonly protocol: 'v1' | 'v2' | undefined
   readonly headers: IncomingHttpHeaders
   readonly body: Buffer

@@ -12,6 +12,8 @@ test('the fake gRPC server answers, refuses or hangs, depending on the name of t
   expect([healthy.status, fieldsOf(healthy.messages[0]!).get(3)]).toEqual([0, [Buffer.from('r1')]])
   expect(await infer('error400')).toEqual({ status: 3, message: 'unexpected shape for input', messages: [] })
   expect(await callGrpc(server.url, 'ModelReady', namedModel('any'))).toMatchObject({ status: 0 })
+  const stream = await callGrpc(server.url, 'ModelStreamInfer', inferRequest('two-messages', 'r1', []))
+  expect([stream.status, stream.messages.length]).toEqual([0, 2])
   await expect(infer('reset')).rejects.toThrow()
   const hanging = infer('hang')
   await expect.poll(() => server.openCalls('hang')).toBe(1)

@@ -16,6 +16,8 @@ const GRPC_HEADERS = { ':status': 200, 'content-type': 'application/grpc' }
 const PAGE = '<!DOCTYPE html><html><head><title>Sign In</title></head></html>'
 const RST_STREAM_INTERNAL_ERROR = 2
 const CHUNK = Buffer.alloc(64 * 1024, 1)
+// Long enough for a message to arrive before the fault.
+const PAUSE_MS = 50
 
 const TENSOR = { name: 'x', datatype: 'FP32', shape: [1, 4] }
 const ANSWER = (id: string): Buffer =>
@@ -48,6 +50,14 @@ const page =
     stream.end(body)
   }
 
+/** Answers with one message; the rest of the answer follows when the message has been sent. */
+const afterMessage =
+  (then: (stream: ServerHttp2Stream) => void): Behave =>
+  (stream, id) => {
+    stream.respond(GRPC_HEADERS)
+    stream.write(framed(ANSWER(id)), () => setTimeout(() => then(stream), PAUSE_MS))
+  }
+
 /** Starts an answer, and writes the bytes without gRPC framing. */
 const raw =
   (bytes: (id: string) => Buffer, then: (stream: ServerHttp2Stream) => void): Behave =>
@@ -73,6 +83,15 @@ const BEHAVIOURS: Readonly<Record<string, Behave>> = {
     (id) => framed(ANSWER(id)),
     (stream) => stream.end(),
   ),
+  'cut-after-message': afterMessage((stream) => stream.session?.destroy()),
+  'idle-after-message': afterMessage(() => {}),
+  'half-after-message': (stream, id) => {
+    stream.respond(GRPC_HEADERS, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    stream.end(Buffer.concat([framed(ANSWER(id)), framed(ANSWER(id)).subarray(0, 20)]))
+  },
+  'garbage-after-message': (stream, id) =>
+    finish(stream, [ANSWER(id), Buffer.from('220 smtp.example ESMTP')]),
   'no-message': (stream) => finish(stream, []),
   'two-messages': (stream, id) => finish(stream, [ANSWER(id), ANSWER(id)]),
   garbage: (stream) => finish(stream, [Buffer.from('220 smtp.example ESMTP')]),
@@ -108,12 +127,21 @@ const BEHAVIOURS: Readonly<Record<string, Behave>> = {
   html403: page({ ':status': 403, 'content-type': 'text/html' }, PAGE),
   redirect: page({ ':status': 302, location: '/dex/auth?client_id=x' }, ''),
   noroute: page({ ':status': 404, server: 'istio-envoy' }, ''),
-  page502: page({ ':status': 502, 'content-type': 'text/html' }, PAGE),
+  ...Object.fromEntries(
+    [408, 413, 429, 500, 501, 502, 503, 504].map((status) => [
+      `page${status}`,
+      page({ ':status': status, 'content-type': 'text/html' }, PAGE),
+    ]),
+  ),
   rbac403: refuse(7, 'RBAC: access denied'),
   jwt401: refuse(16, 'Jwt is expired'),
   nohealthy: refuse(14, 'no healthy upstream'),
   notready: refuse(14, 'Request for unknown model is not ready'),
   full: refuse(8, 'Too many requests.'),
+  'request-too-large': refuse(8, 'Received message larger than max (9437216 vs. 8388608)'),
+  'answer-too-large': refuse(8, 'Sent message larger than max (9437216 vs. 8388608)'),
+  'gateway-timeout': refuse(14, 'upstream request timeout'),
+  aborted: refuse(10, 'the model was unloaded'),
   late: refuse(4, 'Deadline Exceeded'),
   'cancelled-there': refuse(1, 'CANCELLED'),
   error400: refuse(3, 'unexpected shape for input'),
@@ -171,11 +199,13 @@ export class GrpcModelServer {
     stream.on('error', () => {})
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
     stream.on('end', () => {
+      if (stream.destroyed) return
       const [message] = messagesIn(Buffer.concat(chunks))
-      if (stream.destroyed || message === undefined) return
+      const method = headers[':path']?.split('/').at(-1)
+      // A stream may have no request.
+      if (message === undefined) return method === 'ModelStreamInfer' ? finish(stream, []) : undefined
       const fields = fieldsOf(message)
       const model = textOf(fields.get(1)?.[0])
-      const method = headers[':path']?.split('/').at(-1)
       if (method === 'ModelMetadata') finish(stream, [metadataResponse(model, [TENSOR])])
       else if (method === 'ModelReady') finish(stream, [Buffer.from([8, 1])])
       else this.#infer(stream, model, textOf(fields.get(3)?.[0]))

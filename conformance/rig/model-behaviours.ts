@@ -1,5 +1,6 @@
 // The models of the fake model server: a model's name selects its behaviour.
 import { createHash } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
 import {
   after,
   bytes,
@@ -104,6 +105,23 @@ const BEHAVIOURS: Readonly<Record<string, Answer>> = {
   },
 }
 
+/** Answers of one form with any error status: `json-413` as a model server, `text-413` and `page-413` as a gateway. */
+const WITH_STATUS: Readonly<Record<string, (status: number, reason: string) => Answer>> = {
+  json: (status, error) => json(status, { error }),
+  text: (status, reason) => text(status, 'text/plain', reason),
+  page: (status, reason) =>
+    text(
+      status,
+      'text/html',
+      `<html>\r\n<head><title>${status} ${reason}</title></head>\r\n<body></body>\r\n</html>\r\n`,
+    ),
+}
+
+function withStatus(model: string): Answer | undefined {
+  const [, form = '', status = ''] = /^([a-z]+)-(\d{3})$/.exec(model) ?? []
+  return WITH_STATUS[form]?.(Number(status), STATUS_CODES[status] ?? 'Error')
+}
+
 /** Names of the models that simulate a fault of a server or a gateway. */
 export const FAULTY_MODELS = Object.keys(FAULTY)
 
@@ -125,15 +143,17 @@ export const healthy: Answer = (reply, call) => {
 }
 
 /**
- * Selects a behaviour by the model's name: `slow-250` answers after 250 ms, `once-reset` resets the first call with
- * each body, models listed in FAULTY_MODELS and HOSTILE_MODELS misbehave, and all others answer as `healthy`.
+ * Selects a behaviour by the model's name: `slow-250` answers after 250 ms, `json-413`, `text-413` and `page-413` answer
+ * with that status, `once-reset` resets the first call with each body, models listed in FAULTY_MODELS and HOSTILE_MODELS
+ * misbehave, and all others answer as `healthy`.
  */
 export class NamedBehaviours {
   readonly #seen = new Set<string>()
 
   readonly answer: Answer = (reply, call) => {
     const delayMs = Number(/^slow-(\d+)/.exec(call.model)?.[1] ?? 0)
-    after(delayMs, BEHAVIOURS[this.#nameOf(call)] ?? healthy)(reply, call)
+    const name = this.#nameOf(call)
+    after(delayMs, BEHAVIOURS[name] ?? withStatus(name) ?? healthy)(reply, call)
   }
 
   #nameOf({ model, body }: ModelCall): string {

@@ -2,7 +2,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { after, echo, Gate, json, predictBody } from './answers.ts'
 import { digest, FAULTY_MODELS, HOSTILE_MODELS } from './model-behaviours.ts'
-import { FakeModelServer, type FakeModelServerOptions } from './model-server.ts'
+import { FakeModelServer, readyForText, type FakeModelServerOptions } from './model-server.ts'
 
 async function start(options?: FakeModelServerOptions): Promise<FakeModelServer> {
   const server = await FakeModelServer.start(options)
@@ -30,6 +30,30 @@ test('a model named once-* misbehaves only in the first call with each body', as
     expect(await predict(server, 'once-error500', body)).toEqual({ error: 'ValueError : boom' })
     expect(await predict(server, 'once-error500', body)).toEqual({ predictions: [digest(body)] })
   }
+})
+
+test('a model named after a form and a status answers with both', async () => {
+  const server = await start()
+  for (const [model, type] of [
+    ['json-413', 'application/json'],
+    ['text-413', 'text/plain'],
+    ['page-413', 'text/html'],
+  ] as const) {
+    const { status, headers } = await fetch(`${server.url}/v1/models/${model}:predict`, { method: 'POST' })
+    expect([status, headers.get('content-type')]).toEqual([413, type])
+  }
+})
+
+test('a server for texts lists its models, has the routes of the OpenAI API, and finds the model in their bodies', async () => {
+  const server = await start({ describe: readyForText(['json-422']) })
+  const ask = (path: string, init?: RequestInit): Promise<Response> => fetch(server.url + path, init)
+  expect(await (await ask('/openai/v1/models')).json()).toMatchObject({ data: [{ id: 'json-422' }] })
+  const routes = ['/openai/v1/embeddings', '/v2/models/json-422/generate', '/v2/models/json-422']
+  const statuses = await Promise.all(routes.map(async (path) => (await ask(path)).status))
+  expect(statuses).toEqual([405, 405, 200])
+  const body = '{"model":"json-422","input":"x"}'
+  expect((await ask('/openai/v1/embeddings', { method: 'POST', body })).status).toBe(422)
+  expect(server.calls('json-422')).toBe(1)
 })
 
 test('the fake server holds calls at a gate, and releases the oldest first', async () => {

@@ -18,6 +18,9 @@ export interface FakeModelServerOptions {
 }
 
 const PATH = /^\/(v[12])\/models\/([^/:]+)/
+// The routes of the OpenAI API, whose paths do not contain the model.
+const OPENAI_PATH = /^\/openai\/v1\/(?:chat\/completions|completions|embeddings)$/
+const GENERATE_PATH = /^\/v2\/models\/[^/]+\/generate$/
 
 /** A running fake model server. Records inferences, but not metadata and readiness requests. */
 export class FakeModelServer {
@@ -89,7 +92,7 @@ export class FakeModelServer {
     // A connection that was closed before the body was complete does not count as a call.
     if (body === undefined) return
     const path = request.url ?? ''
-    const [, version, model = ''] = PATH.exec(path) ?? []
+    const [, version, model = OPENAI_PATH.test(path) ? modelIn(body) : ''] = PATH.exec(path) ?? []
     const protocol = version === 'v1' || version === 'v2' ? version : undefined
     const call: ModelCall = {
       method: request.method ?? '',
@@ -115,6 +118,22 @@ export const ready: Answer = (reply, call) => {
   else if (protocol === 'v1' || path.endsWith('/ready')) json(200, { name: model, ready: true })(reply, call)
   else
     json(200, { name: model, versions: ['1'], platform: 'test', inputs: [tensor], outputs: [] })(reply, call)
+}
+
+/** Returns an answer like `ready`; in addition, the models have OpenAI routes and Triton's `generate`. */
+export function readyForText(models: readonly string[]): Answer {
+  const list = json(200, { object: 'list', data: models.map((id) => ({ id, object: 'model' })) })
+  // Proves that a route exists that needs the method POST.
+  const post = json(405, { error: 'Method Not Allowed' })
+  return (reply, call) => {
+    const isRoute = OPENAI_PATH.test(call.path) || GENERATE_PATH.test(call.path)
+    const answer = call.path === '/openai/v1/models' ? list : isRoute ? post : ready
+    answer(reply, call)
+  }
+}
+
+function modelIn(body: Buffer): string {
+  return /"model"\s*:\s*"([^"]*)"/.exec(body.toString())?.[1] ?? ''
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
