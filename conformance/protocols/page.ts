@@ -60,8 +60,11 @@ ${table(['protocol', 'request', ...SERVER_NAMES.map((name) => SERVERS[name])], e
 
 ## Faults of servers and gateways
 
-Real servers do not have these faults on request, so a test server imitates them. The result is the same for
-${listed(waysOf(GATEWAY_CASES))}.
+Real servers do not have these faults on request, so a test server imitates them. The result is the same for:
+
+${waysOf(GATEWAY_CASES)
+  .map((name) => `- ${name}`)
+  .join('\n')}
 
 ${table(['the connector receives', 'the client receives'], faultRows(GATEWAY_CASES))}
 

@@ -1,4 +1,4 @@
-// A gateway's own answer whose status alone says why the gateway did not forward the request, for any transport.
+// The answers of a gateway that does not forward a request, if the status shows the reason, for any transport.
 import { Problem } from '@inferwire/protocol'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { FULL_RETRY_AFTER_MS } from './model-error.ts'
