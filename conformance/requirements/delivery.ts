@@ -119,7 +119,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > a client with 100 times the load of any other client does not block the answers to the others`,
     `${ADMISSION} > a client that exceeds its limit of requests in flight receives an error at once`,
     `${ADMISSION} > a rate limit allows a burst as large as the number of requests per second`,
-    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
+    'packages/connector/src/admission/model-gate-clients.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
     'D7-RETRY',
