@@ -3,6 +3,7 @@ import { met, open, type Requirement } from './requirement.ts'
 
 const DELIVERY_TEST = 'conformance/delivery.test.ts'
 const ACK_ORDER = 'packages/connector/src/session/ack-order.test.ts'
+const ACK_IDENTIFIERS = 'packages/connector/src/session/ack-order-identifiers.test.ts'
 const OUTBOX = 'packages/connector/src/session/outbox.test.ts'
 const CODEC = 'packages/connector/src/session/publish-codec.test.ts'
 const CLIENT = 'conformance/client.test.ts'
@@ -50,7 +51,7 @@ export const DELIVERY: readonly Requirement[] = [
     ON_THE_WIRE,
     `${ACK_ORDER} > acknowledges in the order of arrival, in whatever order deliveries are settled`,
     `${ACK_ORDER} > lets PUBACKs overtake the oldest open delivery only if that delivery is older than the bound`,
-    `${ACK_ORDER} > without a keeper, holds back all PUBACKs before a delivery's identifier is reused`,
+    `${ACK_IDENTIFIERS} > without a keeper, holds back all PUBACKs before a delivery's identifier is reused`,
     `${SIMULATION} > meet every requirement, and become idle`,
     `${ACK_ORDER} > acknowledges nothing after the connection has ended, because the next session assigns identifiers afresh`,
     `${LONG_CALL} > a request that 70,000 later requests overtake is put in safekeeping, and is executed again after a kill -9`,
