@@ -133,8 +133,8 @@ export const DELIVERY: readonly Requirement[] = [
     `${ENDPOINT}/retry-budget.test.ts > never allows more retries than 10 % of the requests plus 3 per second`,
     `${ENDPOINT}/with-retry.test.ts > fails at once if the wait would exceed the deadline`,
     `${ENDPOINT}/with-retry.test.ts > ends at once, without another call, if the request is cancelled during the wait`,
-    `${ENDPOINT}/with-breaker.test.ts > %s count as failures only while the server is warm, not during a cold start`,
-    `${ENDPOINT}/with-breaker.test.ts > counts long timeouts as failures`,
+    `${ENDPOINT}/with-breaker-failures.test.ts > %s count as failures only while the server is warm, not during a cold start`,
+    `${ENDPOINT}/with-breaker-failures.test.ts > counts long timeouts as failures`,
     `${ENDPOINT}/upstream-faults.test.ts > waits for the time in Retry-After within the deadline`,
   ),
   met(
