@@ -103,7 +103,7 @@ export const DELIVERY: readonly Requirement[] = [
     'packages/connector/src/admission/model-gate.test.ts > gives no turn to an expired request, even if its timer is late',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > does not send a request whose deadline has already passed',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
-    `${ENDPOINT}/with-batching.test.ts > is not sent if its deadline has passed, even if the timer of the deadline is late`,
+    `${ENDPOINT}/with-batching-deadlines.test.ts > is not sent if its deadline has passed, even if the timer of the deadline is late`,
   ),
   met(
     'D7',
