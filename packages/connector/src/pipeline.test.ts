@@ -742,7 +742,9 @@ describe('a multi-part answer', () => {
     await end()
     vi.useRealTimers()
     await pipeline.idle()
-    expect(replies.map((reply) => [property(reply, 'code'), property(reply, 'seq'), property(reply, 'final')])).toEqual([
+    expect(
+      replies.map((reply) => [property(reply, 'code'), property(reply, 'seq'), property(reply, 'final')]),
+    ).toEqual([
       [undefined, '0', undefined],
       [code, '1', 'true'],
     ])
@@ -873,7 +875,7 @@ describe('a cancel message', () => {
       })
     const request = new TestDelivery()
     pipeline.handle(request)
-    const cancel = new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer' })
+    const cancel = cancelMessage()
     pipeline.handle(cancel)
     await pipeline.idle()
     expect(replies.map((reply) => property(reply, 'code'))).toEqual(['cancelled'])
@@ -887,7 +889,7 @@ describe('a cancel message', () => {
       })
     pipeline.handle(new TestDelivery())
     table.delete('iris')
-    pipeline.handle(new TestDelivery({ topic: 'infer/cancel/cam7/iris/infer' }))
+    pipeline.handle(cancelMessage())
     await pipeline.idle()
     expect(replies.map((reply) => property(reply, 'code'))).toEqual(['cancelled'])
   })
