@@ -13,7 +13,7 @@ const ADMISSION = 'conformance/admission.test.ts'
 const LONG_CALL = 'conformance/long-call.test.ts'
 const LONG_RESULTS = 'conformance/long-results.test.ts'
 const DUPLICATES = 'packages/connector/src/duplicates/duplicates.test.ts'
-const PIPELINE = 'packages/connector/src/pipeline.test.ts'
+const PIPELINE_REPEATS = 'packages/connector/src/pipeline-repeats.test.ts'
 const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
@@ -31,7 +31,7 @@ export const DELIVERY: readonly Requirement[] = [
     'A request is acknowledged only after its whole answer was acknowledged (the reply, or every part and the final message of a multi-part answer), after the request expired, or if the request has no reply topic.',
     ON_THE_WIRE,
     KILL,
-    `${PIPELINE} > is numbered, ends with the response, and settles the request after the last acknowledgement`,
+    'packages/connector/src/pipeline-parts.test.ts > is numbered, ends with the response, and settles the request after the last acknowledgement',
     `${SIMULATION} > meet every requirement, and become idle`,
     'conformance/bad-input.test.ts > requests without a reply address',
   ),
@@ -91,9 +91,9 @@ export const DELIVERY: readonly Requirement[] = [
     'A request that is redelivered during its execution is answered once, unless its reply was in flight when the connection was lost.',
     'conformance/one-reply.test.ts > 100 requests in flight receive one reply each when the broker restarts',
     'conformance/one-reply.test.ts > a connector that drains during a broker outage answers each request once, and leaves no request to the next process',
-    `${PIPELINE} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
-    `${PIPELINE} > is answered once if its redelivery arrives while the model runs`,
-    `${PIPELINE} > is answered if the broker does not redeliver it`,
+    `${PIPELINE_REPEATS} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
+    `${PIPELINE_REPEATS} > is answered once if its redelivery arrives while the model runs`,
+    `${PIPELINE_REPEATS} > is answered if the broker does not redeliver it`,
   ),
   met(
     'D6',
