@@ -1,5 +1,12 @@
 // Sets up a pipeline with its real rooms, a fake session and a fake endpoint.
-import { TopicSpace, userProperty, type MessageProperties, type QoS } from '@inferwire/protocol'
+import {
+  dialectNames,
+  dialectOf,
+  TopicSpace,
+  userProperty,
+  type MessageProperties,
+  type QoS,
+} from '@inferwire/protocol'
 import { Admission, ByteBudget, Clients, ModelGate, Policy } from '../admission/index.ts'
 import { Cancels } from '../cancels.ts'
 import { Duplicates } from '../duplicates/index.ts'
@@ -133,7 +140,7 @@ export class PipelineRig {
     )
     const operation = (name: 'infer' | 'ready', hasBody: boolean): BoundOperation => ({
       name,
-      protocol: 'v2',
+      protocol: dialectOf('infer', dialectNames())!,
       hasBody,
       mayEmit: false,
       endpoint: {
