@@ -15,9 +15,10 @@ const START_MS = 30_000
 /**
  * @param {{ name: string, command: string }} contender
  * @param {{ inflight: number, bodyBytes: number }} scenario
- * @param {{ seconds: number, model: { port: number, pid: number } }} options
- * @returns rate and latency of the answers, CPU time per 1000 answers, memory use and start-up times; `window` is the
- *   start and the end of the measured time, in microseconds of the monotonic clock
+ * @param {{ seconds: number, model: { port: number, pid: number, calls?: () => Promise<number> } }} options `calls`
+ *   returns the number of calls to the model so far
+ * @returns rate and latency of the answers, CPU time per 1000 answers, memory use and start-up times; `answersPerCall`
+ *   only with `calls`; `window` is the start and the end of the measured time, in microseconds of the monotonic clock
  */
 export async function measure(contender, scenario, { seconds, model }) {
   const broker = await startBroker()
@@ -77,12 +78,14 @@ async function load({ connector, broker, model, scenario, seconds }) {
     harness: process.cpuUsage(),
   })
   const windowFrom = monotonicUs() + WARM_UP_S * 1e6
+  const callsBefore = await model.calls?.()
   const before = take()
   const text = await output(join(BUILD, 'load'), [
     ...['127.0.0.1', broker.port, QOS, scenario.inflight, seconds, scenario.bodyBytes].map(String),
     ...['5', WARM_UP_S, 'iris'].map(String),
   ])
   const after = take()
+  const callsAfter = await model.calls?.()
   const { rps, p50_ms, p99_ms, n, total, bad, cpu_ms } = JSON.parse(text)
   if (n === 0) throw new Error(`No correct answer in ${seconds} s of load (${bad} wrong answers).`)
   const spent = (who) => after[who] - before[who]
@@ -95,6 +98,7 @@ async function load({ connector, broker, model, scenario, seconds }) {
     answers: n,
     total,
     wrongAnswers: bad,
+    ...(model.calls === undefined ? {} : { answersPerCall: total / (callsAfter - callsBefore) }),
     connectorCpuMs: round((spent('connector') / total) * 1000, 1),
     brokerCpuMs: round((spent('broker') / total) * 1000, 1),
     modelCpuMs: round((spent('model') / total) * 1000, 1),

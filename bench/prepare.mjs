@@ -23,7 +23,7 @@ export async function prepare({ noBuild }) {
   checkInstalled(NEEDS)
   process.stderr.write('Building …\n')
   mkdirSync(BUILD, { recursive: true })
-  for (const name of ['load', 'connector']) {
+  for (const name of ['load', 'connector', 'model']) {
     const source = join(ROOT, 'bench', 'c', `${name}.c`)
     const flags = ['-O2', '-Wall', '-Wextra', '-lmosquitto', '-lcurl']
     await output(find('gcc'), ['-o', join(BUILD, name), source, ...flags])
@@ -50,7 +50,7 @@ export function find(program) {
 }
 
 /** Returns one line that describes the machine and the versions of the programs. */
-export function describeMachine({ withNginx = true } = {}) {
+export function describeMachine({ withNginx }) {
   const memoryKb = Number(/MemTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1])
   return [
     `${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} cores, ${Math.round(memoryKb / 2 ** 20)} GB`,

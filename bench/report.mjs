@@ -1,6 +1,8 @@
-// Formats measurements as Markdown: medians per scenario and contender, and the ratios to the yardstick.
+// Formats measurements as Markdown: medians per scenario and contender, the ratios to the yardstick, and the targets.
 import { YARDSTICK } from './contender.mjs'
 import { idleDoubts, OTHER_CORES_MAX } from './idle.mjs'
+import { pairsOf } from './rounds.mjs'
+import { targets } from './run-targets.mjs'
 import { median, spread } from './statistics.mjs'
 import { table } from './table.mjs'
 
@@ -19,7 +21,7 @@ const COLUMNS = [
 /** Measurements that are compared with the yardstick. */
 const COMPARED = COLUMNS.slice(0, 6)
 
-/** @param {object[]} runs as returned by `measure`, plus `round` and the names `scenario` and `contender` */
+/** Returns the paragraphs of the section. @param {object[]} runs as returned by `measure`, plus `round` and the names `scenario` and `contender` */
 export function report(runs) {
   const parts = [absolute(runs)]
   const ratios = relative(runs)
@@ -29,7 +31,7 @@ export function report(runs) {
       table(['in flight x body', 'contender', ...COMPARED.map(([heading]) => heading)], ratios),
     )
   }
-  return [...parts, ...doubts(runs)].join('\n\n')
+  return [...parts, targets(runs), ...doubts(runs)]
 }
 
 /** Returns a progress line for one run. */
@@ -58,19 +60,14 @@ function relative(runs) {
   return groups(runs)
     .filter(({ contender }) => contender !== YARDSTICK)
     .map(({ scenario, contender, of }) => {
-      const pairs = of
-        .map((run) => [run, runs.find((other) => isPair(run, other))])
-        .filter(([, yardstick]) => yardstick !== undefined)
+      const isYardstick = (run) => run.contender === YARDSTICK && run.scenario === scenario
+      const pairs = pairsOf(runs, (run) => of.includes(run), isYardstick)
       const cells = COMPARED.map(([, member]) =>
         spread(pairs.map(([run, other]) => run[member] / other[member])),
       )
       return pairs.length === 0 ? undefined : [scenario, `\`${contender}\``, ...cells]
     })
     .filter((row) => row !== undefined)
-}
-
-function isPair(run, other) {
-  return other.contender === YARDSTICK && other.round === run.round && other.scenario === run.scenario
 }
 
 function doubts(runs) {

@@ -1,5 +1,5 @@
-// Edits the sections of RESULTS.md. Each section stands between two comments and is written by one command; all other
-// commands leave it unchanged.
+// Edits the sections of RESULTS.md. A section stands between two comments. A command replaces its own section and nothing
+// else, so text by hand must not be in the section of a command.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { RESULTS, ROOT } from './paths.mjs'
@@ -9,8 +9,9 @@ const SECTION = /<!-- section (\S+) -->\n[\s\S]*?<!-- end of \1 -->\n/g
 
 /**
  * Prints a section and, if `isWriting`, writes it to RESULTS.md.
- * @param {{ name: string, title: string, command: string, about?: string, begun: Date, checkout?: string, settings?:
- *   string[], isWriting: boolean }} section `about` follows the first sentence, `settings` are further lines of the list
+ * @param {{ name: string, title: string, command: string, about?: string, begun: Date, checkout?: string,
+ *   withNginx?: boolean, settings?: string[], isWriting: boolean }} section `about` follows the first sentence; the
+ *   version of nginx is shown if `withNginx`; `settings` are further lines of the list
  * @param {string[]} paragraphs the tables and notes
  */
 export function publishSection(section, paragraphs) {
@@ -21,18 +22,15 @@ export function publishSection(section, paragraphs) {
   process.stderr.write('\nwrote bench/RESULTS.md\n')
 }
 
-/** Returns the new page, followed by the existing page's sections. */
-export function keepSections(file, page) {
-  const sections = existsSync(file) ? (readFileSync(file, 'utf8').match(SECTION) ?? []) : []
-  return [page, ...sections].join('\n')
-}
-
-function sectionText({ title, command, about, begun, checkout = ROOT, settings = [] }, paragraphs) {
+function sectionText(
+  { title, command, about, begun, checkout = ROOT, withNginx = false, settings = [] },
+  paragraphs,
+) {
   const anchor = title.toLowerCase().replaceAll(' ', '-')
   const written = `Written by \`${command}\`; described in [README.md](README.md#${anchor}).`
   const list = [
     `Date: ${begun.toISOString().slice(0, 10)}; commit ${commitOf(checkout)}`,
-    `Machine: ${describeMachine({ withNginx: false })}`,
+    `Machine: ${describeMachine({ withNginx })}`,
     ...settings,
   ]
   return [

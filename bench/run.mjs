@@ -1,14 +1,14 @@
 // `npm run bench`: compares Inferwire with a minimal connector, in alternating runs on this machine. See README.md.
-import { appendFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCommand } from './command.mjs'
 import { chooseContenders, CONTENDERS, YARDSTICK } from './contender.mjs'
 import { measure } from './measure.mjs'
 import { scenarios, text, whole, WRITE } from './options.mjs'
-import { BUILD, RESULTS } from './paths.mjs'
-import { describeMachine, prepare } from './prepare.mjs'
+import { BUILD } from './paths.mjs'
+import { prepare } from './prepare.mjs'
 import { progress, report } from './report.mjs'
-import { keepSections } from './results-section.mjs'
+import { publishSection } from './results-section.mjs'
 import { inRounds } from './rounds.mjs'
 import { startModel } from './testbed.mjs'
 
@@ -16,7 +16,7 @@ const OPTIONS = {
   rounds: whole(3, 'number of rounds'),
   seconds: whole(4, 'measured time of each run, after 1 s of warm-up'),
   scenarios: scenarios(
-    '1,32,256,32x100k',
+    '1,32,256,32x100k,32x600k',
     'INFLIGHT or INFLIGHTxBYTES, with k for 1000 bytes;\nwithout BYTES, bodies are 200 bytes long',
   ),
   contenders: text({
@@ -38,18 +38,17 @@ async function main({ contenders: list, contender: added = [], ...values }) {
   await prepare(options)
   const begun = new Date()
   const runs = []
+  let isComplete = false
   try {
     await measureAll(options, (run) => {
       runs.push(run)
       appendFileSync(join(BUILD, 'results.jsonl'), `${JSON.stringify({ begun, ...run })}\n`)
       process.stderr.write(`${progress(run)}\n`)
     })
+    isComplete = true
   } finally {
-    if (runs.length > 0) process.stdout.write(`\n${report(runs)}\n`)
-  }
-  if (options.write) {
-    writeFileSync(RESULTS, keepSections(RESULTS, resultsPage(runs, options, begun)))
-    process.stderr.write(`\nwrote bench/RESULTS.md\n`)
+    // The runs before an error are printed, but not written.
+    if (runs.length > 0) publish(runs, { ...options, write: options.write && isComplete }, begun)
   }
 }
 
@@ -65,19 +64,20 @@ async function measureAll(options, onRun) {
   }
 }
 
-function resultsPage(runs, { commandLine: command, rounds, seconds, contenders }, begun) {
-  const others = contenders
-    .filter(({ name }) => name !== YARDSTICK)
-    .map(({ name, command: is }) => `- \`${name}\`: \`${is}\``)
-  return `# Results
-
-Written by \`${command}\`; the columns are described in [README.md](README.md).
-
-- Date: ${begun.toISOString().slice(0, 10)}
-- Machine: ${describeMachine()}
-- ${rounds} rounds, ${seconds} s per run after 1 s of warm-up, QoS 1, medians over the rounds
-${others.join('\n')}
-
-${report(runs)}
-`
+function publish(runs, { commandLine: command, rounds, seconds, contenders, write }, begun) {
+  const section = {
+    name: 'comparison',
+    title: 'Comparison with a minimal connector',
+    command,
+    begun,
+    withNginx: true,
+    settings: [
+      `${rounds} rounds, ${seconds} s per run after 1 s of warm-up, QoS 1, medians over the rounds`,
+      ...contenders
+        .filter(({ name }) => name !== YARDSTICK)
+        .map(({ name, command: is }) => `\`${name}\`: \`${is}\``),
+    ],
+    isWriting: write,
+  }
+  publishSection(section, report(runs))
 }

@@ -17,10 +17,10 @@ export function latencyFigures(values) {
   return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
 }
 
-/** Returns the median of the ratios of all rounds and, in brackets, the minimum and the maximum, as Markdown. */
-export function spread(ratios) {
-  const [middle, least, greatest] = [median(ratios), Math.min(...ratios), Math.max(...ratios)].map((ratio) =>
-    ratio.toFixed(2),
+/** Returns the median of the values of all rounds and, in brackets, the minimum and the maximum, as Markdown. */
+export function spread(values, digits = 2) {
+  const [middle, least, greatest] = [median(values), Math.min(...values), Math.max(...values)].map((value) =>
+    value.toFixed(digits),
   )
-  return ratios.length === 1 ? middle : `**${middle}** (${least} to ${greatest})`
+  return values.length === 1 ? middle : `**${middle}** (${least} to ${greatest})`
 }

@@ -1,7 +1,9 @@
 // The cases of `npm run bench:tensors`; formats their measurements as Markdown, and compares them with the targets.
 import { idleDoubts } from './idle.mjs'
-import { median, spread } from './statistics.mjs'
+import { pairsOf } from './rounds.mjs'
+import { median } from './statistics.mjs'
 import { table, targetTable } from './table.mjs'
+import { medianTarget } from './targets.mjs'
 
 /**
  * The cases by name: the size of the tensor, the encoding of the request over MQTT, and the protocol between connector
@@ -25,12 +27,12 @@ const CPU_COLUMNS = {
   endToEnd: 'end to end',
 }
 
-/** The ratios of CPU times that have a target: `of` and `to` are cases, `of` must not use more than `max` times `to`. */
+/** The ratios of CPU times that have a target; `of` and `to` are cases. */
 const TARGETS = [
-  { what: 'endToEnd', of: 'binary', to: 'json', max: 0.2, isStrict: true },
-  { what: 'connector', of: 'grpc', to: 'binary', max: 2 },
-  { what: 'connector', of: 'small-json-grpc', to: 'small-json', max: 2 },
-  { what: 'connector', of: 'small-binary-grpc', to: 'small-binary', max: 2 },
+  { what: 'endToEnd', of: 'binary', to: 'json', relation: '<', limit: 0.2 },
+  { what: 'connector', of: 'grpc', to: 'binary', relation: '<=', limit: 2 },
+  { what: 'connector', of: 'small-json-grpc', to: 'small-json', relation: '<=', limit: 2 },
+  { what: 'connector', of: 'small-binary-grpc', to: 'small-binary', relation: '<=', limit: 2 },
 ]
 
 /** Returns the paragraphs of the section. @param {object[]} runs as returned by `measure` in tensors.mjs */
@@ -68,19 +70,16 @@ function cpuTable(runs) {
 }
 
 function targets(runs) {
-  const rows = TARGETS.map(({ what, of, to, max, isStrict = false }) => {
-    const ratios = runs.flatMap((run) => {
-      const other = runs.find(({ round, name }) => round === run.round && name === to)
-      return run.name === of && other !== undefined ? [run.cpuMs[what] / other.cpuMs[what]] : []
-    })
-    const middle = median(ratios)
-    return {
-      target: `CPU ${CPU_COLUMNS[what]}, \`${of}\` to \`${to}\` ${isStrict ? '<' : '<='} ${max}`,
-      measured: ratios.length === 0 ? 'a case is missing' : spread(ratios),
-      isMet: ratios.length === 0 ? undefined : isStrict ? middle < max : middle <= max,
-    }
+  const rows = TARGETS.map(({ what, of, to, relation, limit }) => {
+    const pairs = pairsOf(runs, isCase(of), isCase(to))
+    const values = pairs.map(([run, other]) => run.cpuMs[what] / other.cpuMs[what])
+    return medianTarget({ what: `CPU ${CPU_COLUMNS[what]}, \`${of}\` to \`${to}\``, relation, limit, values })
   })
   return `Each ratio compares two runs of the same round: median, minimum and maximum.\n\n${targetTable(rows)}`
+}
+
+function isCase(name) {
+  return (run) => run.name === name
 }
 
 function doubts(runs) {

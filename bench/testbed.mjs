@@ -1,4 +1,4 @@
-// Starts Mosquitto, and nginx in place of a model server, on free loopback ports.
+// Starts Mosquitto and the cheapest possible model servers on free loopback ports.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
 import { join } from 'node:path'
@@ -23,6 +23,20 @@ export async function startModel() {
   const server = start('nginx', find('nginx'), args)
   await untilUp('nginx', port, server)
   return { port, pid: server.pid, stop: server.stop }
+}
+
+/**
+ * Starts the model server in c/model.c, with a model "iris" that supports only V1. It costs as little as nginx, but
+ * answers a merged call with one prediction per instance.
+ * @returns {Promise<{ port: number, pid: number, calls: () => Promise<number>, stop: () => Promise<void> }>} `calls`
+ *   returns the number of calls so far
+ */
+export async function startCountingModel() {
+  const port = await freePort()
+  const server = start('model', join(BUILD, 'model'), [String(port)])
+  await untilUp('model', port, server)
+  const calls = async () => Number(await (await fetch(`http://127.0.0.1:${port}/calls`)).text())
+  return { port, pid: server.pid, calls, stop: server.stop }
 }
 
 /**

@@ -4,17 +4,15 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { connect, InferwireError, type Client, type InferStream } from '@inferwire/client'
+import { InferwireError, type Client, type InferStream } from '@inferwire/client'
 import { startModelServer, toyModel, type ModelServer } from '@inferwire/model-server'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { runConnector, type TestConnector } from './fixtures/connector.ts'
-import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { sdkAndConnector, type SdkAndConnector } from './fixtures/sdk-and-connector.ts'
 
-let broker: Mosquitto
 let server: ModelServer
 let slowServer: ModelServer
-let running: TestConnector
+let sdk: SdkAndConnector
 let client: Client
 let bridge: Server
 let direct: OpenAI
@@ -22,20 +20,15 @@ let bridged: OpenAI
 const log: string[] = []
 
 beforeAll(async () => {
-  broker = await startMosquitto()
   const common = { models: [], languageModels: [toyModel()], log: (line: string) => log.push(line) }
   server = await startModelServer({ ...common, tokensPerSecond: Infinity })
   slowServer = await startModelServer({ ...common, tokensPerSecond: 20 })
-  running = await runConnector({
-    broker: { url: broker.url },
-    models: {
-      'toy-chat': { url: server.url },
-      renamed: { url: server.url, modelName: 'toy-chat' },
-      slow: { url: slowServer.url, modelName: 'toy-chat' },
-    },
+  sdk = await sdkAndConnector({
+    'toy-chat': { url: server.url },
+    renamed: { url: server.url, modelName: 'toy-chat' },
+    slow: { url: slowServer.url, modelName: 'toy-chat' },
   })
-  client = await connect(broker.url)
-  await vi.waitFor(async () => expect(await client.models()).toHaveLength(3), 20_000)
+  ;({ client } = sdk)
   bridge = createServer((request, response) => void serve(request, response)).listen(0, '127.0.0.1')
   await once(bridge, 'listening')
   const { port } = bridge.address() as AddressInfo
@@ -46,11 +39,9 @@ beforeAll(async () => {
 afterAll(async () => {
   bridge.closeAllConnections()
   bridge.close()
-  await client.close()
-  await running.connector.stop()
+  await sdk.stop()
   await server.close()
   await slowServer.close()
-  await broker.stop()
 })
 
 // The bridge turns a request to a path of OpenAI's API into an SDK call.

@@ -1,53 +1,24 @@
 // Tests long calls with the SDK and a real Mosquitto: one client submits a request, and another client fetches the
 // reply later. A stand-in for the connector answers at a time that the test chooses.
-import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
+import { connect } from '@inferwire/client'
 import { connect as connectMqtt } from 'mqtt'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
-import { startPartResponder, type PartResponder, type Respond } from './fixtures/part-responder.ts'
+import { expect, test, vi } from 'vitest'
+import { startMosquitto } from './fixtures/mosquitto.ts'
+import { failureOf, sdkAndBroker } from './fixtures/sdk-and-broker.ts'
 import { Proxy } from './rig/proxy.ts'
 
 const BODY = { instances: [[1]] }
 const UNKNOWN = '0'.repeat(32)
 
-let broker: Mosquitto
-const cleanUps: (() => Promise<unknown>)[] = []
-
-beforeAll(async () => {
-  broker = await startMosquitto()
-})
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp()
-})
-afterAll(() => broker.stop())
-
-async function open(options: ConnectOptions = {}, url = broker.url): Promise<Client> {
-  const client = await connect(url, options)
-  cleanUps.push(() => client.close())
-  return client
-}
-
-async function respond(behaviour: Respond, url = broker.url): Promise<PartResponder> {
-  const responder = await startPartResponder(url, behaviour)
-  cleanUps.push(() => responder.stop())
-  return responder
-}
+const sdk = sdkAndBroker()
+const { open, respond, cleanUps } = sdk
 
 // Submits a request with a client that is then closed, like a process that exits.
-async function submit(model = 'iris', url = broker.url): Promise<string> {
+async function submit(model = 'iris', url = sdk.broker.url): Promise<string> {
   const client = await connect(url)
   const { id } = await client.submit(model, BODY)
   await client.close()
   return id
-}
-
-async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  )
-  expect(error).toBeInstanceOf(InferwireError)
-  return error as InferwireError
 }
 
 test('a reply that arrives while no client is connected waits for result(), and can be fetched only once', async () => {
@@ -73,7 +44,7 @@ test('a reply that arrives together with the acknowledgement of its request is n
     if (chunk.includes('infer/request/')) proxy.set('down', { isFrozen: true })
   }
   const witness = { fromClient: freeze, fromServer: () => {} }
-  const proxy: Proxy = await Proxy.start(broker.port, { witness: () => witness })
+  const proxy: Proxy = await Proxy.start(sdk.broker.port, { witness: () => witness })
   cleanUps.push(() => proxy.close())
   await respond(async (request) => {
     await request.reply('{"predictions":[7]}')

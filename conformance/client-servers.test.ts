@@ -1,45 +1,32 @@
 // Tests the SDK's tensors and streams through the connector, against Triton, MLServer and KServe's OpenAI server.
 import { connect, toFloat32, type Client } from '@inferwire/client'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startKserveOpenai } from './fixtures/kserve-openai.ts'
 import { startMlserver } from './fixtures/mlserver.ts'
-import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { sdkAndConnector, type SdkAndConnector } from './fixtures/sdk-and-connector.ts'
 import { startTriton } from './fixtures/triton-server.ts'
 
-let broker: Mosquitto
 let triton: Awaited<ReturnType<typeof startTriton>>
 let mlserver: Awaited<ReturnType<typeof startMlserver>>
 let kserve: Awaited<ReturnType<typeof startKserveOpenai>>
-let running: TestConnector
+let sdk: SdkAndConnector
 let client: Client
-const MODELS = ['triton-echo', 'triton-nan', 'triton-text', 'ml-echo', 'words']
 
 beforeAll(async () => {
-  ;[broker, triton, mlserver, kserve] = await Promise.all([
-    startMosquitto(),
-    startTriton(),
-    startMlserver(),
-    startKserveOpenai(),
-  ])
-  running = await runConnector({
-    broker: { url: broker.url },
-    models: {
-      'triton-echo': { url: triton.url, modelName: 'echo' },
-      'triton-nan': { url: triton.url, modelName: 'nan' },
-      'triton-text': { url: triton.url, modelName: 'text' },
-      'ml-echo': { url: mlserver.url, modelName: 'echo' },
-      words: { url: kserve.url },
-    },
+  ;[triton, mlserver, kserve] = await Promise.all([startTriton(), startMlserver(), startKserveOpenai()])
+  sdk = await sdkAndConnector({
+    'triton-echo': { url: triton.url, modelName: 'echo' },
+    'triton-nan': { url: triton.url, modelName: 'nan' },
+    'triton-text': { url: triton.url, modelName: 'text' },
+    'ml-echo': { url: mlserver.url, modelName: 'echo' },
+    words: { url: kserve.url },
   })
-  client = await connect(broker.url)
-  await vi.waitFor(async () => expect(await client.models()).toHaveLength(MODELS.length), 20_000)
+  ;({ client } = sdk)
 }, 120_000)
 
 afterAll(async () => {
-  await client.close()
-  await running.connector.stop()
-  await Promise.all([triton.stop(), mlserver.stop(), kserve.stop(), broker.stop()])
+  await sdk.stop()
+  await Promise.all([triton.stop(), mlserver.stop(), kserve.stop()])
 })
 
 describe('Triton', () => {
@@ -105,7 +92,7 @@ describe('MLServer', () => {
     [422, BigInt64Array.of(1n)],
     [500, BigInt64Array.of(-9_007_199_254_740_993n)],
   ])('rejects binary tensors (%i), after which the client sends JSON', async (status, data) => {
-    const other = await connect(broker.url)
+    const other = await connect(sdk.broker.url)
     const input = { name: 'x', shape: [1], data }
     const binary = other.infer('ml-echo', [input], { encoding: 'binary' })
     await expect(binary).rejects.toMatchObject({ code: 'upstream_error', status })

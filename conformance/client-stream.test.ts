@@ -1,43 +1,16 @@
 // Tests the SDK's streams against a real Mosquitto. A stand-in for the connector publishes the parts: in order, with
 // gaps and repeats, too fast, or not at all.
 import { getEventListeners, once } from 'node:events'
-import {
-  connect,
-  InferwireError,
-  type Client,
-  type ConnectOptions,
-  type InferStream,
-} from '@inferwire/client'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
-import { startPartResponder, type PartRequest, type PartResponder } from './fixtures/part-responder.ts'
-import type { Respond } from './fixtures/part-responder.ts'
+import { InferwireError, type InferStream } from '@inferwire/client'
+import { describe, expect, test, vi } from 'vitest'
+import type { PartRequest, PartResponder } from './fixtures/part-responder.ts'
+import { sdkAndBroker } from './fixtures/sdk-and-broker.ts'
 import { Proxy } from './rig/proxy.ts'
 
 const REQUEST = { operation: 'generate', body: { text_input: 'x', stream: true } }
 
-let broker: Mosquitto
-const cleanUps: (() => Promise<unknown>)[] = []
-
-beforeAll(async () => {
-  broker = await startMosquitto()
-})
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp()
-})
-afterAll(() => broker.stop())
-
-async function open(options: ConnectOptions = {}, url = broker.url): Promise<Client> {
-  const client = await connect(url, options)
-  cleanUps.push(() => client.close())
-  return client
-}
-
-async function respond(behaviour: Respond): Promise<PartResponder> {
-  const responder = await startPartResponder(broker.url, behaviour)
-  cleanUps.push(() => responder.stop())
-  return responder
-}
+const sdk = sdkAndBroker()
+const { open, respond, cleanUps } = sdk
 
 // Publishes the parts with these numbers, in this order.
 const parts =
@@ -334,7 +307,7 @@ describe('a stream ends early and publishes one cancel message', () => {
 describe('when the connection is lost in the middle, a stream', () => {
   test('ends with stream_interrupted if the client has no session, and stops the model on the next connection', async () => {
     const responder = await respond(parts(0))
-    const proxy = await Proxy.start(broker.port)
+    const proxy = await Proxy.start(sdk.broker.port)
     cleanUps.push(() => proxy.close())
     const client = await open({}, `mqtt://127.0.0.1:${proxy.port}`)
     const stream = client.stream('llm', REQUEST)
@@ -353,7 +326,7 @@ describe('when the connection is lost in the middle, a stream', () => {
       await parts(0)(request)
       await request.final(1)
     })
-    const proxy = await Proxy.start(broker.port)
+    const proxy = await Proxy.start(sdk.broker.port)
     cleanUps.push(() => proxy.close())
     const client = await open({}, `mqtt://127.0.0.1:${proxy.port}`)
     const stream = client.stream('llm', REQUEST)
@@ -377,7 +350,7 @@ describe('when the connection is lost in the middle, a stream', () => {
       await request.final(5)
       published.abort()
     })
-    const proxy = await Proxy.start(broker.port)
+    const proxy = await Proxy.start(sdk.broker.port)
     cleanUps.push(() => proxy.close())
     const client = await open({ sessionExpirySeconds: 60 }, `mqtt://127.0.0.1:${proxy.port}`)
     const stream = client.stream('llm', REQUEST)

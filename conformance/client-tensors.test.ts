@@ -1,44 +1,35 @@
 // Tests the SDK's typed tensors through the connector, against KServe's Python server and the bundled model server.
 import { connect, toFloat32, type Client, type InputTensor, type TensorReply } from '@inferwire/client'
 import { bundledModels, startModelServer, type ModelServer } from '@inferwire/model-server'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { runConnector, type TestConnector } from './fixtures/connector.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startKserveServer } from './fixtures/kserve-server.ts'
-import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { sdkAndConnector, type SdkAndConnector } from './fixtures/sdk-and-connector.ts'
 
-let broker: Mosquitto
 let kserve: { readonly url: string; stop(): Promise<void> }
 let bundled: ModelServer
-let running: TestConnector
+let sdk: SdkAndConnector
 let client: Client
 let oldClient: Client
 
 beforeAll(async () => {
-  broker = await startMosquitto()
   kserve = await startKserveServer()
   bundled = await startModelServer({ models: bundledModels() })
-  running = await runConnector({
-    broker: { url: broker.url },
-    models: {
-      echo: { url: kserve.url },
-      'kserve-iris': { url: kserve.url, modelName: 'iris' },
-      iris: { url: bundled.url },
-      v1only: { url: bundled.url, modelName: 'iris', protocolVersion: 'v1' },
-    },
+  // The client has received the cards; it sends binary tensors only after that.
+  sdk = await sdkAndConnector({
+    echo: { url: kserve.url },
+    'kserve-iris': { url: kserve.url, modelName: 'iris' },
+    iris: { url: bundled.url },
+    v1only: { url: bundled.url, modelName: 'iris', protocolVersion: 'v1' },
   })
-  client = await connect(broker.url)
-  oldClient = await connect(broker.url, { mqttVersion: '3.1.1' })
-  // The client sends binary tensors only after it has received the cards.
-  await vi.waitFor(async () => expect(await client.models()).toHaveLength(4), 20_000)
+  ;({ client } = sdk)
+  oldClient = await connect(sdk.broker.url, { mqttVersion: '3.1.1' })
 })
 
 afterAll(async () => {
-  await client.close()
   await oldClient.close()
-  await running.connector.stop()
+  await sdk.stop()
   await bundled.close()
   await kserve.stop()
-  await broker.stop()
 })
 
 const isBinary = ({ contentType, headers }: TensorReply): boolean =>

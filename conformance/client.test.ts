@@ -1,12 +1,13 @@
 // Tests the SDK against a real Mosquitto with faults: repeats (D10), limits, sockets and exit, with both MQTT versions.
 // A stand-in for the connector, built with mqtt.js, sends the replies; contract.test.ts tests the connector's replies.
 import { Socket } from 'node:net'
-import { connect, InferwireError, type Client, type ConnectOptions } from '@inferwire/client'
+import { connect } from '@inferwire/client'
 import { aclText } from '@inferwire/mosquitto'
 import { connectAsync } from 'mqtt'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { startMosquitto } from './fixtures/mosquitto.ts'
 import { start } from './fixtures/processes.ts'
+import { failureOf, sdkAndBroker } from './fixtures/sdk-and-broker.ts'
 
 interface StandInRequest {
   readonly topic: string
@@ -22,26 +23,12 @@ const VERSIONS = [5, '3.1.1'] as const
 const echo: Behaviour = (_request, reply) => void reply().catch(() => {})
 const silent: Behaviour = () => {}
 
-let broker: Mosquitto
-const cleanUps: (() => Promise<unknown>)[] = []
-
-beforeAll(async () => {
-  broker = await startMosquitto()
-})
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp()
-})
-afterAll(() => broker.stop())
-
-async function open(options: ConnectOptions = {}, url = broker.url): Promise<Client> {
-  const client = await connect(url, options)
-  cleanUps.push(() => client.close())
-  return client
-}
+const sdk = sdkAndBroker()
+const { open, cleanUps } = sdk
 
 // Starts the stand-in, which reconnects after a broker restart. `reply` publishes the body to the contract's reply
 // topic.
-async function respond(behaviour: Behaviour, url = broker.url, user = {}): Promise<StandInRequest[]> {
+async function respond(behaviour: Behaviour, url = sdk.broker.url, user = {}): Promise<StandInRequest[]> {
   const requests: StandInRequest[] = []
   const mqtt = await connectAsync(url, { ...user, protocolVersion: 5, reconnectPeriod: 50 })
   cleanUps.push(() => mqtt.endAsync(true))
@@ -63,15 +50,6 @@ async function respond(behaviour: Behaviour, url = broker.url, user = {}): Promi
   })
   await mqtt.subscribeAsync('infer/request/#', { qos: 1 })
   return requests
-}
-
-async function failureOf(promise: Promise<unknown>): Promise<InferwireError> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  )
-  expect(error).toBeInstanceOf(InferwireError)
-  return error as InferwireError
 }
 
 describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
@@ -120,9 +98,9 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
       const repeatAfterMs = mqttVersion === 5 ? Infinity : 200
       const pending = client.infer('iris', BODY, { repeatAfterMs, timeoutMs: 40_000 })
       await vi.waitFor(() => expect(requests.length).toBeGreaterThan(0), 10_000)
-      await broker.stop(signal)
+      await sdk.broker.stop(signal)
       isAnswering = true
-      await broker.start()
+      await sdk.broker.start()
       const reply = await pending
       expect(reply.json()).toEqual(BODY)
       expect(reply.attempts).toBeGreaterThan(1)
@@ -148,8 +126,8 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
       for (let index = 0; index < 40; index++) answers.push(ask(answers.length))
       // The broker is killed in the middle: some requests are answered, some are not.
       await answers.at(-40)
-      await broker.stop('SIGKILL')
-      await broker.start()
+      await sdk.broker.stop('SIGKILL')
+      await sdk.broker.start()
     }
     expect(await Promise.all(answers)).toEqual(answers.map((_answer, index) => ({ instances: [index] })))
     expect(client.stats.inFlight).toBe(0)
@@ -158,7 +136,7 @@ describe.each(VERSIONS)('on MQTT version %s', (mqttVersion) => {
 
 test('requests that are made while the broker is unreachable are sent later; if the deadline passes first, the error names the reason', async () => {
   const client = await open()
-  await broker.stop('SIGKILL')
+  await sdk.broker.stop('SIGKILL')
   await vi.waitFor(() => expect(client.isConnected).toBe(false), 10_000)
   await expect(client.infer('iris', BODY, { timeoutMs: 300 })).rejects.toMatchObject({
     code: 'deadline_exceeded',
@@ -168,7 +146,7 @@ test('requests that are made while the broker is unreachable are sent later; if 
   })
   await expect(client.models({ timeoutMs: 50 })).rejects.toMatchObject({ code: 'broker_unreachable' })
   const pending = client.infer('iris', BODY, { waitForConnector: true })
-  await broker.start()
+  await sdk.broker.start()
   await respond(echo)
   expect((await pending).json()).toEqual(BODY)
 })
@@ -233,7 +211,7 @@ test('Nagle’s algorithm is disabled on the real socket, even after a reconnect
     const client = await open()
     const toBroker = (): Socket[] =>
       (spy.mock.contexts as Socket[]).filter(
-        (socket, call) => socket.remotePort === broker.port && spy.mock.calls[call]![0] === true,
+        (socket, call) => socket.remotePort === sdk.broker.port && spy.mock.calls[call]![0] === true,
       )
     expect(toBroker()).toHaveLength(1)
     toBroker()[0]!.destroy()
@@ -255,11 +233,11 @@ test.each(['connected', 'dialing'])('after close() nothing keeps the process ali
     await client.close()
     process.stdout.write(' ' + await request)
   `
-  const child = start(process.execPath, ['--input-type=module', '-e', script, broker.url, state])
+  const child = start(process.execPath, ['--input-type=module', '-e', script, sdk.broker.url, state])
   if (state === 'dialing') {
     await child.said(/ready/)
-    await broker.stop('SIGKILL')
+    await sdk.broker.stop('SIGKILL')
   }
   expect(await child.ended).toMatchObject({ code: 0, stdout: 'ready cancelled', stderr: '' })
-  if (state === 'dialing') await broker.start()
+  if (state === 'dialing') await sdk.broker.start()
 })

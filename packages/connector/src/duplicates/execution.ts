@@ -54,9 +54,9 @@ export class Execution {
   }
 
   /**
-   * Resolves with the outcome, or with undefined when a later requester has taken over from this one. If no other
-   * requester is left at the deadline, the call is stopped, and its end is the outcome: only then is the number of parts
-   * known.
+   * Resolves with the outcome, or with undefined when a later requester has taken over from this one. If a stream has
+   * begun and no other requester is left at the deadline, the call is stopped, and its end is the outcome: only then is
+   * the number of parts known.
    * @throws the problem of the waiting request's own deadline.
    */
   join(requester: Requester, deadline: Deadline): Promise<Outcome | undefined> {
@@ -74,7 +74,7 @@ export class Execution {
       }
       ;(this.#joined ??= []).push(joined)
       deadline.waiting = (problem) => {
-        if (this.#isOnlyRequester(joined)) return this.stop?.(problem)
+        if (this.hasStreamBegun && this.#isOnlyRequester(joined)) return this.stop?.(problem)
         this.#remove(joined)
         reject(problem)
       }

@@ -1,10 +1,9 @@
 // Tests when `batching: auto` holds requests, so that other requests can join them.
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { arrange, instances, settled, sizes } from './testing/batch-arrangement.ts'
+import { expect, test, vi } from 'vitest'
+import { arrange, fakeClock, instances, settled, sizes } from './testing/batch-arrangement.ts'
 import { answer, requestOf } from './testing/batch-model.ts'
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
-afterEach(() => void vi.useRealTimers())
+fakeClock()
 
 const auto = { isLearning: true, delayMaxMs: 10, concurrency: 8 }
 

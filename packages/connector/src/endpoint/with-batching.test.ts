@@ -1,34 +1,24 @@
-// Tests when requests share a call, and what each of them receives if something goes wrong.
-import { batchRulesOf, Problem } from '@inferwire/protocol'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Endpoint, EndpointRequest } from '../step.ts'
-import { UpstreamFailure } from './upstream-failure.ts'
+// Tests when requests share a call, and in which order calls are made.
+import { batchRulesOf } from '@inferwire/protocol'
+import { describe, expect, test, vi } from 'vitest'
+import type { EndpointRequest } from '../step.ts'
 import type { ModelBatcher } from './batching/model-batcher.ts'
-import { arrange, instances, PREDICT, settled, sizes } from './testing/batch-arrangement.ts'
-import { answer, requestOf, TestDeadline } from './testing/batch-model.ts'
+import {
+  arrange,
+  fakeClock,
+  instances,
+  outcomeOf,
+  PREDICT,
+  settled,
+  singleOutcome,
+  sizes,
+} from './testing/batch-arrangement.ts'
+import { answer, requestOf } from './testing/batch-model.ts'
 import { mayMerge } from './with-batching.ts'
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
-afterEach(() => void vi.useRealTimers())
+fakeClock()
 
 const INFER = batchRulesOf('infer', 'v2')!
-
-// The parsed answer, or the status of the problem.
-async function outcomeOf(promise: Promise<{ body: Uint8Array }>): Promise<unknown> {
-  try {
-    return JSON.parse(Buffer.from((await promise).body).toString())
-  } catch (error) {
-    return (error as Problem).status
-  }
-}
-
-const singleOutcome = (request: EndpointRequest): unknown => {
-  try {
-    return JSON.parse(Buffer.from(answer(request).body).toString())
-  } catch (error) {
-    return (error as Problem).status
-  }
-}
 
 test('requests that arrive while a call runs share the next call, and each receives its own part', async () => {
   const { model, endpoint, figures, release } = arrange()
@@ -196,20 +186,10 @@ test('requests with a higher priority are sent in an earlier call', async () => 
   expect(model.calls.map(({ body }) => /\d/.exec(body.toString())![0])).toEqual(['0', '3', '4', '1', '2'])
 })
 
-test('the halves of a failed call do not overtake a request with a higher priority', async () => {
-  const { model, endpoint, release } = arrange()
-  const low = bodies(5).map((body) => endpoint.call(requestOf(body, { priority: 0 })))
-  for (const call of low) call.catch(() => undefined)
-  await settled()
-  void endpoint.call(requestOf('{"instances":["high"],"other":1}', { priority: 9 }))
-  for (let call = 0; call < 9; call += 1) await release()
-  expect(sizes(model)).toEqual([8, 1, 4, 4, 2, 1, 1, 2])
-  expect(model.calls[1]!.body.toString()).toContain('high')
-})
-
 // The clients in the order of their calls.
 const clientsOf = ({ calls }: { readonly calls: readonly EndpointRequest[] }): string[] =>
   calls.map(({ client }) => client!)
+
 const arrangeClients = () => {
   const { model, endpoint, release } = arrange()
   const ask = (client: string, priority = 4): void =>
@@ -241,312 +221,6 @@ describe('requests that cannot be merged', () => {
     }
     expect(clientsOf(model)).toEqual(['loud', 'new', 'loud', 'new', 'loud'])
   })
-})
-
-describe('a member that is cancelled or too late', () => {
-  test('leaves the batch before the call', async () => {
-    const { model, endpoint, release } = arrange()
-    void endpoint.call(requestOf(instances([0])))
-    await settled()
-    const deadline = new TestDeadline()
-    const left = endpoint.call(requestOf(instances([1]), { deadline }))
-    const alone = endpoint.call(requestOf(instances([2])))
-    deadline.stop()
-    await expect(left).rejects.toMatchObject({ code: 'cancelled' })
-    await release()
-    await release()
-    await alone
-    expect(model.calls.map(({ body }) => body.toString())).toEqual([instances([0]), instances([2])])
-  })
-
-  test('leaves no empty batch behind', async () => {
-    const { model, endpoint } = arrange({ delayMaxMs: 20 })
-    const deadline = new TestDeadline()
-    const request = requestOf(instances([1]), { deadline })
-    const left = endpoint.call(request)
-    vi.advanceTimersByTime(10)
-    deadline.stop()
-    await expect(left).rejects.toMatchObject({ code: 'cancelled' })
-    expect(request.batchMs).toBe(10)
-    vi.advanceTimersByTime(20)
-    await settled()
-    expect(model.calls).toEqual([])
-    expect(vi.getTimerCount()).toBe(0)
-  })
-
-  test('is not sent if its deadline has passed, even if the timer of the deadline is late', async () => {
-    const { model, endpoint, release } = arrange({ delayMaxMs: 20 })
-    const deadlines = [10, 500].map((ms) => new TestDeadline(performance.now() + ms))
-    const [late, other] = deadlines.map((deadline, index) =>
-      endpoint.call(requestOf(instances([index]), { deadline })),
-    )
-    vi.advanceTimersByTime(20)
-    await settled()
-    expect(model.calls.map(({ body }) => body.toString())).toEqual([instances([1])])
-    deadlines[0]!.stop(new Problem('deadline_exceeded', 'late'))
-    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' })
-    await release()
-    await other
-  })
-
-  test('makes no call if the deadlines of all requests have passed', async () => {
-    const { model, batcher, endpoint } = arrange({ delayMaxMs: 20 })
-    const deadline = new TestDeadline(performance.now() + 10)
-    const late = endpoint.call(requestOf(instances([1]), { deadline }))
-    vi.advanceTimersByTime(20)
-    await settled()
-    deadline.stop(new Problem('deadline_exceeded', 'late'))
-    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' })
-    expect(model.calls).toEqual([])
-    expect(batcher.running).toBe(0)
-  })
-
-  test('is rejected at once during the call, while the other members continue', async () => {
-    const { model, endpoint, release } = arrange()
-    const deadline = new TestDeadline(100)
-    const late = endpoint.call(requestOf(instances([1]), { deadline }))
-    const other = requestOf(instances([2]), { deadline: new TestDeadline(500) })
-    const answered = outcomeOf(endpoint.call(other))
-    await settled()
-    expect(model.calls[0]!.deadline.atMs).toBe(500)
-    deadline.stop(new Problem('deadline_exceeded', 'late'))
-    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' })
-    await release()
-    expect(await answered).toEqual(singleOutcome(other))
-    expect(sizes(model)).toEqual([2])
-    expect(model.stopped).toBe(0)
-  })
-
-  test('is counted until the end of the call, like the merged body, because both stay in memory', async () => {
-    const { model, budget, endpoint, release } = arrange()
-    const deadline = new TestDeadline()
-    const left = endpoint.call(requestOf(instances(1), { deadline }))
-    const answered = endpoint.call(requestOf(instances(2)))
-    await settled()
-    const merged = model.calls[0]!.body.length
-    expect(budget.bytes).toBe(merged)
-    deadline.stop()
-    await expect(left).rejects.toMatchObject({ code: 'cancelled' })
-    expect(budget.bytes).toBe(merged + instances(1).length)
-    await release()
-    await answered
-    expect(budget.bytes).toBe(0)
-  })
-
-  test('stops the call if it is the last member', async () => {
-    const { model, batcher, endpoint } = arrange()
-    const deadlines = [new TestDeadline(), new TestDeadline()]
-    const calls = deadlines.map((deadline, index) =>
-      endpoint.call(requestOf(instances([index]), { deadline })),
-    )
-    await settled()
-    for (const deadline of deadlines) deadline.stop()
-    for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'cancelled' })
-    await settled()
-    expect(model.stopped).toBe(1)
-    expect(batcher.running).toBe(0)
-  })
-})
-
-const bodies = (poison: number): string[] =>
-  [0, 1, 2, 3, 4, 5, 6, 7].map((value) => instances(value === poison ? 'poison' : String(value)))
-
-describe('a merged call that fails', () => {
-  test('because of one invalid request affects only that request', async () => {
-    const { model, figures, lines, endpoint, release } = arrange()
-    const requests = bodies(5).map((body) => requestOf(body))
-    const outcomes = requests.map((request) => outcomeOf(endpoint.call(request)))
-    for (let call = 0; call < 8; call += 1) await release()
-    expect(await Promise.all(outcomes)).toEqual(requests.map(singleOutcome))
-    expect(await outcomes[5]).toBe(500)
-    expect(sizes(model)).toEqual([8, 4, 4, 2, 1, 1, 2])
-    expect(figures.batchFailovers).toBe(3)
-    expect(lines).toEqual([])
-  })
-
-  test.each([
-    new Problem('upstream_error', 'teapot', { status: 418 }),
-    new Problem('upstream_error', 'too many values', { status: 429 }),
-    new Problem('bad_payload', 'inputs.0.data.1: invalid'),
-  ])(
-    'because of one request, with any error from the model (%s), affects only that request',
-    async (problem) => {
-      const { bind } = arrange()
-      const endpoint = bind({
-        call: (request) =>
-          request.body.includes('poison') ? Promise.reject(problem) : Promise.resolve(answer(request)),
-      })
-      const outcomes = await Promise.all(
-        bodies(5).map((body) => endpoint.call(requestOf(body)).catch((error: unknown) => error)),
-      )
-      expect(outcomes.map((outcome) => outcome === problem)).toEqual(bodies(5).map((_, index) => index === 5))
-    },
-  )
-
-  test('because of an invalid request is rare: the next requests of its client get calls of their own', async () => {
-    const { model, endpoint, release } = arrange({ sizeMax: 64 })
-    const askAll = async (): Promise<void> => {
-      const all = Array.from({ length: 64 }, (_, index) =>
-        outcomeOf(
-          endpoint.call(
-            requestOf(instances(index === 20 ? 'poison' : String(index)), { client: `c${index}` }),
-          ),
-        ),
-      )
-      for (let call = 0; call < 20; call += 1) await release()
-      expect((await Promise.all(all)).filter((outcome) => outcome === 500)).toHaveLength(1)
-    }
-    await askAll()
-    expect(model.calls.length).toBeGreaterThan(10)
-    model.calls.length = 0
-    for (let round = 0; round < 4; round += 1) await askAll()
-    expect(sizes(model).filter((size) => size > 1)).toEqual([63, 63, 63, 63])
-    expect(model.calls).toHaveLength(8)
-    vi.advanceTimersByTime(5_000)
-    model.calls.length = 0
-    await askAll()
-    expect(sizes(model)[0]).toBe(64)
-  })
-
-  test('for every client puts no client under suspicion, because the model itself may be broken', async () => {
-    const { model, endpoint, release } = arrange()
-    const ask = (value: string): Promise<unknown>[] =>
-      bodies(-1).map((_, index) =>
-        outcomeOf(endpoint.call(requestOf(instances(value), { client: `c${index}` }))),
-      )
-    const failed = ask('poison')
-    for (let call = 0; call < 20; call += 1) await release()
-    await Promise.all(failed)
-    model.calls.length = 0
-    const answered = ask('good')
-    for (let call = 0; call < 20; call += 1) await release()
-    await Promise.all(answered)
-    expect(sizes(model)).toEqual([8])
-  })
-
-  test('for every request needs only a few more calls than unmerged requests would', async () => {
-    const { model, endpoint, release } = arrange()
-    const outcomes = bodies(0).map(() => outcomeOf(endpoint.call(requestOf(instances('poison')))))
-    for (let call = 0; call < 20; call += 1) await release()
-    expect(new Set(await Promise.all(outcomes))).toEqual(new Set([500]))
-    expect(model.calls.length).toBeLessThan(16)
-  })
-
-  test('because of its size reduces the size of later calls for a while, and is logged once', async () => {
-    const { bind, figures, lines } = arrange()
-    const calls: number[] = []
-    const endpoint = bind({
-      call: (request) => {
-        const rows = (JSON.parse(request.body.toString()) as { instances: unknown[] }).instances.length
-        calls.push(rows)
-        if (rows <= 2) return Promise.resolve(answer(request))
-        return Promise.reject(new Problem('upstream_error', 'batch-size must be <= 2', { status: 400 }))
-      },
-    })
-    const askAll = (): Promise<unknown[]> =>
-      Promise.all(bodies(-1).map((body) => outcomeOf(endpoint.call(requestOf(body)))))
-    const expected = bodies(-1).map((body) => singleOutcome(requestOf(body)))
-    expect(await askAll()).toEqual(expected)
-    expect(calls).toEqual([8, 4, 2, 2, 4, 2, 2])
-    calls.length = 0
-    expect(await askAll()).toEqual(expected)
-    expect(calls).toEqual([2, 2, 2, 2])
-    expect(lines).toMatchObject([{ event: 'batch_failed', model: 'm', operation: 'predict', rowsMax: 2 }])
-    expect(figures.batchFailovers).toBe(3)
-    vi.advanceTimersByTime(60_000)
-    calls.length = 0
-    expect(await askAll()).toEqual(expected)
-    expect(calls[0]).toBe(8)
-    expect(lines).toHaveLength(1)
-  })
-
-  test.each<[string, string]>([
-    ['fewer predictions', '{"predictions":[1]}'],
-    ['predictions by output name', '{"predictions":{"a":[1,2],"b":[3,4]}}'],
-    ['outputs in columns', '{"outputs":[1,2]}'],
-    ['another list beside the predictions', '{"predictions":[1,2],"probabilities":[3,4]}'],
-    ['no object', '[1,2]'],
-    ['no JSON', 'ok'],
-  ])(
-    'because its answer cannot be divided (%s) is replaced with single calls, and nothing is merged for a while',
-    async (_what, body) => {
-      const { bind, lines } = arrange()
-      const calls: string[] = []
-      const endpoint = bind({
-        call: (request) => {
-          calls.push(request.body.toString())
-          return Promise.resolve({ ...answer(request), body: Buffer.from(body) })
-        },
-      })
-      for (let round = 0; round < 2; round += 1) {
-        const responses = await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
-        expect(responses.map(({ body }) => Buffer.from(body).toString())).toEqual([body, body])
-      }
-      expect(calls.slice(1)).toEqual([1, 2, 1, 2].map((value) => instances(value)))
-      expect(lines).toMatchObject([{ event: 'batch_failed', rowsMax: 1 }])
-    },
-  )
-
-  test('with an answer that cannot be divided limits only requests with the same members', async () => {
-    const { bind } = arrange()
-    const calls: number[] = []
-    const endpoint = bind({
-      call: (request) => {
-        calls.push((JSON.parse(request.body.toString()) as { instances: unknown[] }).instances.length)
-        if (!request.body.includes('total')) return Promise.resolve(answer(request))
-        return Promise.resolve({ ...answer(request), body: Buffer.from('{"predictions":{"sum":3}}') })
-      },
-    })
-    const ask = (body: string): Promise<unknown> => endpoint.call(requestOf(body))
-    await Promise.all([1, 2].map((value) => ask(`{"instances":[${value}],"signature_name":"total"}`)))
-    expect(calls.splice(0)).toEqual([2, 1, 1])
-    await Promise.all([1, 2, 3, 4].map((value) => ask(instances(value))))
-    expect(calls).toEqual([4])
-  })
-
-  test('still limits later calls after the model has been described again', async () => {
-    const { bind } = arrange()
-    let calls = 0
-    const inner: Endpoint = {
-      call: (request) => {
-        calls += 1
-        return Promise.resolve({ ...answer(request), body: Buffer.from('{}') })
-      },
-    }
-    for (const expected of [3, 5]) {
-      const endpoint = bind(inner)
-      await Promise.all([1, 2].map((value) => endpoint.call(requestOf(instances(value)))))
-      expect(calls).toBe(expected)
-    }
-  })
-
-  test.each([
-    new Problem('upstream_unreachable', 'gone'),
-    new Problem('overloaded', 'full'),
-    new Problem('circuit_open', 'open'),
-    new UpstreamFailure('rejected', false, 'upstream_error', 'full', { status: 503 }),
-  ])(
-    'because of a server failure returns the error to every request, without further calls',
-    async (problem) => {
-      const { bind } = arrange()
-      let calls = 0
-      const endpoint = bind({
-        call: () => {
-          calls += 1
-          return Promise.reject(problem)
-        },
-      })
-      const results = await Promise.allSettled(
-        [1, 2, 3].map((value) => endpoint.call(requestOf(instances(value)))),
-      )
-      expect(results.map((result) => result.status === 'rejected' && (result.reason as unknown))).toEqual([
-        problem,
-        problem,
-        problem,
-      ])
-      expect(calls).toBe(1)
-    },
-  )
 })
 
 const tensor = (...shape: number[]) => ({ name: 'x', datatype: 'FP32', shape })

@@ -3,12 +3,11 @@
 
 /** Smaller bodies are allocated by Node.js, and are never reused. */
 export const BLOCK_BYTES_MIN = 64 * 1024
-// All sizes are multiples of this, so that bodies of slightly different sizes can use the same block.
-const SIZE_STEP = 64 * 1024
 // Limits the memory that is kept for later requests.
 const FREE_BYTES_MAX = 16 * 1024 * 1024
-// A block may be larger than the body by this factor. The byte budget counts the body only.
-const WASTE_MAX = 1.25
+// A block is larger than its body by at most this share of the body, so that bodies of slightly different sizes can use
+// the same block. The byte budget counts the body only.
+const SPARE_SHARE = 1 / 4
 // Blocks are freed if no body has been received for this long.
 const IDLE_MS = 10_000
 
@@ -32,7 +31,7 @@ export class BodyBlocks {
     if (length < BLOCK_BYTES_MIN) return Buffer.allocUnsafeSlow(length)
     this.#isIdle = false
     const index = this.#free.findLastIndex(
-      ({ byteLength }) => byteLength >= length && byteLength <= length * WASTE_MAX,
+      ({ byteLength }) => byteLength >= length && byteLength <= length * (1 + SPARE_SHARE),
     )
     return Buffer.from(index === -1 ? this.#allocate(length) : this.#remove(index), 0, length)
   }
@@ -54,6 +53,7 @@ export class BodyBlocks {
     if (!(buffer instanceof ArrayBuffer) || !this.#own.has(buffer)) return
     const { byteLength } = buffer
     if (byteLength > FREE_BYTES_MAX) return
+    this.#own.delete(buffer)
     while (this.#freeBytes + byteLength > FREE_BYTES_MAX) this.#remove(0)
     // The transfer moves the memory to a new ArrayBuffer and detaches the old one. It copies nothing.
     const block = structuredClone(buffer, { transfer: [buffer] })
@@ -64,7 +64,7 @@ export class BodyBlocks {
   }
 
   #allocate(length: number): ArrayBufferLike {
-    const { buffer } = Buffer.allocUnsafeSlow(Math.ceil(length / SIZE_STEP) * SIZE_STEP)
+    const { buffer } = Buffer.allocUnsafeSlow(length + Math.floor((length * SPARE_SHARE) / 2))
     this.#own.add(buffer)
     return buffer
   }

@@ -90,15 +90,19 @@ test('reads the rest of a large packet into its own memory, however much arrives
   )
 })
 
-test('offers no memory after it was stopped', () => {
+test('offers no memory after it was stopped, and passes on no packet that was then completed', () => {
+  const frames: Frame[] = []
   const reader = new FrameReader(
-    () => {},
+    (frame) => frames.push(frame),
     () => 1 << 20,
   )
   reader.push(packet(0x30, Buffer.alloc(200_000)).subarray(0, 10))
-  expect(reader.space?.length).toBe(200_000 - 6)
+  const { space } = reader
+  expect(space?.length).toBe(200_000 - 6)
   reader.stop()
   expect(reader.space).toBeUndefined()
+  reader.filled(space!.length)
+  expect(frames).toEqual([])
 })
 
 test('keeps only the beginning of a packet above the limit, and reads the packets after it', () => {

@@ -56,6 +56,7 @@ export class FrameReader {
 
   /** Reports that `count` bytes were read into `space`. */
   filled(count: number): void {
+    if (this.#stopped) return
     this.#kept += count
     this.#collected(count)
   }

@@ -63,6 +63,8 @@ export function decodePublish(frame: Frame, protocolVersion: 4 | 5): ReceivedPub
     // too large.
     if (length > 0 && offset <= body.length) properties = propertiesOf(topic, body, start, offset)
   }
+  // Nothing refers to the bytes of a truncated packet any more: texts and Correlation Data are copies.
+  if (!isWhole && frame.isOwned) bodyBlocks.give(body)
   return {
     topic,
     payload: isWhole ? payloadOf(frame, offset) : NO_PAYLOAD,

@@ -105,7 +105,7 @@ async function checkMagic({ name, file }: ModelSource): Promise<void> {
   )
 }
 
-/** Converts the calls of `onPiece` into an iterator. At most `tokensMax` pieces are queued. */
+/** Converts the calls of `onPiece` into an iterator. At most `tokensMax` pieces and the end are queued. */
 async function* piecesOf(
   run: (signal: AbortSignal, onPiece: (piece: Piece) => void) => Promise<'stop' | 'length'>,
   signal: AbortSignal,

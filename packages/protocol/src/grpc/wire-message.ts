@@ -2,7 +2,10 @@
 // defines their fields.
 import type { WireInteger } from './wire-integer.ts'
 
-/** InferParameter. After decoding, exactly one member is set. */
+/**
+ * InferParameter. A server may set no member, and the decoder does not clear earlier members, so the order in which they
+ * are read matters.
+ */
 export interface WireParameter {
   readonly bool_param?: boolean
   readonly int64_param?: WireInteger

@@ -31,6 +31,8 @@ export interface GrpcCallOptions {
   readonly address: string
   /** Receives each message of the response. An error that it throws ends the call, and rejects the promise. */
   readonly onMessage: (message: Buffer) => void
+  /** Called before the promise resolves if the connection has sent the whole request. */
+  readonly onSent?: (() => void) | undefined
 }
 
 const SERVICE = '/inference.GRPCInferenceService/'
@@ -187,7 +189,8 @@ class GrpcExchange implements OpenCall {
     }
     this.#end()
     // The server may answer before it has received the whole request.
-    if (!this.#stream!.writableFinished) this.#stream!.close(constants.NGHTTP2_CANCEL)
+    if (this.#stream!.writableFinished) this.#options.onSent?.()
+    else this.#stream!.close(constants.NGHTTP2_CANCEL)
     this.#resolve(status)
   }
 

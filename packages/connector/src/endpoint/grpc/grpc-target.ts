@@ -40,6 +40,8 @@ export interface TargetCall {
   readonly sendsTimeout?: boolean
   /** Receives each message. @throws to end the call with an error */
   readonly onMessage: (message: Buffer) => void
+  /** Called before the promise resolves if no connection is still sending the request. */
+  readonly onSent?: () => void
 }
 
 /** Returns method and URL, for the operator's log. */
@@ -65,12 +67,13 @@ async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
   } catch (error) {
     const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream' && !hasMessages
     if (!isRefused || !(await target.credential.refresh!())) throw error
-    await callOnce(target, call)
+    // The first call may still be sending the request.
+    await callOnce(target, { ...call, onSent: () => {} })
   }
 }
 
 async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
-  const { method, isReadiness = false, sendsTimeout = true, frame, deadline, onMessage } = call
+  const { method, isReadiness = false, sendsTimeout = true, frame, deadline, onMessage, onSent } = call
   const given = target.credential.headers(target.origin)
   // Most credentials are synchronous.
   const proof = Array.isArray(given) ? (given as readonly string[]) : await given
@@ -84,6 +87,7 @@ async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
     sendsTimeout,
     address,
     onMessage,
+    onSent,
   })
   if (status.code !== STATUS.OK)
     throw judgeStatus(status, { address, isReadiness, errorText: target.errorText })

@@ -3,7 +3,14 @@ import { fromWireSize, type Problem, type WireRequest, type WireResponse } from 
 import { afterEach, expect, test } from 'vitest'
 import type { EndpointRequest, EndpointResponse, Upstream } from '../../step.ts'
 import { MESSAGES } from './inference-proto.ts'
-import { answer, refuse, startGrpcServer, type GrpcServer, type ServedCall } from './testing/grpc-server.ts'
+import {
+  answer,
+  refuse,
+  startGrpcServer,
+  type GrpcServer,
+  type GrpcServerOptions,
+  type ServedCall,
+} from './testing/grpc-server.ts'
 import { binaryRequest, jsonRequest, openTestUpstream } from './testing/open-upstream.ts'
 
 const closing: (() => unknown)[] = []
@@ -13,8 +20,9 @@ afterEach(async () => {
 
 async function serving(
   serve: (call: ServedCall, index: number) => void,
+  options: GrpcServerOptions = {},
 ): Promise<{ server: GrpcServer; upstream: Upstream }> {
-  const server = await startGrpcServer(serve)
+  const server = await startGrpcServer(serve, options)
   const upstream = openTestUpstream(server.url)
   closing.push(
     () => upstream.destroy(),
@@ -323,4 +331,20 @@ test('rejects a request for an output that the model does not have', async () =>
     code: 'bad_payload',
     message: 'The body is invalid. The model has no output "z"; its outputs are "y"',
   })
+})
+
+test.each([
+  ['after it has received the request', false],
+  ['before it has received the request', true],
+])('reports whether the body was sent if the server answers %s', async (_, isEarly) => {
+  const { upstream } = await serving((call) => answer(call, [one]), { isEarly })
+  const values = Buffer.alloc(4_000_000)
+  const input = {
+    name: 'x',
+    shape: [1_000_000],
+    datatype: 'FP32',
+    parameters: { binary_data_size: values.length },
+  }
+  const response = await infer(upstream, binaryRequest({ inputs: [input] }, values))
+  expect(response.isBodySent).toBe(!isEarly)
 })

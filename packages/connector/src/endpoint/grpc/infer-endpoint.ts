@@ -23,6 +23,7 @@ export class InferEndpoint implements Endpoint {
 
   async call(request: EndpointRequest): Promise<EndpointResponse> {
     const message = await readRequest(request, this.#askInputs)
+    let isBodySent = false
     const response = await callForOne(
       this.#target,
       {
@@ -30,9 +31,10 @@ export class InferEndpoint implements Endpoint {
         frame: writeRequestFrame(toWireRequest(message, this.#model)),
         deadline: request.deadline,
         headers: request.headers,
+        onSent: () => (isBodySent = true),
       },
       { decode: decodeResponse },
     )
-    return { status: 200, ...writeResponse(response, message, this.#target, METHOD) }
+    return { status: 200, ...writeResponse(response, message, this.#target, METHOD), isBodySent }
   }
 }

@@ -125,3 +125,27 @@ test('if the query gets no answer, the request fails like a call without an answ
   await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' })
   expect(countOf(server, 'ModelInfer') + countOf(silent.server, 'ModelInfer')).toBe(0)
 })
+
+test('a server that describes no models is queried only once', async () => {
+  const { server, upstream } = await serving((call) => refuse(call, 12, 'Method not found!'))
+  await call(upstream)
+  const queries = countOf(server, 'ModelMetadata')
+  await call(upstream)
+  expect([countOf(server, 'ModelMetadata'), countOf(server, 'ModelInfer')]).toEqual([queries, 2])
+})
+
+test('an answer that was requested before the server was replaced does not count for the new server', async () => {
+  let late: ServedCall | undefined
+  const { upstream, become } = await serving((call, version) => {
+    if (version === ABSENT_VERSION && late === undefined) late = call
+    else honour(call, version)
+  })
+  const early = call(upstream).catch((error: unknown) => error)
+  await expect.poll(() => late).toBeDefined()
+  become(honour)
+  await upstream.facts(new AbortController().signal)
+  // The replaced server ignored versions.
+  answer(late!, [METADATA])
+  expect(await early).toMatchObject(IGNORED)
+  expect((await call(upstream)).status).toBe(200)
+})

@@ -15,12 +15,16 @@ const NOT_IMPLEMENTED = 501
 // The codes of problems that end the request.
 const FINAL: ReadonlySet<string> = new Set(['deadline_exceeded', 'cancelled', 'internal'])
 
+// Whether the server ignores versions. `unknown` = its answers do not show it; versions are then called.
+type Finding = 'ignores' | 'distinguishes' | 'unknown'
+
 /** Finds out whether a server ignores the versions of a model, as KServe's own server does. */
 export class VersionCheck {
   readonly #target: GrpcTarget
   readonly #name: string
-  /** Undefined = not known. */
-  #isIgnoring: boolean | undefined
+  #finding: Finding | undefined
+  /** Increases with each reset, so that an answer of the server before a reset is not used for the server after it. */
+  #epoch = 0
 
   constructor(target: GrpcTarget, name: string) {
     this.#target = target
@@ -29,7 +33,8 @@ export class VersionCheck {
 
   /** Forgets the result, because the server may have been replaced. */
   reset(): void {
-    this.#isIgnoring = undefined
+    this.#finding = undefined
+    this.#epoch += 1
   }
 
   /**
@@ -39,19 +44,25 @@ export class VersionCheck {
   guard(endpoint: Endpoint, version: string): Endpoint {
     return {
       call: async (request: EndpointRequest) => {
-        this.#isIgnoring ??= await this.#ask(request)
-        if (this.#isIgnoring === true) throw this.#ignored(version)
+        if ((this.#finding ?? (await this.#find(request))) === 'ignores') throw this.#ignored(version)
         return endpoint.call(request)
       },
     }
   }
 
+  async #find(request: StateRequest): Promise<Finding | undefined> {
+    const epoch = this.#epoch
+    const finding = await this.#ask(request)
+    if (epoch === this.#epoch) this.#finding = finding
+    return finding
+  }
+
   // A server without the model rejects every version, so that the rejection of a version proves nothing if the server
   // does not describe the model.
-  async #ask(request: StateRequest): Promise<boolean | undefined> {
+  async #ask(request: StateRequest): Promise<Finding | undefined> {
     const hasAbsent = await this.#describes(ABSENT_VERSION, request)
-    if (hasAbsent !== false) return hasAbsent
-    return (await this.#describes('', request)) === true ? false : undefined
+    if (hasAbsent !== false) return hasAbsent === true ? 'ignores' : 'unknown'
+    return (await this.#describes('', request)) === true ? 'distinguishes' : undefined
   }
 
   // Returns undefined for a server that describes no models. A query without an answer fails, as the request would.

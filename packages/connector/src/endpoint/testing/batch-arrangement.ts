@@ -1,10 +1,17 @@
 // Sets up an endpoint with batching in front of an in-memory model.
-import { batchRulesOf, dialectNames, type BatchRules } from '@inferwire/protocol'
-import type { Endpoint } from '../../step.ts'
+import { batchRulesOf, dialectNames, type BatchRules, type Problem } from '@inferwire/protocol'
+import { afterEach, beforeEach, vi } from 'vitest'
+import type { Endpoint, EndpointRequest } from '../../step.ts'
 import { createLog, OperationFigures } from '../../telemetry/index.ts'
 import { ModelBatcher, type BatcherOptions, type BytesHeld } from '../batching/model-batcher.ts'
 import { withBatching } from '../with-batching.ts'
-import { BatchModel } from './batch-model.ts'
+import { answer, BatchModel } from './batch-model.ts'
+
+/** Registers hooks that replace the timers and the clock during each test. */
+export function fakeClock(): void {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
+  afterEach(() => void vi.useRealTimers())
+}
 
 /** The rules of `predict`. */
 export const PREDICT = dialectNames()
@@ -63,3 +70,21 @@ export const instances = (...values: unknown[]): string => JSON.stringify({ inst
 /** Returns the number of instances in each call. */
 export const sizes = (model: BatchModel): number[] =>
   model.calls.map(({ body }) => (JSON.parse(body.toString()) as { instances: unknown[] }).instances.length)
+
+/** Resolves with the parsed answer, or with the status of the problem. */
+export async function outcomeOf(promise: Promise<{ body: Uint8Array }>): Promise<unknown> {
+  try {
+    return JSON.parse(Buffer.from((await promise).body).toString())
+  } catch (error) {
+    return (error as Problem).status
+  }
+}
+
+/** Returns the outcome of a request that is not merged with others; see `outcomeOf`. */
+export function singleOutcome(request: EndpointRequest): unknown {
+  try {
+    return JSON.parse(Buffer.from(answer(request).body).toString())
+  } catch (error) {
+    return (error as Problem).status
+  }
+}

@@ -30,10 +30,18 @@ export interface GrpcServer {
   stop(): void
 }
 
+/** Options of a server. */
+export interface GrpcServerOptions {
+  readonly port?: number
+  readonly tls?: SecureServerOptions
+  /** Calls `serve` at once, without the message; the server never reads the message. */
+  readonly isEarly?: boolean
+}
+
 /** Starts a server; `serve` is called when the client has ended its half of a call. */
 export async function startGrpcServer(
   serve: (call: ServedCall, index: number) => void,
-  options: { readonly port?: number; readonly tls?: SecureServerOptions } = {},
+  options: GrpcServerOptions = {},
 ): Promise<GrpcServer> {
   const server: Http2Server = options.tls === undefined ? createServer() : createSecureServer(options.tls)
   const calls: ServedCall[] = []
@@ -48,6 +56,7 @@ export async function startGrpcServer(
   server.on('stream', (stream, headers) => {
     const chunks: Buffer[] = []
     stream.on('error', () => {})
+    if (options.isEarly === true) return serve({ stream, headers, message: Buffer.alloc(0) }, 0)
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
     stream.on('end', () => {
       if (stream.aborted) return
