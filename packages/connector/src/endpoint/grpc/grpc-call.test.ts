@@ -1,6 +1,6 @@
 // Tests the metadata, the deadline and the cancellation of a call, and broken connections.
 import { once } from 'node:events'
-import { createServer as createTcpServer, type AddressInfo } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
 import { constants } from 'node:http2'
 import { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test, vi } from 'vitest'
@@ -294,9 +294,10 @@ test('GOAWAY under load loses no call: the calls in flight finish, and unprocess
 })
 
 test.each<[string, (served: ServedCall) => void]>([
-  ['RST_STREAM', ({ stream }) => stream.close(constants.NGHTTP2_INTERNAL_ERROR)],
+  ['INTERNAL_ERROR', ({ stream }) => stream.close(constants.NGHTTP2_INTERNAL_ERROR)],
+  ['NO_ERROR', ({ stream }) => stream.close(constants.NGHTTP2_NO_ERROR)],
   ['REFUSED_STREAM', ({ stream }) => stream.close(constants.NGHTTP2_REFUSED_STREAM)],
-])('%s for every tenth call under load fails only these calls', async (_, misbehave) => {
+])('RST_STREAM with %s for every tenth call under load fails only these calls', async (_, misbehave) => {
   const { server, upstream } = await serving((served, index) => {
     if (index % 10 === 9) misbehave(served)
     else setImmediate(() => ready(served))
@@ -309,7 +310,8 @@ test.each<[string, (served: ServedCall) => void]>([
 })
 
 test.each<[string, (served: ServedCall) => void]>([
-  ['a connection that breaks', ({ stream }) => stream.session!.destroy()],
+  // The session's own destroy() is not used: under load, it corrupts the memory of Node.js 20.
+  ['a connection that closes', ({ stream }) => (stream.session!.socket as Socket).destroySoon()],
   [
     'a socket that is reset',
     ({ stream }) => (stream.session!.socket as unknown as { resetAndDestroy(): void }).resetAndDestroy(),
