@@ -1,12 +1,16 @@
 // Tests V2 over gRPC end to end, from MQTT to the gRPC ports of KServe's Python server, Triton and MLServer.
 import type { ConfigInput } from '@inferwire/connector'
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startKserveServer } from './fixtures/kserve-server.ts'
 import { startMlserver } from './fixtures/mlserver.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
 import { TestClient, type Received } from './fixtures/mqtt-client.ts'
+import { blocksOf, ROOT } from './fixtures/page-blocks.ts'
+import { shell, start } from './fixtures/processes.ts'
 import type { PythonServer } from './fixtures/python-server.ts'
+import { SEVEN } from './fixtures/seven.ts'
 import { startTriton } from './fixtures/triton-server.ts'
 
 type ModelInput = NonNullable<ConfigInput['models']>[string]
@@ -38,6 +42,7 @@ beforeAll(async () => {
       'triton-echo': on(triton, 'echo', { versions: ['1', '9'] }),
       'triton-echo-http': { url: triton.url, modelName: 'echo' },
       'triton-digits': on(triton, 'digits'),
+      'triton-digits-http': { url: triton.url, modelName: 'digits' },
       'triton-slow': on(triton, 'slow'),
       'triton-text': on(triton, 'text'),
       'triton-small': on(triton, 'echo', { limits: { responseBytesMax: 1000 } }),
@@ -208,18 +213,49 @@ test('scikit-learn models classify irises on KServe and MLServer', async () => {
   expect(mlserver.json()).toMatchObject({ outputs: [{ name: 'predict', data: [0, 2] }] })
 })
 
-test('a payload of 256 bytes without a JSON part is classified as the image of a digit', async () => {
-  const reply = await ask('triton-digits', Buffer.alloc(256), {
-    contentType: 'application/octet-stream',
-    userProperties: { 'inference-header-content-length': '0' },
+describe.each(['triton-digits', 'triton-digits-http'])('%s', (model) => {
+  test('a payload of 256 bytes without a JSON part is classified as the image of a digit', async () => {
+    await client.wait(({ topic }) => topic === `infer/models/${model}`, 'card', 20_000)
+    const reply = await ask(model, SEVEN, {
+      contentType: 'application/octet-stream',
+      userProperties: { 'inference-header-content-length': '0' },
+    })
+    expect(statusOf(reply), reply.payload.toString()).toBe('200')
+    const length = Number(reply.user['inference-header-content-length'])
+    const { outputs } = JSON.parse(reply.payload.subarray(0, length).toString()) as {
+      outputs: { name: string }[]
+    }
+    expect(outputs.map(({ name }) => name)).toEqual(['label', 'probabilities'])
+    expect(reply.payload.readBigInt64LE(length)).toBe(7n)
   })
-  expect(statusOf(reply)).toBe('200')
-  const length = Number(reply.user['inference-header-content-length'])
-  const { outputs } = JSON.parse(reply.payload.subarray(0, length).toString()) as {
-    outputs: { name: string }[]
-  }
-  expect(outputs.map(({ name }) => name)).toEqual(['label', 'probabilities'])
-  expect(Number(reply.payload.readBigInt64LE(length))).toBeLessThan(10)
+
+  test('the commands in the guide publish such a payload, and print the digit', async () => {
+    await client.wait(({ topic }) => topic === `infer/models/${model}`, 'card', 20_000)
+    const blocks = blocksOf('docs/guides/kserve-and-kubeflow.md')
+    const marked = blocks.filter(({ mark }) => mark === 'triton')
+    const [subscribe, publish] = marked.map(({ text }) =>
+      text.replace('/digits/', `/${model}/`).replace('1883', String(broker.port)),
+    )
+    const shown = blocks[blocks.indexOf(marked[1]!) + 1]!.text
+    const subscriber = start('sh', ['-c', subscribe!])
+    // Sends the request again if the subscriber was not ready in time.
+    await expect
+      .poll(
+        async () => {
+          expect(await shell(publish!, { cwd: ROOT })).toMatchObject({ code: 0, stderr: '' })
+          return subscriber.stdout().trim()
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(shown.trim())
+    await subscriber.ended
+  })
+})
+
+test('the bytes of the example are the values of the JSON example', () => {
+  const json = readFileSync(`${ROOT}packages/model-server/examples/digits-v1.json`, 'utf8')
+  const { instances } = JSON.parse(json) as { instances: number[][] }
+  expect(SEVEN).toEqual(Buffer.from(Float32Array.from(instances[0]!).buffer))
 })
 
 test('the version in a topic is passed to Triton and MLServer', async () => {

@@ -76,6 +76,12 @@ export function bareTensor(data: Buffer): BinaryBody {
   return withLength(data, 0)
 }
 
+/** Matches the binary answer of `digits` that contains the label 7, an INT64, after the JSON. */
+export const LABEL_SEVEN = new RegExp(
+  `"name":"label".*}${Buffer.from([7, 0, 0, 0, 0, 0, 0, 0]).toString()}`,
+  's',
+)
+
 function withLength(body: Buffer, jsonBytes: number): BinaryBody {
   return {
     body,

@@ -1,5 +1,6 @@
 // Cases with Triton: V2 over HTTP.
-import { bareTensor, binaryInput, floats, inputs, instances, tensor } from '../bodies.ts'
+import { SEVEN } from '../../fixtures/seven.ts'
+import { bareTensor, binaryInput, floats, inputs, instances, LABEL_SEVEN, tensor } from '../bodies.ts'
 import { modelsOn, type ModelOptions, type ProtocolCase } from '../case.ts'
 
 const on = modelsOn('triton')
@@ -74,8 +75,8 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     way: 'inferBare',
     situation: 'answered',
     what: 'the bytes of a tensor',
-    ...bareTensor(floats(...ZERO)),
-    reply: /^\{"model_name":"digits".*"name":"label".*"binary_data_size":8/s,
+    ...bareTensor(SEVEN),
+    reply: LABEL_SEVEN,
   },
   {
     model: VERSIONS,
@@ -268,7 +269,7 @@ export const TRITON_CASES: readonly ProtocolCase[] = [
     situation: 'rejected',
     status: 400,
     what: 'a tensor with one byte too few',
-    ...bareTensor(floats(...ZERO).subarray(1)),
+    ...bareTensor(SEVEN.subarray(1)),
   },
   {
     model: on('slow', 'queue'),

@@ -181,10 +181,12 @@ class GrpcExchange implements OpenCall {
     const { rstCode } = this.#stream!
     const error = this.#link.error ?? causeOf(this.#error)
     if (!this.#link.isReady) return neverReady(error ?? new Error(`RST_STREAM ${rstCode}`), address)
-    const isOrderly = rstCode === constants.NGHTTP2_NO_ERROR && error === undefined
+    const hasAnswered = this.#headers !== undefined
+    // A response begins with headers. A server that shuts down may reset streams with NO_ERROR before it has answered.
+    const isOrderly = hasAnswered && rstCode === constants.NGHTTP2_NO_ERROR && error === undefined
     return isOrderly
       ? new IncompleteResponse(address, 'the response ended without a status')
-      : brokenCall(rstCode, error, this.#headers !== undefined, address)
+      : brokenCall(rstCode, error, hasAnswered, address)
   }
 
   #finish(status: GrpcStatus): void {
