@@ -169,7 +169,7 @@ Text about \`client\`.
     ['conformance/fuzz/targets/a.ts', "import { r } from '../../../packages/connector/src/route/index.ts'"],
     ['conformance/fuzz/targets/a.ts', "import type { S } from '../../../packages/connector/src/step.ts'"],
     ['conformance/fuzz/targets/a.ts', "import { o } from '../../../packages/connector/src/internal.ts'"],
-  ])('allows in %s: %s', (path, source) => {
+  ])('allows this line in %s: %s', (path, source) => {
     expect(check(path, source)).toEqual([])
   })
 
@@ -217,7 +217,7 @@ Text about \`client\`.
     ],
     ['conformance/fuzz/a.ts', "import { d } from '../../bench/run.mjs'", 'outside the sources'],
     ['conformance/vault/a.ts', 'export const a = 1', 'no row'],
-  ])('rejects in %s: %s', (path, source, what) => {
+  ])('rejects this line in %s: %s', (path, source, what) => {
     expect(check(path, source)).toEqual([expect.stringContaining(what)])
   })
 

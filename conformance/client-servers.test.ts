@@ -115,7 +115,7 @@ describe('MLServer', () => {
   })
 })
 
-test("KServe's OpenAI server streams a chat that equals the whole answer", async () => {
+test("the chunks that KServe's OpenAI server streams add up to the whole answer of a chat", async () => {
   const messages = [{ role: 'user', content: 'one two three' }]
   let answer = ''
   for await (const chunk of client.chat('words', messages, { stream: true })) {

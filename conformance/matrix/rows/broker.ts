@@ -172,8 +172,8 @@ export const brokerQueueFull: Row = {
         findings.check(dropped > 0, `${kind}: no message was dropped`)
         findings.check(verdict.crossed + verdict.phantom === 0, `${kind}: crossed or phantom replies`)
         findings.check(verdict.unansweredSdk === 0, `${verdict.unansweredSdk} unanswered SDK requests`)
-        // Dropped requests with a short deadline count as expired, so fewer requests may be unanswered than were
-        // dropped.
+        // Dropped requests with a short deadline count as expired, not as unanswered. More requests may therefore
+        // have been dropped than are unanswered.
         const isExplained = verdict.unanswered <= dropped && dropped <= verdict.unanswered + verdict.expired
         if (kind === 'raw')
           findings.check(

@@ -180,7 +180,7 @@ function mosquittoSchema(): JsonSchema {
       description: 'The port to which clients outside the cluster connect; the default depends on expose.',
     },
     traefikApi: oneOf(['v3', 'v2'], 'v3: traefik.io; v2: traefik.containo.us.'),
-    gatewayClass: text(PATTERNS.subdomain.source, 'GatewayClass for expose: gateway.'),
+    gatewayClass: text(PATTERNS.subdomain.source, 'GatewayClass if expose is gateway.'),
     tls: map({
       host: text(`^$|${PATTERNS.subdomain.source}`, 'Host name in the certificate; empty: no TLS.'),
       secretName: text(`^$|${PATTERNS.subdomain.source}`, 'Secret of type kubernetes.io/tls.'),

@@ -1,4 +1,4 @@
-// Tests requests that are cancelled or too late while they wait for a shared call or while the call runs.
+// Tests requests that are cancelled or miss their deadline while they wait for a shared call or while it runs.
 import { Problem } from '@inferwire/protocol'
 import { describe, expect, test, vi } from 'vitest'
 import {

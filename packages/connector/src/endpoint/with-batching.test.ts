@@ -132,7 +132,7 @@ describe('the number of requests that the gate may admit', () => {
     expect(batcher.requestsMax).toBe(2 * 4)
   })
 
-  test('falls if requests can no longer be merged, so that they wait at the gate', async () => {
+  test('falls if requests can no longer be merged; the others then wait at the gate', async () => {
     const batcher = await saturate(160, (index) => (index < 100 ? instances([1]) : '{"instances":[]}'))
     expect(batcher.requestsMax).toBe(3)
   })

@@ -90,7 +90,7 @@ test('reads the rest of a large packet into its own memory, however much arrives
   )
 })
 
-test('offers no memory after it was stopped, and passes on no packet that was then completed', () => {
+test('after stop(), offers no memory, and does not pass on a packet that is completed later', () => {
   const frames: Frame[] = []
   const reader = new FrameReader(
     (frame) => frames.push(frame),

@@ -119,8 +119,8 @@ function tcpRoute(broker: Broker): KubernetesObject {
   }
 }
 
-// Returns a second Service, for clients outside the cluster. The type of the Service for pods in the cluster is
-// therefore always ClusterIP.
+// Returns a second Service, for clients outside the cluster. The first one, for pods in the cluster, is therefore
+// always of type ClusterIP.
 function publicService(broker: Broker): KubernetesObject {
   const name = hasTlsListener(broker) ? 'mqtts' : 'mqtt'
   const isNodePort = broker.expose === 'nodeport'

@@ -222,7 +222,7 @@ describe('writeMessage', () => {
       'an element of "y" is not UTF-8; request the output as binary data',
     ],
     ['FP8', [1], new Uint8Array(1), 'unsupported', '"y" has datatype "FP8", which V2 does not define'],
-  ])('reports %s bytes that cannot be written as JSON', (datatype, shape, raw, code, message) => {
+  ])('reports %s data that cannot be written as JSON', (datatype, shape, raw, code, message) => {
     const output = { name: 'y', datatype, shape, parameters: new Map<string, string>(), raw }
     const write = (): unknown =>
       writeMessage({ ...response, outputs: [output] }, { outputs: [], isBinary: false }, 1_000)

@@ -10,7 +10,7 @@ export interface Float16Values extends ArrayBufferView {
   [Symbol.iterator](): IterableIterator<number>
 }
 
-/** The values of each datatype in a reply, row-major. */
+/** The type of the list that holds a reply's values, for each datatype. The values are in row-major order. */
 export interface ValuesOf {
   /** 0 is false. */
   BOOL: Uint8Array

@@ -8,7 +8,7 @@ import { v2 } from './v2.ts'
 
 export type { DialectKind, Route, RouteKind, StreamKind } from './dialect-kind.ts'
 
-/** All dialects, in order of preference. Of a model's dialects, the first that has the operation is used. */
+/** All dialects, in order of preference. A request uses its model's first dialect that has the operation. */
 export const DIALECTS = { v2, v1, openai } as const satisfies Record<string, DialectKind>
 
 /** The name of a dialect: an element of a model card's `protocol_versions`. */

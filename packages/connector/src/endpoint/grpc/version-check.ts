@@ -57,8 +57,8 @@ export class VersionCheck {
     return finding
   }
 
-  // A server without the model rejects every version, so that the rejection of a version proves nothing if the server
-  // does not describe the model.
+  // A server that does not have the model rejects every version. A rejection therefore proves something only if
+  // the server describes the model when the request contains no version.
   async #ask(request: StateRequest): Promise<Finding | undefined> {
     const hasAbsent = await this.#describes(ABSENT_VERSION, request)
     if (hasAbsent !== false) return hasAbsent === true ? 'ignores' : 'unknown'
