@@ -74,7 +74,9 @@ export function explainTopic(
     return draft
   }
   if (!isPublishable(topic)) {
-    draft.mistakes.push('The topic is empty or too long, or contains control characters, so brokers reject it.')
+    draft.mistakes.push(
+      'The topic is empty or too long, or contains control characters, so brokers reject it.',
+    )
   }
   if (!topic.startsWith(`${root}/`)) {
     draft.mistakes.push(`The topic does not begin with "${root}/". ${rootAdvice(topic, root)}`)
