@@ -1,5 +1,5 @@
 // Edits the sections of RESULTS.md. A section stands between two comments. A command replaces its own section and nothing
-// else, so text by hand must not be in the section of a command.
+// else, so a command's section must not contain hand-written text.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { RESULTS, ROOT } from './paths.mjs'

@@ -8,7 +8,7 @@ export function median(values) {
 }
 
 /**
- * Returns the 50th and 99th percentile and the maximum; all are NaN if there are no values.
+ * Returns the 50th and 99th percentiles and the maximum; all are NaN if there are no values.
  * @param {number[]} values in milliseconds
  */
 export function latencyFigures(values) {

@@ -108,7 +108,7 @@ export class TensorCalls {
     if (encoding === 'json' || !this.#host.isMqtt5 || known?.encoding === 'json') {
       return await send(writeJsonCall(call))
     }
-    // The caller may reuse its arrays as soon as this method first waits. Binary is written now; JSON that is
+    // The caller may reuse its arrays as soon as this method first waits. Binary data is written now; JSON that is
     // written later needs a copy of the arrays.
     const binary = writeBinaryCall(call)
     const copied = known?.isProven === true ? undefined : copyOf(call)

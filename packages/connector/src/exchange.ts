@@ -1,5 +1,5 @@
 // The state of one request in flight: its routing, reply context and times.
-import { isTraceparent, PROPERTY, userProperty } from '@inferwire/protocol'
+import { isTraceparent, PROPERTY, userProperty, type Problem } from '@inferwire/protocol'
 import type { AdmittedRequest } from './admission/index.ts'
 import type { Execution, Requester } from './duplicates/index.ts'
 import type { ReplyContext } from './reply/index.ts'
@@ -85,6 +85,10 @@ export class Exchange implements Requester {
     const hasBodyAlone = this.isBodySent && execution?.owner === this && !execution.isShared
     if (hasBodyAlone && !delivery.isLost) delivery.recycle()
     else delivery.release()
+  }
+
+  stop(problem: Problem): void {
+    this.request?.deadline.stop(problem)
   }
 
   /** Settles this delivery and the deliveries that it replaced, and records the duration. */

@@ -124,8 +124,6 @@ export class Pipeline {
       const execution = duplicates.begin(key, nowMs, delivery, routing.model.repeatable)
       exchange.execution = execution
       execution.owner = exchange
-      const { deadline } = request
-      execution.stop = (problem) => deadline.stop(problem)
       const outcome = await this.#call(exchange, routing, request, execution)
       if (execution.redelivery !== undefined) await this.#awaitRedelivery(exchange, execution, outcome)
       // Operations without a body (`ready`, `metadata`) report a changing state, so their outcome is not stored.

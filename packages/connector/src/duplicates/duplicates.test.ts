@@ -31,6 +31,7 @@ const requester = (): Requester => ({
   target: { topic: 'infer/reply/cam7/iris/infer' },
   isSuperseded: false,
   takeOver: () => {},
+  stop: () => {},
 })
 const delivery = { packetId: 1, payload: Buffer.from('{}'), dup: false, properties: {} } as Delivery
 // Returns keys that all belong to the same bucket: they begin alike, and the bucket depends only on the beginning.

@@ -10,6 +10,8 @@ export interface Requester {
   readonly isSuperseded: boolean
   /** Takes over from an earlier requester with the same reply topic. */
   takeOver(earlier: Requester): void
+  /** Stops the call that the requester started; the call then ends with this problem. */
+  stop(problem: Problem): void
 }
 
 interface Joined {
@@ -37,8 +39,6 @@ export class Execution {
   hasStreamBegun = false
   /** The delivery that started the execution. */
   owner: Requester | undefined
-  /** Stops the call, which then ends with this problem. */
-  stop: ((problem: Problem) => void) | undefined
   /** The next execution in the same bucket. */
   next: Execution | undefined
   /** The time budget of the streamed answer, in milliseconds; undefined before its first part. */
@@ -74,7 +74,7 @@ export class Execution {
       }
       ;(this.#joined ??= []).push(joined)
       deadline.waiting = (problem) => {
-        if (this.hasStreamBegun && this.#isOnlyRequester(joined)) return this.stop?.(problem)
+        if (this.hasStreamBegun && this.#isOnlyRequester(joined)) return this.owner!.stop(problem)
         this.#remove(joined)
         reject(problem)
       }
