@@ -78,7 +78,7 @@ describe('chat with one message', () => {
     expect(code).toBe(0)
     const { text, parts } = streamedSince(from)
     expect(parts).toBeGreaterThan(30)
-    expect(stdout).toBe(`${text}\n`)
+    expect(stdout).toBe(text.endsWith('\n') ? text : `${text}\n`)
     expect(stderr).toMatch(/^(?:\[cut off.*\]\n)?\[[\d.]+ s, tokens: \d+ in, \d+ out\]\n$/)
   })
 

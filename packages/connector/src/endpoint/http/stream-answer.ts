@@ -103,8 +103,10 @@ export class StreamAnswer implements BodySink {
     clearTimeout(this.#endWait)
   }
 
-  // Reads events. Parts that wait to be joined are sent before the stream ends with an error.
+  // Reads events. Parts that wait to be joined are sent before the stream ends with an error. What follows the last
+  // event does not matter, so it is not parsed.
   #parse(step: () => void): void {
+    if (this.#hasLastEvent) return
     try {
       step()
     } catch (error) {
