@@ -51,6 +51,16 @@ test('an event named "error" is an error, whatever it contains', async () => {
   expect((await rig.call()).problem).toMatchObject({ code: 'upstream_error', status: 500 })
 })
 
+test.each([1, 1_000])('a large line after the last event is ignored, in chunks of %i bytes', async (size) => {
+  const after = Buffer.from(`data: ${'x'.repeat(400)}`)
+  const chunks = Array.from({ length: Math.ceil(after.length / size) }, (_, index) =>
+    after.subarray(index * size, (index + 1) * size),
+  )
+  rig.answer = sending(event(chunk('a')), DONE, `data: x\n`, ...chunks.map(String))
+  const { parts, problem } = await rig.call({ eventBytesMax: 300 })
+  expect([parts, problem]).toEqual([[chunk('a')], undefined])
+})
+
 test("errors before the stream have the server's own status and body", async () => {
   const body = '{"error":{"message":"no such thing","type":"BadRequestError","code":400}}'
   rig.answer = (response) => response.writeHead(400, { 'content-type': 'application/json' }).end(body)
