@@ -54,7 +54,11 @@ test('an event named "error" is an error, whatever it contains', async () => {
 test('a large event after the last event is ignored, also in several chunks', async () => {
   const after = [`data: ${'x'.repeat(100)}\n`, `data: ${'x'.repeat(290)}`, 'x'.repeat(20)]
   for (const chunks of [after, [after.join('')]]) {
-    rig.answer = sending(event(chunk('a')), DONE, ...chunks)
+    rig.answer = (response) => {
+      response.writeHead(200, SSE)
+      for (const each of [event(chunk('a')), DONE, ...chunks]) response.write(each)
+      response.end()
+    }
     const { parts, problem } = await rig.call({ eventBytesMax: 300 })
     expect([parts, problem]).toEqual([[chunk('a')], undefined])
   }
