@@ -36,6 +36,7 @@ export {
   defaultOperationOf,
   dialectNames,
   dialectOf,
+  dialectOfKind,
   DIALECTS,
   fitsRoutes,
   isServerModelName,

@@ -12,7 +12,8 @@ const ANY_MODEL = ['models', '*']
 export function allOptions(): Leaf[] {
   return leavesOf(configSchema).flatMap((leaf) => {
     const { valueType } = definitionOf(unwrap(leaf.schema))
-    return valueType === undefined ? [leaf] : leavesOf(valueType, ANY_MODEL)
+    const ofEntries = valueType === undefined ? [] : leavesOf(valueType, ANY_MODEL)
+    return ofEntries.length === 0 ? [leaf] : ofEntries
   })
 }
 

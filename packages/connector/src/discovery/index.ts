@@ -1,0 +1,15 @@
+// Finds the models of a Kubernetes cluster.
+export {
+  isRefusal,
+  keyText,
+  type Condition,
+  type DiscoveredModel,
+  type Kind,
+  type Mapping,
+  type ObjectKey,
+  type Refusal,
+  type RefusalKind,
+  type Traits,
+} from './discovered-model.ts'
+export { mapObject, parentOf } from './map-object.ts'
+export type { DiscoveryRules } from './rules.ts'

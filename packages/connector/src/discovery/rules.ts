@@ -1,0 +1,24 @@
+// The rules by which objects are mapped: the operator's section `discovery` in the form that the mapping needs.
+import type { ModelConfig } from '../config/index.ts'
+import type { Refusal } from './discovered-model.ts'
+
+/** The operator's rules for discovered models. */
+export interface DiscoveryRules {
+  /** `opt-in`: only objects with the label or annotation `inferwire.io/expose: "true"`. */
+  readonly expose: 'opt-in' | 'all'
+  /** The namespace whose models have their plain names. */
+  readonly defaultNamespace: string | undefined
+  /** The names that the operator has given, by `{namespace}/{name}`. */
+  readonly aliases: ReadonlyMap<string, string>
+  /** The DNS domain of the cluster. */
+  readonly clusterDomain: string
+  /** The gateway to connect to, and the domain of the hosts behind it; undefined = connect to Services. */
+  readonly gateway: { readonly url: string; readonly domain: string } | undefined
+  /** The options of every discovered model. */
+  readonly defaults: Omit<ModelConfig, 'url' | 'host' | 'credential'>
+  /**
+   * Returns the credential for calls to an origin. `name` is the value of the annotation; undefined = the operator's
+   * default.
+   */
+  readonly credential: (name: string | undefined, url: string) => ModelConfig['credential'] | Refusal
+}
