@@ -63,11 +63,7 @@ function whyNot(
 // Only the conditions listed in ORDER, so that a status cannot put text of its own into the reason.
 function causeOf(conditions: ReadonlyMap<string, StatusCondition>): StatusCondition | undefined {
   const known = ORDER.flatMap((type) => conditions.get(type) ?? [])
-  return (
-    known.find(({ status }) => status === 'False') ??
-    known.find(({ status }) => status === 'Unknown') ??
-    conditions.get('Ready')
-  )
+  return known.find(({ status }) => status !== 'True') ?? conditions.get('Ready')
 }
 
 function conditionsOf(object: UntrustedObject): ReadonlyMap<string, StatusCondition> {

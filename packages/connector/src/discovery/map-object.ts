@@ -1,9 +1,10 @@
 // Maps an object of the cluster to a model that the connector can expose, or to the reason why it is refused.
-import { isServerModelName } from '@inferwire/protocol'
+import { fitsRoutes, isServerModelName, protocolOf, type ProtocolVersion } from '@inferwire/protocol'
 import type { ModelConfig } from '../config/index.ts'
 import { exposeChoice, readAnnotations, type Annotations } from './annotations.ts'
 import {
   isRefusal,
+  type Address,
   type DiscoveredModel,
   type Kind,
   type Mapping,
@@ -36,7 +37,7 @@ export function parentOf(kind: Kind, object: UntrustedObject): ObjectKey | undef
     : { kind: 'InferenceService', namespace, name }
 }
 
-/** Maps an object. Never throws, whatever the object contains. */
+/** Maps an object that asks to be exposed. Never throws, whatever the object contains. */
 export function mapObject(
   kind: Kind,
   object: UntrustedObject,
@@ -50,18 +51,21 @@ export function mapObject(
   const choice = exposeChoice(key, object)
   if (isRefusal(choice)) return choice
   if (choice === 'no' || (choice === 'unset' && rules.expose === 'opt-in')) return 'ignored'
+  return describeObject({ key, object, rules, parent })
+}
+
+/** Describes the model of an object, whether or not it asks to be exposed. */
+export function describeObject(input: KindInput): DiscoveredModel | Refusal {
+  const { key, object, rules } = input
   const annotations = readAnnotations(key, object)
   if (isRefusal(annotations)) return annotations
-  const facts = KIND_MAPPINGS[kind]({ key, object, rules, parent })
+  const facts = KIND_MAPPINGS[key.kind](input)
   if (isRefusal(facts)) return facts
-  const modelName = annotations.model ?? facts.modelName ?? key.name
-  if (!isServerModelName(modelName)) {
-    return {
-      refused: 'name',
-      message: `${kind} "${key.namespace}/${key.name}" serves a model with the invalid name "${shown(modelName)}". Correct the argument --model_name, or set the annotation inferwire.io/model.`,
-    }
-  }
   const { address } = facts
+  const modelName = annotations.model ?? facts.modelName ?? key.name
+  const protocolVersion = annotations.protocolVersion ?? facts.protocolVersion
+  const mistake = mistakeIn(key, modelName, protocolVersion, address)
+  if (mistake !== undefined) return mistake
   const credential =
     address === undefined ? NO_CREDENTIAL : rules.credential(annotations.credential, address.url)
   if (isRefusal(credential)) return credential
@@ -70,8 +74,32 @@ export function mapObject(
     name: exposedName(key, rules),
     condition: facts.condition,
     address,
-    options: optionsOf({ annotations, facts, modelName, rules, credential }),
+    options: optionsOf({ annotations, facts, modelName, protocolVersion, rules, credential }),
     traits: facts.traits,
+  }
+}
+
+// The rules that the configuration checks for an operator's model.
+function mistakeIn(
+  { kind, namespace, name }: ObjectKey,
+  modelName: string,
+  protocolVersion: ProtocolVersion | undefined,
+  address: Address | undefined,
+): Refusal | undefined {
+  const { dialects, transport } = protocolOf(protocolVersion)
+  const isUsable =
+    isServerModelName(modelName) &&
+    (transport === 'grpc' || dialects.some((dialect) => fitsRoutes(modelName, dialect)))
+  if (!isUsable) {
+    return {
+      refused: 'name',
+      message: `${kind} "${namespace}/${name}" serves a model whose name "${shown(modelName)}" does not fit into the paths of its protocol. Correct the argument --model_name, or set the annotation inferwire.io/model.`,
+    }
+  }
+  if (transport === 'http' || address === undefined || new URL(address.url).pathname === '/') return undefined
+  return {
+    refused: 'protocol',
+    message: `${kind} "${namespace}/${name}" uses gRPC, but its address behind the gateway has a path, and gRPC has fixed paths. Use a host for each model (KServe's domainTemplate), or another protocol version.`,
   }
 }
 
@@ -81,6 +109,7 @@ interface OptionParts {
   readonly annotations: Annotations
   readonly facts: KindFacts
   readonly modelName: string
+  readonly protocolVersion: ProtocolVersion | undefined
   readonly rules: DiscoveryRules
   readonly credential: ModelConfig['credential']
 }
@@ -89,6 +118,7 @@ function optionsOf({
   annotations,
   facts,
   modelName,
+  protocolVersion,
   rules,
   credential,
 }: OptionParts): DiscoveredModel['options'] {
@@ -96,7 +126,8 @@ function optionsOf({
   return {
     ...defaults,
     modelName,
-    protocolVersion: annotations.protocolVersion ?? facts.protocolVersion,
+    versions: [],
+    protocolVersion,
     timeoutMs: annotations.timeoutMs ?? facts.timeoutMs ?? defaults.timeoutMs,
     batching: facts.hasBatcher === true ? 'off' : defaults.batching,
     // A lane is a session of its own: an object of the cluster must not be able to open sessions.

@@ -1,5 +1,5 @@
 // The rules by which objects are mapped: the operator's section `discovery` in the form that the mapping needs.
-import type { ModelConfig } from '../config/index.ts'
+import type { ConnectorConfig, ModelConfig } from '../config/index.ts'
 import type { Refusal } from './discovered-model.ts'
 
 /** The operator's rules for discovered models. */
@@ -15,10 +15,24 @@ export interface DiscoveryRules {
   /** The gateway to connect to, and the domain of the hosts behind it; undefined = connect to Services. */
   readonly gateway: { readonly url: string; readonly domain: string } | undefined
   /** The options of every discovered model. */
-  readonly defaults: Omit<ModelConfig, 'url' | 'host' | 'credential'>
+  readonly defaults: Omit<ModelConfig, 'url' | 'host' | 'versions' | 'credential'>
   /**
    * Returns the credential for calls to an origin. `name` is the value of the annotation; undefined = the operator's
    * default.
    */
   readonly credential: (name: string | undefined, url: string) => ModelConfig['credential'] | Refusal
+}
+
+/** Returns the rules of a configuration. */
+export function rulesOf({ discovery }: Pick<ConnectorConfig, 'discovery'>): DiscoveryRules {
+  const { url, domain } = discovery.gateway
+  return {
+    expose: discovery.expose,
+    defaultNamespace: discovery.defaultNamespace,
+    aliases: new Map(Object.entries(discovery.aliases).map(([alias, target]) => [target, alias])),
+    clusterDomain: discovery.clusterDomain,
+    gateway: url === undefined || domain === undefined ? undefined : { url, domain },
+    defaults: discovery.defaults,
+    credential: () => ({ kind: 'none' }),
+  }
 }
