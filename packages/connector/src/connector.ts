@@ -88,9 +88,7 @@ class RunningConnector implements Connector {
     this.#rooms = compose({
       config,
       log,
-      cards: () => this.#registry.cards,
-      notReady: () => this.#registry.notReady,
-      requestBytesMax: () => this.#registry.requestBytesMax,
+      models: () => this.#registry,
       keeper: (delivery) => this.#safekeeping.keep(delivery),
       ready: () => this.#isReady(),
     })
@@ -106,7 +104,7 @@ class RunningConnector implements Connector {
   }
 
   get cards(): readonly ModelCard[] {
-    return this.#registry.cards
+    return [...this.#registry.cards.values()]
   }
 
   async start(): Promise<void> {

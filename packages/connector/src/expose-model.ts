@@ -29,6 +29,7 @@ import {
   RetryBudget,
   withBatching,
   withBreaker,
+  withExplainer,
   withRetry,
 } from './endpoint/index.ts'
 import { modelCard } from './presence/index.ts'
@@ -38,6 +39,7 @@ import type {
   ExposedModel,
   ModelDescription,
   ModelFacts,
+  ModelTraits,
   Upstream,
 } from './step.ts'
 import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
@@ -57,13 +59,26 @@ const RETRY_BURST_MIN = 30
 export function openServer(
   name: string,
   config: ModelConfig,
+  traits: ModelTraits,
   { log, telemetry }: { readonly log: Log; readonly telemetry: Telemetry },
 ): ModelServer {
-  const upstream = openUpstream({
-    url: config.url,
-    host: config.host,
+  const model = openUpstreamAt(name, config, config)
+  const { explainer } = traits
+  const upstream =
+    explainer === undefined ? model : withExplainer(model, openUpstreamAt(name, config, explainer))
+  return guardServer(name, config, upstream, { log, telemetry })
+}
+
+function openUpstreamAt(
+  name: string,
+  config: ModelConfig,
+  { url, host }: Pick<ModelConfig, 'url' | 'host'>,
+): Upstream {
+  return openUpstream({
+    url,
+    host,
     tls: config.tls,
-    credential: createCredential(config.credential, originOf(config.url)),
+    credential: createCredential(config.credential, originOf(url)),
     model: config.modelName ?? name,
     ...protocolOf(config.protocolVersion),
     versions: config.versions,
@@ -74,7 +89,6 @@ export function openServer(
     stream: config.stream,
     errorText: config.errorText,
   })
-  return guardServer(name, config, upstream, { log, telemetry })
 }
 
 /** Adds a server's guards (circuit, retry budget), which persist when the model's facts change. */
@@ -118,6 +132,9 @@ export interface ExposeOptions {
   readonly config: ModelConfig
   readonly server: ModelServer
   readonly facts: ModelFacts
+  readonly traits: ModelTraits
+  /** What is wrong with the model although it is ready; a part of a sentence. */
+  readonly reason: string | undefined
   /** Existing exposures. Their gates and batchers are reused, because they count the requests that wait or run. */
   readonly before: readonly Pick<Exposure, 'model' | 'gate' | 'batcher'>[]
   readonly topics: TopicSpace
@@ -171,7 +188,8 @@ function exposeOne(
   const before = options.before.find(({ model }) => model.name === exposedName)
   const batcher = before?.batcher ?? openBatcher(exposedName, options)
   const gate = before?.gate ?? new ModelGate(exposedName, gateLimits(config, batcher), budget)
-  const names = operationsOf(protocolVersions, optional)
+  const offered = options.traits.operations
+  const names = operationsOf(protocolVersions, optional).filter((each) => offered?.includes(each) ?? true)
   const operations = bindOperations({
     exposedName,
     facts,
@@ -204,6 +222,8 @@ function exposeOne(
     operations: [...operations.keys()],
     defaultOperation: defaultOperation.name,
     description: config.description,
+    state: 'ready',
+    reason: options.reason,
     example: config.example,
     contentTypes: [...operations.values()].flatMap(({ contentTypes = [] }) => [...contentTypes]),
     requestBytesMax: config.limits.requestBytesMax,

@@ -1,6 +1,7 @@
 // The types that the mapping of Kubernetes objects produces.
-import type { OperationName } from '@inferwire/protocol'
+import type { ModelState } from '@inferwire/protocol'
 import type { DiscoveredKind, ModelConfig } from '../config/index.ts'
+import type { ModelTraits } from '../step.ts'
 
 /** A kind of KServe objects. */
 export type Kind = DiscoveredKind
@@ -14,7 +15,7 @@ export interface ObjectKey {
 
 /** Whether a model can be called. */
 export interface Condition {
-  readonly state: 'ready' | 'not_ready' | 'stopped'
+  readonly state: ModelState
   /**
    * Why the model cannot be called, or what is wrong although it can be; a part of a sentence. It is shown to clients,
    * so it never contains text of the cluster other than the names of conditions and their reasons.
@@ -25,19 +26,10 @@ export interface Condition {
 }
 
 /** Where to connect, and the Host to send; checked against the object's namespace. */
-export type Address = Pick<ModelConfig, 'url' | 'host'>
-
-/** The properties of a model that have no option in the configuration. */
-export interface Traits {
-  /**
-   * When the server may be queried for its metadata. `when-awake`: only after it has answered a request, because a
-   * query would start a server that is scaled to zero. `never`: a query would run the model.
-   */
-  readonly queries: 'usual' | 'when-awake' | 'never'
-  /** The operations to offer; undefined = all that the protocol has. */
-  readonly operations?: readonly OperationName[]
-  /** The address of the explainer, if the model's own address does not lead to it. */
-  readonly explainer?: Address
+export interface Address {
+  readonly url: string
+  /** Undefined = the host of the URL. */
+  readonly host: string | undefined
 }
 
 /** A model that an object of the cluster describes. */
@@ -50,7 +42,7 @@ export interface DiscoveredModel {
   readonly address: Address | undefined
   /** The options of the model, except its address. */
   readonly options: Omit<ModelConfig, 'url' | 'host'>
-  readonly traits: Traits
+  readonly traits: ModelTraits
 }
 
 /** Why an object is not exposed; the value of the label `reason` of a metric. */

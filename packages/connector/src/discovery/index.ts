@@ -9,7 +9,6 @@ export {
   type ObjectKey,
   type Refusal,
   type RefusalKind,
-  type Traits,
 } from './discovered-model.ts'
 export { mapObject, parentOf } from './map-object.ts'
 export type { DiscoveryRules } from './rules.ts'

@@ -1,6 +1,7 @@
 // Maps an InferenceService.
+import type { ModelTraits } from '../step.ts'
 import { conditionOf } from './condition.ts'
-import { isRefusal, type Address, type ObjectKey, type Refusal, type Traits } from './discovered-model.ts'
+import { isRefusal, type Address, type ObjectKey, type Refusal } from './discovered-model.ts'
 import { mapAt, textAt, type UntrustedObject } from './untrusted-object.ts'
 import type { KindFacts, KindInput } from './kind-facts.ts'
 import {
@@ -29,7 +30,7 @@ export function inferenceService({ key, object, rules }: KindInput): KindFacts |
   const address = addressOf(key, object, rules)
   if (isRefusal(address)) return address
   const explainer = address === undefined ? undefined : explainerOf(key, object, address, rules)
-  const traits: Traits = {
+  const traits: ModelTraits = {
     queries: isCold ? 'when-awake' : 'usual',
     ...(explainer === undefined ? {} : { explainer }),
   }

@@ -1,6 +1,7 @@
 // The types that the mappings of the kinds share.
 import type { ProtocolVersion } from '@inferwire/protocol'
-import type { Address, Condition, DiscoveredModel, ObjectKey, Traits } from './discovered-model.ts'
+import type { ModelTraits } from '../step.ts'
+import type { Address, Condition, DiscoveredModel, ObjectKey } from './discovered-model.ts'
 import type { UntrustedObject } from './untrusted-object.ts'
 import type { DiscoveryRules } from './rules.ts'
 
@@ -15,7 +16,7 @@ export interface KindFacts {
   readonly timeoutMs?: number | undefined
   /** Whether KServe merges requests itself, so that the connector must not do so too. */
   readonly hasBatcher?: boolean
-  readonly traits: Traits
+  readonly traits: ModelTraits
 }
 
 /** What the mapping of one kind needs. */
