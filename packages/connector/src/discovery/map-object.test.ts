@@ -13,6 +13,7 @@ import {
   NOT_READY_STANDARD,
   READY_KNATIVE,
   READY_STANDARD,
+  READY_TRAINED_MODEL,
   REVISION_FAILED,
   STOPPED,
 } from './testing/recorded-objects.ts'
@@ -406,7 +407,8 @@ test('an InferenceGraph takes the body of its first step, and is never queried',
 
 test('a TrainedModel is served by its InferenceService', () => {
   const parent = modelOf(iris())
-  expect(mapObject('TrainedModel', extra(), rules(), parent)).toMatchObject({
+  const status = { ...READY_TRAINED_MODEL, url: 'http://iris-models.example.com/v1/models/extra:predict' }
+  expect(mapObject('TrainedModel', extra(status), rules(), parent)).toMatchObject({
     name: 'extra.models',
     condition: { state: 'ready' },
     address: parent.address,

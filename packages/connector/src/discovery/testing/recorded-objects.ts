@@ -132,7 +132,7 @@ export const READY_GRAPH = {
   url: 'http://chain-models.example.com',
 }
 
-/** The status of TrainedModel `extra`. */
+/** The status of TrainedModel `extra`, without its URL. */
 export const READY_TRAINED_MODEL = {
   conditions: [
     condition('InferenceServiceReady', 'True'),
@@ -140,7 +140,6 @@ export const READY_TRAINED_MODEL = {
     condition('MemoryResourceAvailable', 'True'),
     condition('Ready', 'True'),
   ],
-  url: 'http://iris-models.example.com/v1/models/extra:predict',
 }
 
 const SKLEARN = {
