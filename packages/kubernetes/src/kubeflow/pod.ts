@@ -15,7 +15,7 @@ const SIDECAR: PodMeta = {
   annotations: {
     'sidecar.istio.io/nativeSidecar': 'true',
     'proxy.istio.io/config':
-      'holdApplicationUntilProxyStarts: true\nproxyMetadata:\n  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"\n',
+      'holdApplicationUntilProxyStarts: true\nproxyMetadata:\n  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"',
   },
 }
 
