@@ -20,16 +20,5 @@ export { NamespaceSet, type NamespaceHandlers, type NamespaceSetOptions } from '
 export { ResourceWatch, type ResourceWatchOptions, type WatchHandlers } from './kube/resource-watch.ts'
 export type { Pace } from './kube/retry-pace.ts'
 export type { WatchStatus } from './kube/watch-scope.ts'
-export {
-  isRefusal,
-  keyText,
-  type Condition,
-  type DiscoveredModel,
-  type Kind,
-  type Mapping,
-  type ObjectKey,
-  type Refusal,
-  type RefusalKind,
-} from './discovered-model.ts'
-export { mapObject, parentOf } from './map-object.ts'
-export type { DiscoveryRules } from './rules.ts'
+export { Discovery, type DiscoveredModels, type DiscoveryParts } from './discovery.ts'
+export type { DiscoveryFigures } from './model-counts.ts'

@@ -54,6 +54,23 @@ export function mapObject(
   return describeObject({ key, object, rules, parent })
 }
 
+/**
+ * Returns the model of an InferenceService as the parent of TrainedModels, whether or not it asks to be exposed itself;
+ * undefined if it has no model, or its owner excludes it.
+ */
+export function parentModel(
+  kind: Kind,
+  object: UntrustedObject,
+  rules: DiscoveryRules,
+): DiscoveredModel | undefined {
+  const isDeleted = textAt(object, 'metadata', 'deletionTimestamp') !== undefined
+  const key = keyOf(kind, object)
+  if (kind !== 'InferenceService' || isDeleted || isRefusal(key)) return undefined
+  const choice = exposeChoice(key, object)
+  const model = choice === 'no' ? undefined : describeObject({ key, object, rules, parent: undefined })
+  return isRefusal(model) ? undefined : model
+}
+
 /** Describes the model of an object, whether or not it asks to be exposed. */
 export function describeObject(input: KindInput): DiscoveredModel | Refusal {
   const { key, object, rules } = input

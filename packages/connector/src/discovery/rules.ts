@@ -10,6 +10,8 @@ export interface DiscoveryRules {
   readonly defaultNamespace: string | undefined
   /** The names that the operator has given, by `{namespace}/{name}`. */
   readonly aliases: ReadonlyMap<string, string>
+  /** Whether InferenceServices may have further models. */
+  readonly hasTrainedModels: boolean
   /** The DNS domain of the cluster. */
   readonly clusterDomain: string
   /** The gateway to connect to, and the domain of the hosts behind it; undefined = connect to Services. */
@@ -30,6 +32,7 @@ export function rulesOf({ discovery }: Pick<ConnectorConfig, 'discovery'>): Disc
     expose: discovery.expose,
     defaultNamespace: discovery.defaultNamespace,
     aliases: new Map(Object.entries(discovery.aliases).map(([alias, target]) => [target, alias])),
+    hasTrainedModels: discovery.kinds.includes('TrainedModel'),
     clusterDomain: discovery.clusterDomain,
     gateway: url === undefined || domain === undefined ? undefined : { url, domain },
     defaults: discovery.defaults,

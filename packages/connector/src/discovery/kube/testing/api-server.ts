@@ -101,7 +101,7 @@ export class ApiServer {
   put(
     namespace: string,
     name: string,
-    content: object = {},
+    { metadata = {}, ...content }: { readonly metadata?: object; readonly [member: string]: unknown } = {},
     labels: Record<string, string> = {},
   ): KubeObject {
     const key = `${namespace}/${name}`
@@ -116,6 +116,7 @@ export class ApiServer {
         namespace,
         uid: before?.metadata.uid ?? `uid-${(this.#uids += 1)}`,
         resourceVersion: String(this.#version),
+        ...metadata,
       },
       ...content,
     }
