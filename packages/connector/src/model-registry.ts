@@ -1,7 +1,16 @@
 // Manages the exposed models: opens clients for their servers, queries metadata, and publishes and clears cards.
 import { protocolOf, type ModelCard, type Problem, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
-import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'
+import {
+  ConfigError,
+  credentialMistake,
+  definitionOfCredential,
+  exposedNames,
+  type ConfigMistake,
+  type ModelConfig,
+  type NamedCredentials,
+} from './config/index.ts'
+import { CredentialStore } from './credential/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
 import { exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
 import type { ModelTable } from './route/index.ts'
@@ -23,7 +32,7 @@ export interface RegistryParts {
 interface Entry {
   readonly name: string
   readonly config: ModelConfig
-  /** The configuration as JSON, to detect changes. */
+  /** The configuration and its credential as JSON, to detect changes. */
   readonly fingerprint: string
   readonly server: ModelServer
   watch: FactsWatch | undefined
@@ -59,11 +68,15 @@ export class ModelRegistry {
   readonly #retired = new Set<Entry>()
   /** Servers whose connections are not closed yet. */
   readonly #open = new Set<ModelServer>()
+  readonly #store: CredentialStore
+  /** The definitions of the credentials in the last `update`. */
+  #credentials: NamedCredentials = {}
   #idleCheck: NodeJS.Timeout | undefined
   #requestBytesMax = 0
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
+    this.#store = new CredentialStore(parts.log)
   }
 
   /** The cards of all exposed models. */
@@ -132,10 +145,13 @@ export class ModelRegistry {
   }
 
   /**
-   * Sets all models of a configuration, and removes models that only the previous configuration contained.
+   * Sets all models and credentials of a configuration, and removes models that only the previous configuration
+   * contained. A model that was set by `set` is removed if it may not use its credential any more.
    * @throws ConfigError if a model's file cannot be read; in that case nothing has changed.
    */
-  update(models: Readonly<Record<string, ModelConfig>>): void {
+  update(models: Readonly<Record<string, ModelConfig>>, credentials: NamedCredentials = {}): void {
+    const before = this.#credentials
+    this.#credentials = credentials
     const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config))
     const opened = changed.map(([name, config]) => [name, config, this.#openServer(name, config)] as const)
     const mistakes = opened.flatMap(([, , result]) => ('message' in result ? [result] : []))
@@ -143,11 +159,27 @@ export class ModelRegistry {
       for (const [name, config, result] of opened) {
         if ('upstream' in result) this.#discard(name, config, result)
       }
+      this.#credentials = before
       throw new ConfigError(mistakes)
     }
     for (const name of this.#configured) if (!Object.hasOwn(models, name)) this.remove(name)
     this.#configured = new Set(Object.keys(models))
     for (const [name, config, result] of opened) if ('upstream' in result) this.#replace(name, config, result)
+    this.#updateOthers()
+    this.#store.keep(credentials)
+  }
+
+  // The definition of a credential may have changed for models that are not in the configuration.
+  #updateOthers(): void {
+    for (const { name, config } of [...this.#entries.values()]) {
+      const mistake = this.#configured.has(name) ? undefined : this.set(name, config)
+      if (mistake === undefined) continue
+      this.#parts.log.error(
+        { event: 'model_refused', model: name, path: mistake.path },
+        `Model "${name}" cannot be exposed any more: ${mistake.path}: ${mistake.message}`,
+      )
+      this.remove(name)
+    }
   }
 
   /** Closes all connections to model servers at once. */
@@ -159,12 +191,22 @@ export class ModelRegistry {
   }
 
   #differs(name: string, config: ModelConfig): boolean {
-    return this.#entries.get(name)?.fingerprint !== JSON.stringify(config)
+    return this.#entries.get(name)?.fingerprint !== this.#fingerprintOf(config)
+  }
+
+  #fingerprintOf(config: ModelConfig): string {
+    return JSON.stringify([config, definitionOfCredential(config, this.#credentials)])
   }
 
   #openServer(name: string, config: ModelConfig): ModelServer | ConfigMistake {
+    // A credential must not be sent to any other origin, even if the caller has not checked that.
+    const message = credentialMistake(config, this.#credentials)
+    if (message !== undefined) {
+      return { path: `models.${name}.credential`, source: 'configuration', message }
+    }
     try {
-      const server = openServer(name, config, this.#parts)
+      const definition = definitionOfCredential(config, this.#credentials)!
+      const server = openServer(name, config, { ...this.#parts, definition, credentials: this.#store })
       this.#open.add(server)
       return server
     } catch (error) {
@@ -188,7 +230,7 @@ export class ModelRegistry {
     const entry: Entry = {
       name,
       config,
-      fingerprint: JSON.stringify(config),
+      fingerprint: this.#fingerprintOf(config),
       server,
       watch: undefined,
       exposures: [],
