@@ -87,9 +87,9 @@ test('a model sends the credential that it names', async () => {
 
 test('a reload with another definition of a credential applies to all models that name it', async () => {
   const model = modelWith('gateway')
-  registry.update({ a: model }, { gateway: tokenFile('one') })
+  registry.update({ a: model }, { gateway: tokenFile('one', [url]) })
   registry.set('found', model)
-  registry.update({ a: model }, { gateway: tokenFile('two') })
+  registry.update({ a: model }, { gateway: tokenFile('two', [url]) })
   expect(await secretsReceivedBy('a')).toEqual(['Bearer two'])
   expect(await secretsReceivedBy('found')).toEqual(['Bearer two'])
 })
@@ -102,6 +102,10 @@ test('refuses a model whose server is not among the origins of the credential', 
     path: 'models.found.credential',
     message: expect.stringContaining(`"gateway" may not be sent to "${url}"`) as string,
   })
+  registry.update({}, { gateway: tokenFile('one') })
+  expect(registry.set('found', modelWith('gateway'))?.message).toContain(
+    '"gateway" cannot be used by discovered models, because it has no origins',
+  )
   expect(registry.set('other', modelWith('gatewy'))?.message).toContain('did you mean "gateway"?')
   expect(table.names).toEqual([])
 })
@@ -121,7 +125,7 @@ test('after a reload that withdraws a credential, a model that was set individua
 
 test('a rejected configuration changes no credential', async () => {
   const model = modelWith('gateway')
-  registry.update({ a: model }, { gateway: tokenFile('one') })
+  registry.update({ a: model }, { gateway: tokenFile('one', [url]) })
   expect(() => registry.update({ a: model, b: modelWith('missing') }, { gateway: tokenFile('two') })).toThrow(
     ConfigError,
   )

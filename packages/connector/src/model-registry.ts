@@ -3,17 +3,15 @@ import { protocolOf, type ModelCard, type Problem, type TopicSpace } from '@infe
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import {
   ConfigError,
-  credentialMistake,
-  definitionOfCredential,
   exposedNames,
   type ConfigMistake,
   type ModelConfig,
   type NamedCredentials,
 } from './config/index.ts'
-import { CredentialStore } from './credential/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
-import { exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
+import { exposeModel, type Exposure, type ModelServer } from './expose-model.ts'
 import type { ModelTable } from './route/index.ts'
+import { ServerOpener, type ModelOrigin } from './server-opener.ts'
 import type { ModelFacts } from './step.ts'
 import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
 
@@ -68,15 +66,13 @@ export class ModelRegistry {
   readonly #retired = new Set<Entry>()
   /** Servers whose connections are not closed yet. */
   readonly #open = new Set<ModelServer>()
-  readonly #store: CredentialStore
-  /** The definitions of the credentials in the last `update`. */
-  #credentials: NamedCredentials = {}
+  readonly #opener: ServerOpener
   #idleCheck: NodeJS.Timeout | undefined
   #requestBytesMax = 0
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
-    this.#store = new CredentialStore(parts.log)
+    this.#opener = new ServerOpener(parts)
   }
 
   /** The cards of all exposed models. */
@@ -120,13 +116,13 @@ export class ModelRegistry {
   }
 
   /**
-   * Exposes a model, or replaces it if its configuration differs. Running and queued requests finish with the old
+   * Exposes a discovered model, or replaces it if its configuration differs. Running and queued requests finish with the old
    * configuration, which also serves new requests until the new server has answered. If a configured file cannot be
    * read, changes nothing and returns the mistake.
    */
   set(name: string, config: ModelConfig): ConfigMistake | undefined {
     if (!this.#differs(name, config)) return undefined
-    const opened = this.#openServer(name, config)
+    const opened = this.#openServer(name, config, 'discovered')
     if ('message' in opened) return opened
     this.#replace(name, config, opened)
     return undefined
@@ -150,28 +146,30 @@ export class ModelRegistry {
    * @throws ConfigError if a model's file cannot be read; in that case nothing has changed.
    */
   update(models: Readonly<Record<string, ModelConfig>>, credentials: NamedCredentials = {}): void {
-    const before = this.#credentials
-    this.#credentials = credentials
+    const before = this.#opener.credentials
+    this.#opener.credentials = credentials
     const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config))
-    const opened = changed.map(([name, config]) => [name, config, this.#openServer(name, config)] as const)
+    const opened = changed.map(
+      ([name, config]) => [name, config, this.#openServer(name, config, 'configured')] as const,
+    )
     const mistakes = opened.flatMap(([, , result]) => ('message' in result ? [result] : []))
     if (mistakes.length > 0) {
       for (const [name, config, result] of opened) {
         if ('upstream' in result) this.#discard(name, config, result)
       }
-      this.#credentials = before
+      this.#opener.credentials = before
       throw new ConfigError(mistakes)
     }
     for (const name of this.#configured) if (!Object.hasOwn(models, name)) this.remove(name)
     this.#configured = new Set(Object.keys(models))
     for (const [name, config, result] of opened) if ('upstream' in result) this.#replace(name, config, result)
     this.#updateOthers()
-    this.#store.keep(credentials)
+    this.#opener.forgetUnused()
   }
 
   // The definition of a credential may have changed for models that are not in the configuration.
   #updateOthers(): void {
-    for (const { name, config } of [...this.#entries.values()]) {
+    for (const { name, config } of Array.from(this.#entries.values())) {
       const mistake = this.#configured.has(name) ? undefined : this.set(name, config)
       if (mistake === undefined) continue
       this.#parts.log.error(
@@ -191,32 +189,13 @@ export class ModelRegistry {
   }
 
   #differs(name: string, config: ModelConfig): boolean {
-    return this.#entries.get(name)?.fingerprint !== this.#fingerprintOf(config)
+    return this.#entries.get(name)?.fingerprint !== this.#opener.fingerprintOf(config)
   }
 
-  #fingerprintOf(config: ModelConfig): string {
-    return JSON.stringify([config, definitionOfCredential(config, this.#credentials)])
-  }
-
-  #openServer(name: string, config: ModelConfig): ModelServer | ConfigMistake {
-    // A credential must not be sent to any other origin, even if the caller has not checked that.
-    const message = credentialMistake(config, this.#credentials)
-    if (message !== undefined) {
-      return { path: `models.${name}.credential`, source: 'configuration', message }
-    }
-    try {
-      const definition = definitionOfCredential(config, this.#credentials)!
-      const server = openServer(name, config, { ...this.#parts, definition, credentials: this.#store })
-      this.#open.add(server)
-      return server
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      return {
-        path: `models.${name}`,
-        source: 'configuration',
-        message: `The client for its server "${config.url}" cannot be created: ${reason}. Check that the configured files exist and are readable.`,
-      }
-    }
+  #openServer(name: string, config: ModelConfig, origin: ModelOrigin): ModelServer | ConfigMistake {
+    const opened = this.#opener.open(name, config, origin)
+    if ('upstream' in opened) this.#open.add(opened)
+    return opened
   }
 
   #discard(name: string, config: ModelConfig, server: ModelServer): void {
@@ -230,7 +209,7 @@ export class ModelRegistry {
     const entry: Entry = {
       name,
       config,
-      fingerprint: this.#fingerprintOf(config),
+      fingerprint: this.#opener.fingerprintOf(config),
       server,
       watch: undefined,
       exposures: [],

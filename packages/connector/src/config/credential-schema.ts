@@ -5,8 +5,8 @@ import { file, option, optionalFile, text } from './option.ts'
 import { originPatternMistake } from './origin-pattern.ts'
 import { address } from './schema-parts.ts'
 
-/** Why a session or a password of a person is refused, for a value that looks like one. */
-export const REFUSED_KINDS: ReadonlyMap<string, string> = new Map(
+// Why a session, or the password of a person, is refused: words in the name of a kind, with the reason.
+const REFUSED_KINDS: ReadonlyMap<string, string> = new Map(
   Object.entries({
     password:
       "a person's password would have to be stored, and Kubeflow's gateways accept no password from a program",
@@ -179,9 +179,5 @@ export const credentials = option(
   { description: 'Credentials by name. Models that refer to the same name share its token.' },
 )
 
-/** The credential of one model, without a name. */
-export type InlineCredential = z.output<typeof inline>
-/** A credential with a name. */
-export type NamedCredential = z.output<(typeof NAMED)[number]>
-/** A credential with or without a name. */
-export type CredentialConfig = InlineCredential | NamedCredential
+/** A credential, with or without a name. */
+export type CredentialConfig = z.output<typeof inline> | z.output<(typeof NAMED)[number]>

@@ -3,13 +3,8 @@ export { originOf } from './address.ts'
 export { AUTO_BATCHING } from './batching-options.ts'
 export { ConfigError, type ConfigMistake } from './config-error.ts'
 export { exposedNames } from './exposed-names.ts'
-export { credentialMistake, definitionOfCredential, mayBeDiscovered } from './model-credential.ts'
-export {
-  headerValueMistake,
-  type CredentialConfig,
-  type InlineCredential,
-  type NamedCredential,
-} from './credential-schema.ts'
+export { credentialMistake, definitionOfCredential } from './model-credential.ts'
+export { headerValueMistake, type CredentialConfig } from './credential-schema.ts'
 export { configJsonSchema } from './json-schema.ts'
 export { laneNames } from './lane-names.ts'
 export { loadConfig, type ConfigSources } from './load.ts'

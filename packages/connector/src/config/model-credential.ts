@@ -1,7 +1,7 @@
 // Finds the credential that a model refers to, and checks that the model may use it.
 import { nearestName } from '@inferwire/protocol'
 import { originOf, withTls } from './address.ts'
-import type { CredentialConfig, NamedCredential } from './credential-schema.ts'
+import type { CredentialConfig } from './credential-schema.ts'
 import { matchesOrigin } from './origin-pattern.ts'
 import type { ModelConfig, NamedCredentials } from './schema.ts'
 import { shownValue } from './shown.ts'
@@ -20,15 +20,24 @@ export function definitionOfCredential(
 /**
  * Returns why a model may not use its credential, and what to do; undefined if it may. The text completes a sentence
  * that begins with the path `models.*.credential`.
+ * @param isDiscovered whether a tenant of the cluster may have chosen the model's URL: the credential must then have
+ * `origins`, so that a tenant cannot send the operator's secret to a server of its own
  */
-export function credentialMistake(model: UsingModel, credentials: NamedCredentials): string | undefined {
+export function credentialMistake(
+  model: UsingModel,
+  credentials: NamedCredentials,
+  isDiscovered = false,
+): string | undefined {
+  const { credential } = model
   const definition = definitionOfCredential(model, credentials)
-  if (definition === undefined) return unknownName(String(model.credential), Object.keys(credentials))
-  if (typeof model.credential === 'string') {
-    const mistake = originMistake(model.credential, definition, model.url)
+  if (typeof credential === 'string') {
+    const mistake =
+      definition === undefined
+        ? unknownName(credential, Object.keys(credentials))
+        : originMistake(credential, definition, model.url, isDiscovered)
     if (mistake !== undefined) return mistake
   }
-  if (definition.kind !== 'mtls') return undefined
+  if (definition?.kind !== 'mtls') return undefined
   const secureUrl = withTls(model.url)
   if (secureUrl !== undefined) {
     return `is a client certificate, but the URL does not use TLS; expected the url "${secureUrl}"`
@@ -38,13 +47,16 @@ export function credentialMistake(model: UsingModel, credentials: NamedCredentia
     : 'is a client certificate, but tls.certFile names one too; remove one of the two'
 }
 
-/** Returns whether a discovered model may use the credential: it must be bound to origins. */
-export function mayBeDiscovered(credential: NamedCredential): boolean {
-  return credential.origins !== undefined
-}
-
-function originMistake(name: string, definition: CredentialConfig, url: string): string | undefined {
+function originMistake(
+  name: string,
+  definition: CredentialConfig,
+  url: string,
+  isDiscovered: boolean,
+): string | undefined {
   const origins = 'origins' in definition ? definition.origins : undefined
+  if (origins === undefined && isDiscovered) {
+    return `${shownValue([], name)} cannot be used by discovered models, because it has no origins; list the origins that it may be sent to in credentials.${name}.origins`
+  }
   if (origins === undefined || origins.some((pattern) => matchesOrigin(pattern, url))) return undefined
   const shown = shownValue([], name)
   return `${shown} may not be sent to "${originOf(url)}"; add the origin to credentials.${name}.origins, or use another credential`

@@ -13,7 +13,7 @@ import { shownPath, shownValue } from './shown.ts'
 // Enough for the name of an authentication scheme.
 const START_BYTES = 64
 const PEM_FILES = ['caFile', 'certFile', 'keyFile']
-const CREDENTIAL_FILES = [...['tokenFile', 'valueFile', 'clientSecretFile', 'subjectTokenFile'], ...PEM_FILES]
+const CREDENTIAL_FILES = ['tokenFile', 'valueFile', 'clientSecretFile', 'subjectTokenFile', ...PEM_FILES]
 const MODEL_FILES = [
   ...PEM_FILES.map((key) => ['tls', key]),
   ...CREDENTIAL_FILES.map((key) => ['credential', key]),

@@ -4,13 +4,12 @@ import type { Credential, CredentialSource } from './credential.ts'
 
 /** Returns the credential for the model server at this origin. */
 export function bindCredential(source: CredentialSource, origin: string): Credential {
-  const { refresh } = source
   return {
     headers(called, deadline) {
       // Always a defect in the connector.
       assert.equal(called, origin, 'A credential was requested for an origin other than its own.')
       return source.headers(deadline)
     },
-    ...(refresh === undefined ? {} : { refresh: (used, deadline) => refresh.call(source, used, deadline) }),
+    ...(source.refresh === undefined ? {} : { refresh: (used, deadline) => source.refresh!(used, deadline) }),
   }
 }

@@ -45,9 +45,10 @@ function problemOf(source: CredentialSource): Problem {
   throw new Error('Nothing was thrown.')
 }
 
+const created = (config: CredentialConfig) => headersOf(createSource(config, parts()))
+
 test('creates the headers of each kind of credential that has no issuer', () => {
   writeFileSync(file, 'secret\n')
-  const created = (config: CredentialConfig) => headersOf(createSource(config, parts()))
   expect(created({ kind: 'none' })).toEqual([])
   expect(created({ kind: 'mtls', certFile: file, keyFile: file })).toEqual([])
   expect(created({ kind: 'token-file', tokenFile: file })).toEqual(['authorization', 'Bearer secret'])
@@ -181,7 +182,7 @@ test('never returns a secret for another origin', () => {
   rotate(CANARY)
   for (const source of [tokenFile(file, parts()), staticHeader('x-api-key', file, parts())]) {
     const credential = bindCredential(source, ORIGIN)
-    credential.headers(ORIGIN, NO_DEADLINE)
+    expect(JSON.stringify(credential.headers(ORIGIN, NO_DEADLINE))).toContain(CANARY)
     for (const other of [
       'https://iris.models.svc',
       'http://iris.models.svc:8080',

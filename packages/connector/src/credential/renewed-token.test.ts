@@ -55,7 +55,7 @@ function problemOf(wait: unknown): Promise<Problem> {
 }
 
 test('a thousand calls wait for one request, and then use the same array without a promise', async () => {
-  const waiting = Array.from({ length: 1_000 }, () => token.headers(new TestDeadline()))
+  const waiting = Array.from({ length: 1_000 }, async () => token.headers(new TestDeadline()))
   expect(fetched).toBe(1)
   await answer('one', 60_000)
   const all = await Promise.all(waiting)
@@ -255,7 +255,7 @@ test('a rejected call whose deadline passes during the renewal is not repeated',
   deadline.pass(new Problem('deadline_exceeded', 'too late'))
   expect(await refreshing).toBe(false)
   // A later wait of the same request keeps its callback.
-  const later = (): void => {}
+  const later = vi.fn()
   deadline.waiting = later
   await answer('two', 60_000)
   expect(deadline.waiting).toBe(later)

@@ -1,4 +1,4 @@
-// Reads the token from an issuer's answer, or says why there is none. No message contains a secret.
+// Reads the token from an issuer's answer, or names the reason why there is none. No message contains a secret.
 import type { Secret } from '../config/index.ts'
 import type { IssuerAnswer } from './issuer-call.ts'
 import { IssuerError, remedyFor } from './issuer-error.ts'
@@ -57,7 +57,7 @@ function placeOf({ tokenUrl }: AskedIssuer): string {
 // token that is not an access token, such as an ID token; a server may accept it as a bearer token.
 function checkTokenType(members: Answer, asked: AskedIssuer): void {
   const type = members['token_type']
-  if (type === undefined || /^(?:bearer|n_a)$/i.test(String(type))) return
+  if (type === undefined || (typeof type === 'string' && /^(?:bearer|n_a)$/i.test(type))) return
   throw new IssuerError(
     `${placeOf(asked)}: the token has the type ${shown(type, asked)}; expected Bearer`,
     true,

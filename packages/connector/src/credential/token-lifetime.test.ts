@@ -40,7 +40,7 @@ test.each([
   expect(lifetime(tokenWith(claims), undefined)).toBe(expected)
 })
 
-test('expires_in has precedence for the access token, and the own lifetime for an ID token', () => {
+test('expires_in has precedence for the access token, and the lifetime in the token for an ID token', () => {
   const token = tokenWith({ exp: 1_000_600, iat: 1_000_000 })
   expect(lifetime(token, 60)).toBe(60_000)
   expect(lifetime(token, 60, false)).toBe(600_000)
