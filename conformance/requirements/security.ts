@@ -1,5 +1,5 @@
 // Security requirements that tests can verify.
-import { met, open, type Requirement } from './requirement.ts'
+import { met, type Requirement } from './requirement.ts'
 
 const BAD_INPUT = 'conformance/bad-input.test.ts'
 const TOPIC = 'packages/protocol/src/topic.test.ts'

@@ -10,6 +10,7 @@ import {
 } from './config/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
 import { exposeModel, type Exposure, type ModelServer } from './expose-model.ts'
+import { logExposed, whereToLook } from './model-news.ts'
 import type { ModelTable } from './route/index.ts'
 import { ServerOpener, type ModelOrigin } from './server-opener.ts'
 import type { ModelFacts } from './step.ts'
@@ -302,7 +303,7 @@ export class ModelRegistry {
     for (const { model } of exposures) this.#parts.table.set(model)
     if (changed.length === 0) return
     if (isFirst) this.#becomeServing(entry)
-    this.#logExposed(entry, isFirst, changed)
+    logExposed(this.#parts.log, entry, isFirst, changed)
     for (const { card } of changed) this.#parts.cardChanged(card.name, card)
   }
 
@@ -335,23 +336,6 @@ export class ModelRegistry {
     entry.predecessor = undefined
     this.#noteRequestBytesMax()
     if (predecessor !== undefined) this.#retire(predecessor, new Set(exposedNames(entry.name, entry.config)))
-  }
-
-  #logExposed({ name, config, exposures }: Entry, isFirst: boolean, changed: readonly Exposure[]): void {
-    const { log } = this.#parts
-    const operations = [...exposures[0]!.model.operations.keys()]
-    const event = isFirst ? 'model_exposed' : 'model_changed'
-    log.info(
-      { event, model: name, url: config.url, operations },
-      isFirst ? `Model "${name}" is exposed.` : `The card of model "${name}" has changed.`,
-    )
-    for (const { model, missingDefault } of changed) {
-      if (missingDefault === undefined) continue
-      log.warn(
-        { event: 'default_operation_missing', model: model.name, operations: [...model.operations.keys()] },
-        `Model "${model.name}" does not offer its configured default operation "${missingDefault}"; requests without an operation use "${model.defaultOperation.name}". Set models.*.defaultOperation to an operation that it offers.`,
-      )
-    }
   }
 
   #retire(entry: Entry, keptNames: ReadonlySet<string>): void {
@@ -409,12 +393,4 @@ function settledPromise(): Pick<Entry, 'settled' | 'settle'> {
   let settle!: () => void
   const settled = new Promise<void>((resolve) => (settle = resolve))
   return { settled, settle }
-}
-
-// Suggests a kubectl command if the server is in a cluster.
-function whereToLook({ url, host }: ModelConfig, upstreamName: string): string {
-  const isInCluster = /\.svc(?:[.:]|$)/.test(new URL(url).host) || host !== undefined
-  return isInCluster
-    ? `Check: kubectl get inferenceservice ${upstreamName}`
-    : `Check that the model server runs at ${url} and serves "${upstreamName}".`
 }
