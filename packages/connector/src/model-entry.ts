@@ -17,7 +17,7 @@ export interface DiscoveredFacts {
 export interface Entry {
   readonly name: string
   readonly config: ModelConfig
-  /** The configuration and the traits as JSON, to detect changes. */
+  /** The configuration, its credential and the traits as JSON, to detect changes. */
   readonly fingerprint: string
   readonly server: ModelServer
   readonly news: RegistryNews
@@ -42,6 +42,7 @@ export const USUAL_TRAITS: ModelTraits = { queries: 'usual' }
 export interface NewEntry {
   readonly name: string
   readonly config: ModelConfig
+  readonly fingerprint: string
   readonly server: ModelServer
   readonly discovered: DiscoveredFacts | undefined
   readonly predecessor: Entry | undefined
@@ -50,10 +51,9 @@ export interface NewEntry {
 
 /** Returns an entry that exposes nothing yet. */
 export function newEntry({ log, ...given }: NewEntry): Entry {
-  const { name, config, discovered } = given
+  const { name, config } = given
   return {
     ...given,
-    fingerprint: fingerprintOf(config, discovered),
     news: new RegistryNews(log, name, config),
     watch: undefined,
     facts: undefined,
@@ -71,9 +71,4 @@ function settledPromise(): Pick<Entry, 'settled' | 'settle'> {
   let settle!: () => void
   const settled = new Promise<void>((resolve) => (settle = resolve))
   return { settled, settle }
-}
-
-/** Returns a text that differs if the configuration or the traits of a model differ. */
-export function fingerprintOf(config: ModelConfig, discovered: DiscoveredFacts | undefined): string {
-  return JSON.stringify([config, discovered?.traits])
 }

@@ -1,21 +1,21 @@
 // Manages the exposed models: opens clients for their servers, queries metadata, and publishes and clears cards.
 import { protocolOf, type ModelCard, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
-import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'
-import { FactsWatch } from './endpoint/index.ts'
-import { exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
-import { Counted } from './counted.ts'
 import {
-  fingerprintOf,
-  newEntry,
-  serving,
-  USUAL_TRAITS,
-  type DiscoveredFacts,
-  type Entry,
-} from './model-entry.ts'
+  ConfigError,
+  exposedNames,
+  type ConfigMistake,
+  type ModelConfig,
+  type NamedCredentials,
+} from './config/index.ts'
+import { FactsWatch } from './endpoint/index.ts'
+import { exposeModel, type Exposure, type ModelServer } from './expose-model.ts'
+import { Counted } from './counted.ts'
+import { newEntry, serving, USUAL_TRAITS, type DiscoveredFacts, type Entry } from './model-entry.ts'
 import { pendingCard, type PendingModel } from './pending-card.ts'
 import { RetiredModels } from './retired-models.ts'
 import type { ModelTable } from './route/index.ts'
+import { ServerOpener, type ModelOrigin } from './server-opener.ts'
 import type { ModelFacts } from './step.ts'
 import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
 
@@ -42,6 +42,7 @@ export class ModelRegistry {
   readonly #retired = new RetiredModels<Entry>((entry) => this.#close(entry))
   /** Servers whose connections are not closed yet. */
   readonly #open = new Set<ModelServer>()
+  readonly #opener: ServerOpener
   /** The published cards, by name. */
   readonly #cards = new Map<string, ModelCard>()
   /** Models that were found in a cluster, and are not ready there. */
@@ -53,6 +54,7 @@ export class ModelRegistry {
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
+    this.#opener = new ServerOpener(parts)
   }
 
   /** The published cards, by name. */
@@ -109,18 +111,18 @@ export class ModelRegistry {
   }
 
   /**
-   * Exposes a model, or replaces it if its configuration differs. Running and queued requests finish with the old
+   * Exposes a discovered model, or replaces it if its configuration differs. Running and queued requests finish with the old
    * configuration, which also serves new requests until the new server has answered. If a configured file cannot be
    * read, changes nothing and returns the mistake.
    */
   set(name: string, config: ModelConfig, discovered?: DiscoveredFacts): ConfigMistake | undefined {
     this.#withheld.delete(name)
     const entry = this.#entries.get(name)
-    if (entry !== undefined && entry.fingerprint === fingerprintOf(config, discovered)) {
+    if (entry !== undefined && !this.#differs(name, config, discovered)) {
       this.#setReason(entry, discovered)
       return undefined
     }
-    const opened = this.#openServer(name, config, discovered)
+    const opened = this.#openServer(name, config, 'discovered', discovered)
     if ('message' in opened) return opened
     this.#replace(name, config, opened, discovered)
     return undefined
@@ -165,21 +167,23 @@ export class ModelRegistry {
   }
 
   /**
-   * Sets all models of a configuration, and removes models that only the previous configuration contained.
+   * Sets all models and credentials of a configuration, and removes models that only the previous configuration
+   * contained. A model that was set by `set` is removed if it may not use its credential any more.
    * @throws ConfigError if a model's file cannot be read; in that case nothing has changed.
    */
-  update(models: Readonly<Record<string, ModelConfig>>): void {
-    const changed = Object.entries(models).filter(
-      ([name, config]) => this.#entries.get(name)?.fingerprint !== fingerprintOf(config, undefined),
-    )
+  update(models: Readonly<Record<string, ModelConfig>>, credentials: NamedCredentials = {}): void {
+    const before = this.#opener.credentials
+    this.#opener.credentials = credentials
+    const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config, undefined))
     const opened = changed.map(
-      ([name, config]) => [name, config, this.#openServer(name, config, undefined)] as const,
+      ([name, config]) => [name, config, this.#openServer(name, config, 'configured', undefined)] as const,
     )
     const mistakes = opened.flatMap(([, , result]) => ('message' in result ? [result] : []))
     if (mistakes.length > 0) {
       for (const [name, config, result] of opened) {
         if ('upstream' in result) this.#discard(name, config, result)
       }
+      this.#opener.credentials = before
       throw new ConfigError(mistakes)
     }
     for (const name of this.#configured) if (!Object.hasOwn(models, name)) this.remove(name)
@@ -188,6 +192,21 @@ export class ModelRegistry {
       // The operator's model takes over the name of a discovered one.
       if (this.#withheld.delete(name)) this.#publish(name, undefined)
       if ('upstream' in result) this.#replace(name, config, result, undefined)
+    }
+    this.#updateOthers()
+    this.#opener.forgetUnused()
+  }
+
+  // The definition of a credential may have changed for models that are not in the configuration.
+  #updateOthers(): void {
+    for (const { name, config, discovered } of Array.from(this.#entries.values())) {
+      const mistake = this.#configured.has(name) ? undefined : this.set(name, config, discovered)
+      if (mistake === undefined) continue
+      this.#parts.log.error(
+        { event: 'model_refused', model: name, path: mistake.path },
+        `Model "${name}" cannot be exposed any more: ${mistake.path}: ${mistake.message}`,
+      )
+      this.remove(name)
     }
   }
 
@@ -198,23 +217,19 @@ export class ModelRegistry {
     await Promise.all([...this.#open].map(({ upstream }) => upstream.destroy()))
   }
 
+  #differs(name: string, config: ModelConfig, discovered: DiscoveredFacts | undefined): boolean {
+    return this.#entries.get(name)?.fingerprint !== this.#opener.fingerprintOf(config, discovered?.traits)
+  }
+
   #openServer(
     name: string,
     config: ModelConfig,
+    origin: ModelOrigin,
     discovered: DiscoveredFacts | undefined,
   ): ModelServer | ConfigMistake {
-    try {
-      const server = openServer(name, config, discovered?.traits ?? USUAL_TRAITS, this.#parts)
-      this.#open.add(server)
-      return server
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      return {
-        path: `models.${name}`,
-        source: 'configuration',
-        message: `The client for its server "${config.url}" cannot be created: ${reason}. Check that the configured files exist and are readable.`,
-      }
-    }
+    const opened = this.#opener.open(name, config, origin, discovered?.traits ?? USUAL_TRAITS)
+    if ('upstream' in opened) this.#open.add(opened)
+    return opened
   }
 
   #discard(name: string, config: ModelConfig, server: ModelServer): void {
@@ -232,7 +247,8 @@ export class ModelRegistry {
     const previous = this.#entries.get(name)
     const predecessor = previous === undefined ? undefined : serving(previous)
     const { log } = this.#parts
-    const entry = newEntry({ name, config, server, discovered, predecessor, log })
+    const fingerprint = this.#opener.fingerprintOf(config, discovered?.traits)
+    const entry = newEntry({ name, config, fingerprint, server, discovered, predecessor, log })
     this.#entries.set(name, entry)
     for (const each of exposedNames(name, config)) this.#names.add(each)
     this.#bodySizes.add(config.limits.requestBytesMax)

@@ -16,8 +16,8 @@ export function variableOf(path: readonly string[]): string {
   return PREFIX + path.map((key) => key.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')
 }
 
-// Sections whose values are maps and lists; a variable cannot set them.
-const FILE_ONLY = new Set(['models', 'discovery', 'policy'])
+// Sections whose keys are names or list items; a variable cannot set them.
+const FILE_ONLY = new Set(['models', 'discovery', 'credentials', 'policy'])
 
 /** Returns the options outside of these sections, keyed by the name of their environment variable. */
 export function environmentOptions(): Map<string, Leaf> {
