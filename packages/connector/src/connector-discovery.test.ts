@@ -1,4 +1,5 @@
 // Tests a complete connector that discovers its models, on the embedded broker. The API server is a stand-in.
+import { writeFileSync } from 'node:fs'
 import { startBroker, type Broker } from '@inferwire/dev'
 import { connectAsync, type MqttClient } from 'mqtt'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -162,6 +163,31 @@ test('logs the missing Role if the API server refuses access', async () => {
     'Grant the verbs get, list and watch for inferenceservices.serving.kserve.io to the connector\'s ServiceAccount with a Role in the namespace "vision"',
   )
   expect(await ask('iris')).toEqual({ predictions: [1] })
+})
+
+test('sends a credential only if the operator allows it for discovered models, and only to its origins', async () => {
+  const tokenFile = `${cluster.discovery.kubeconfig!}-token`
+  writeFileSync(tokenFile, 'secret')
+  const credentialOf = (origin: string): ConfigInput['credentials'] => ({
+    gateway: { kind: 'token-file', tokenFile, origins: [origin] },
+  })
+  const url = new URL(cluster.discovery.gateway!.url!).origin
+  cluster.put('models', 'iris', { annotations: { 'inferwire.io/credential': 'gateway' } })
+  cluster.put('models', 'digits', { annotations: { 'inferwire.io/credential': 'other' } })
+  const { reload } = bound(
+    await start(configOf({ credentials: ['gateway'] }, { credentials: credentialOf('https://elsewhere') })),
+  )
+  await expect.poll(() => messagesOf('object_refused'), poll).toHaveLength(2)
+  expect(messagesOf('object_refused').sort()).toEqual([
+    expect.stringContaining(
+      `InferenceService "models/iris" is not exposed: "gateway" may not be sent to "${url}"`,
+    ),
+    expect.stringContaining('"models/digits" is "other", which is not in discovery.credentials'),
+  ])
+  expect(await ask('iris')).toMatchObject({ code: 'model_not_found' })
+  reload(configOf({ credentials: ['gateway'] }, { credentials: credentialOf(url) }))
+  expect(await ask('iris')).toEqual({ predictions: [1] })
+  expect(cluster.tokens.at(-1)).toBe('Bearer secret')
 })
 
 test('reports that the cluster cannot be reached with this configuration', async () => {

@@ -31,7 +31,11 @@ export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistak
     checkCredential(['models', name], model, config.credentials, add)
     checkModel(['models', name], model, config.limits.bytesInFlightMax, add)
   }
-  checkDiscovery(config.discovery, Object.keys(config.models), add)
+  checkDiscovery(
+    config.discovery,
+    { models: Object.keys(config.models), credentials: config.credentials },
+    add,
+  )
   checkModel(
     ['discovery', 'defaults'],
     discoveredModel(config.discovery),

@@ -1,10 +1,23 @@
 // Finds contradictions in the section `discovery`.
 import type { DiscoveryConfig } from './discovery-schema.ts'
+import { discoveredCredentialMistake } from './model-credential.ts'
+import type { NamedCredentials } from './schema.ts'
 
 type Add = (path: readonly PropertyKey[], message: string) => void
 
-/** Checks the section; `models` are the names that the operator has given to configured models. */
-export function checkDiscovery(discovery: DiscoveryConfig, models: readonly string[], add: Add): void {
+/** What the section refers to. */
+export interface Configured {
+  /** The names that the operator has given to configured models. */
+  readonly models: readonly string[]
+  readonly credentials: NamedCredentials
+}
+
+/** Checks the section. */
+export function checkDiscovery(
+  discovery: DiscoveryConfig,
+  { models, credentials }: Configured,
+  add: Add,
+): void {
   const { enabled, namespaces, namespaceSelector, defaultNamespace, kinds, context, kubeconfig } = discovery
   const path = ['discovery']
   if (enabled && namespaces.length === 0 && namespaceSelector === undefined) {
@@ -33,6 +46,20 @@ export function checkDiscovery(discovery: DiscoveryConfig, models: readonly stri
     add([...path, 'gateway', missing], 'is missing; set both gateway.url and gateway.domain, or neither')
   }
   checkAliases(discovery, models, isListed, add)
+  checkCredentials(discovery, credentials, add)
+}
+
+function checkCredentials(
+  { credential, credentials: allowed }: DiscoveryConfig,
+  credentials: NamedCredentials,
+  add: Add,
+): void {
+  const mistake = credential === undefined ? undefined : discoveredCredentialMistake(credential, credentials)
+  if (mistake !== undefined) add(['discovery', 'credential'], mistake)
+  for (const [index, name] of allowed.entries()) {
+    const mistakeOfName = discoveredCredentialMistake(name, credentials)
+    if (mistakeOfName !== undefined) add(['discovery', 'credentials', index], mistakeOfName)
+  }
 }
 
 function checkAliases(

@@ -54,9 +54,13 @@ test.each([
   ['discovery.defaults.url is not an option', '{ defaults: { url: http://h } }'],
   ['discovery.defaults.batching needs repeatable', '{ defaults: { batching: auto, repeatable: false } }'],
   ['discovery.defaults.tls.certFile is missing', '{ defaults: { tls: { keyFile: /dev/null } } }'],
+  ['discovery.credential "gateway" is not the name of an entry in credentials', '{ credential: gateway }'],
+  ['discovery.credentials[0] "mesh" cannot be used by discovered models', '{ credentials: [mesh] }'],
   ['discovery.clusterDomain "-x" is not valid', '{ clusterDomain: -x }'],
 ])('reports: %s', (mistake, section) => {
-  const found = mistakesOf(`models: { iris: { url: http://h } }\ndiscovery: ${section}\n`)
+  const found = mistakesOf(
+    `models: { iris: { url: http://h } }\ncredentials: { mesh: { kind: token-file, tokenFile: /dev/null } }\ndiscovery: ${section}\n`,
+  )
   expect(found.filter((each) => each.startsWith(mistake))).toHaveLength(1)
 })
 

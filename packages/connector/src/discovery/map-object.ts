@@ -83,8 +83,7 @@ export function describeObject(input: KindInput): DiscoveredModel | Refusal {
   const protocolVersion = annotations.protocolVersion ?? facts.protocolVersion
   const mistake = mistakeIn(key, modelName, protocolVersion, address)
   if (mistake !== undefined) return mistake
-  const credential =
-    address === undefined ? NO_CREDENTIAL : rules.credential(annotations.credential, address.url)
+  const credential = credentialOf(key, annotations.credential, rules)
   if (isRefusal(credential)) return credential
   return {
     key,
@@ -120,7 +119,20 @@ function mistakeIn(
   }
 }
 
-const NO_CREDENTIAL: ModelConfig['credential'] = { kind: 'none' }
+// The annotation chooses among the names that the operator has listed. The registry checks, in addition, that the
+// credential may be sent to the address.
+function credentialOf(
+  { kind, namespace, name }: ObjectKey,
+  chosen: string | undefined,
+  { credential, credentials }: DiscoveryRules,
+): ModelConfig['credential'] | Refusal {
+  if (chosen === undefined) return credential ?? { kind: 'none' }
+  if (chosen === credential || credentials.has(chosen)) return chosen
+  return {
+    refused: 'credential',
+    message: `The annotation inferwire.io/credential of ${kind} "${namespace}/${name}" is "${shown(chosen)}", which is not in discovery.credentials. Remove the annotation, or list the name there.`,
+  }
+}
 
 interface OptionParts {
   readonly annotations: Annotations

@@ -18,11 +18,10 @@ export interface DiscoveryRules {
   readonly gateway: { readonly url: string; readonly domain: string } | undefined
   /** The options of every discovered model. */
   readonly defaults: Omit<ModelConfig, 'url' | 'host' | 'versions' | 'credential'>
-  /**
-   * Returns the credential for calls to an origin. `name` is the value of the annotation; undefined = the operator's
-   * default.
-   */
-  readonly credential: (name: string | undefined, url: string) => ModelConfig['credential'] | Refusal
+  /** The name of the credential for objects without an annotation; undefined = none. */
+  readonly credential: string | undefined
+  /** The names of credentials that the annotation may choose. */
+  readonly credentials: ReadonlySet<string>
 }
 
 /** Returns the rules of a configuration. */
@@ -36,6 +35,7 @@ export function rulesOf({ discovery }: Pick<ConnectorConfig, 'discovery'>): Disc
     clusterDomain: discovery.clusterDomain,
     gateway: url === undefined || domain === undefined ? undefined : { url, domain },
     defaults: discovery.defaults,
-    credential: () => ({ kind: 'none' }),
+    credential: discovery.credential,
+    credentials: new Set(discovery.credentials),
   }
 }

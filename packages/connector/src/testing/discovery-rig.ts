@@ -16,6 +16,8 @@ export interface TestCluster {
   readonly server: Server
   /** Paths that the model server received, each with the Host header. */
   readonly calls: string[]
+  /** The Authorization header of each of these calls. */
+  readonly tokens: (string | undefined)[]
   /** The section `discovery` that leads to the cluster. */
   readonly discovery: NonNullable<ConfigInput['discovery']>
   /** Creates or changes an InferenceService. */
@@ -34,8 +36,10 @@ export async function startTestCluster(): Promise<TestCluster> {
   const api = new ApiServer()
   await api.start()
   const calls: string[] = []
+  const tokens: (string | undefined)[] = []
   const server = createServer((request, response) => {
     calls.push(`${request.headers.host}${request.url}`)
+    tokens.push(request.headers.authorization)
     response.setHeader('content-type', 'application/json').end(JSON.stringify({ predictions: [1] }))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -46,6 +50,7 @@ export async function startTestCluster(): Promise<TestCluster> {
     api,
     server,
     calls,
+    tokens,
     discovery: {
       enabled: true,
       namespaces: ['models', 'vision'],
