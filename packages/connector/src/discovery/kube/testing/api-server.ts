@@ -115,7 +115,7 @@ export class ApiServer {
   put(
     namespace: string,
     name: string,
-    content: object = {},
+    { metadata = {}, ...content }: { readonly metadata?: object; readonly [member: string]: unknown } = {},
     labels: Record<string, string> = {},
   ): KubeObject {
     const key = `${namespace}/${name}`
@@ -130,6 +130,7 @@ export class ApiServer {
         namespace,
         uid: before?.metadata.uid ?? `uid-${(this.#uids += 1)}`,
         resourceVersion: String(this.#version),
+        ...metadata,
       },
       ...content,
     }
