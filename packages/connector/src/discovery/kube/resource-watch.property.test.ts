@@ -64,7 +64,7 @@ const others: fc.Arbitrary<Step> = fc.constantFrom<Step[]>(
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: changes },
-  { weight: 3, arbitrary: outage },
+  { weight: 6, arbitrary: outage },
   { weight: 3, arbitrary: fault.map((each) => (server: ApiServer) => void server.faults.push(each)) },
   { weight: 1, arbitrary: badLine.map((line) => (server: ApiServer) => server.sendRaw(line)) },
   { weight: 5, arbitrary: others },
