@@ -5,7 +5,9 @@ export {
   configJsonSchema,
   configMarkdown,
   loadConfig,
+  exposedNames,
   parseModelFlag,
+  placeInFile,
   printConfig,
   Secret,
   watchConfig,
@@ -16,6 +18,13 @@ export {
   type ModelConfig,
 } from './config/index.ts'
 export { configWarnings, type ConfigWarning } from './config-warnings.ts'
+export {
+  explainPolicy,
+  type AllowedByPolicy,
+  type AllowingRule,
+  type DeniedByPolicy,
+  type PolicyExplanation,
+} from './policy-explanation.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'
