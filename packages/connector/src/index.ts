@@ -4,8 +4,8 @@ export {
   ConfigError,
   configJsonSchema,
   configMarkdown,
-  loadConfig,
   exposedNames,
+  loadConfig,
   parseModelFlag,
   placeInFile,
   printConfig,
@@ -19,12 +19,16 @@ export {
 } from './config/index.ts'
 export { configWarnings, type ConfigWarning } from './config-warnings.ts'
 export {
-  explainPolicy,
-  type AllowedByPolicy,
-  type AllowingRule,
-  type DeniedByPolicy,
-  type PolicyExplanation,
-} from './policy-explanation.ts'
+  KubeApi,
+  KubeError,
+  collectionPath,
+  type CallOptions,
+  type FindOptions,
+  type KubeKind,
+  type KubeObject,
+  type ListOptions,
+} from './discovery/index.ts'
+export { explainPolicy, type PolicyExplanation } from './policy-explanation.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'
