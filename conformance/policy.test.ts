@@ -141,7 +141,7 @@ function reload(policy: Policy): void {
 
 describe('each client, model and operation', () => {
   test.each(COMBINATIONS)(
-    '$user, $model, $operation: $expected',
+    'the policy decides: $user, $model, $operation: $expected',
     async ({ user, model, operation, expected }) => {
       const calls = upstream.requests.length
       const reply = await ask(user, model, operation)

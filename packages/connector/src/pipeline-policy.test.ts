@@ -8,6 +8,9 @@ beforeEach(() => void (rig = new PipelineRig()))
 const codes = (): (string | undefined)[] => rig.replies.map((reply) => property(reply, 'code'))
 const request = (id: string, parts: Parameters<PipelineRig['delivery']>[0] = {}) =>
   rig.delivery({ topic: `infer/request/cam7/iris/infer/${id}`, ...parts })
+const bodyOf = (bytes: number): Buffer => Buffer.from(`{${' '.repeat(bytes - 2)}}`)
+const sized = (bytes: number) =>
+  request(String(bytes), { payload: bodyOf(bytes), payloadBytes: bytes } as never)
 const everyone = { clients: ['*'], models: ['*'] }
 
 test('a forbidden operation is answered like an operation that the model does not offer', async () => {
@@ -28,11 +31,8 @@ test('a forbidden operation is answered like an operation that the model does no
 
 test('a body above the limit of the matching rules is rejected before it is read', async () => {
   rig.policy.update([{ ...everyone, requestBytesMax: 20 }])
-  const bodyOf = (bytes: number): Buffer => Buffer.from(`{${' '.repeat(bytes - 2)}}`)
-  const delivery = (bytes: number) =>
-    request(String(bytes), { payload: bodyOf(bytes), payloadBytes: bytes } as never)
-  await rig.handled(delivery(20))
-  await rig.handled(delivery(21))
+  await rig.handled(sized(20))
+  await rig.handled(sized(21))
   expect(codes()).toEqual([undefined, 'payload_too_large'])
   expect(JSON.parse(Buffer.from(rig.replies[1]!.payload).toString())).toMatchObject({
     error: 'The body is 21 bytes long; this client may send at most 20 to model "iris".',

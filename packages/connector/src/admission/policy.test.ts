@@ -135,37 +135,41 @@ describe('operations', () => {
   })
 })
 
+const grantOf = (...rules: AllowRule[]) => new Policy(rules).grant('a', 'm', 'infer')
+
+// Returns how many of `count` requests at the same time are admitted.
+function admitted(policy: Policy, count: number, bytes = 1, client = 'a', nowMs = 0): number {
+  const grant = policy.grant(client, 'm', 'infer')
+  let spent = 0
+  for (let index = 0; index < count; index++) {
+    try {
+      policy.spend(grant, client, bytes, nowMs)
+      spent += 1
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'overloaded', retryable: true })
+    }
+  }
+  return spent
+}
+
 describe('the limits of several matching rules', () => {
   const wide = { clients: ['*'], models: ['*'] }
 
   test('are the highest priority and the largest body; a rule without a limit allows any size', () => {
-    const grant = (...rules: AllowRule[]) => new Policy(rules).grant('a', 'm', 'infer')
-    expect(grant({ ...wide, priorityMax: 2 }, { ...wide, priorityMax: 7 }).priorityMax).toBe(7)
-    expect(grant({ ...wide, priorityMax: 2 }, wide).priorityMax).toBe(4)
-    expect(grant({ ...wide, requestBytesMax: 10 }, { ...wide, requestBytesMax: 20 }).requestBytesMax).toBe(20)
-    expect(grant({ ...wide, requestBytesMax: 10 }, wide).requestBytesMax).toBe(Infinity)
+    expect(grantOf({ ...wide, priorityMax: 2 }, { ...wide, priorityMax: 7 }).priorityMax).toBe(7)
+    expect(grantOf({ ...wide, priorityMax: 2 }, wide).priorityMax).toBe(4)
+    expect(grantOf({ ...wide, requestBytesMax: 10 }, { ...wide, requestBytesMax: 20 }).requestBytesMax).toBe(
+      20,
+    )
+    expect(grantOf({ ...wide, requestBytesMax: 10 }, wide).requestBytesMax).toBe(Infinity)
     expect(
-      grant(
+      grantOf(
         { ...wide, requestBytesMax: 10 },
         { ...wide, operations: ['explain'], requestBytesMax: 20, priorityMax: 9 },
       ),
     ).toMatchObject({ requestBytesMax: 10, priorityMax: 4 })
   })
 
-  // Returns how many of `count` requests at the same time are admitted.
-  function admitted(policy: Policy, count: number, bytes = 1, client = 'a', nowMs = 0): number {
-    const grant = policy.grant(client, 'm', 'infer')
-    let spent = 0
-    for (let index = 0; index < count; index++) {
-      try {
-        policy.spend(grant, client, bytes, nowMs)
-        spent += 1
-      } catch (error) {
-        expect(error).toMatchObject({ code: 'overloaded', retryable: true })
-      }
-    }
-    return spent
-  }
   const rated = (burst: number, parts: Partial<AllowRule> = {}): AllowRule => ({
     ...wide,
     rate: { requestsPerSecond: 1, burst },

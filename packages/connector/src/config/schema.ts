@@ -240,7 +240,7 @@ export const configSchema = z.strictObject({
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',
     details:
-      'A rule matches a request by `clients`, `models` and `operations`. A request runs if at least one matching rule allows its size and its rate, so the order of the rules does not matter, and a rule never takes away what another rule allows. The highest `priorityMax` of the matching rules applies. A request for a forbidden model is answered with `model_not_found`, as if the model did not exist, and a request for a forbidden operation with `operation_not_supported`, as if the model did not offer it. With `showForbidden: true`, both are answered with `forbidden_model`. A body above `requestBytesMax` is answered with `payload_too_large`, a request above the `rate` with `overloaded`.',
+      'A rule matches a request by `clients`, `models` and `operations`. A request runs if at least one matching rule allows its size and its rate, so the order of the rules does not matter, and no rule restricts what another rule allows. The highest `priorityMax` of the matching rules applies. A request for a forbidden model is answered with `model_not_found`, as if the model did not exist, and a request for a forbidden operation with `operation_not_supported`, as if the model did not offer it. With `showForbidden: true`, both are answered with `forbidden_model`. A body above `requestBytesMax` is answered with `payload_too_large`, a request above the `rate` with `overloaded`.',
     defaultText: 'every client may use every model',
   }),
   limits: limits.prefault({}),

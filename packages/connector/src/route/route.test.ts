@@ -120,23 +120,24 @@ test('finds the named or the default operation, and lists the offered operations
   }
 })
 
+const isShown = (name: string): boolean => name === 'metadata' || name === 'generate'
+
 test('reports the same problem for a hidden operation as for one that the model does not offer', () => {
   const model = { ...modelOf('iris', 'infer', 'explain', 'metadata'), openOperations: ['chat', 'generate'] }
   const problem = (name: string | undefined, shown: (name: string) => boolean): Problem =>
     failure(() => findOperation(model, name, shown))
-  const shown = (name: string): boolean => name === 'metadata' || name === 'generate'
   for (const name of ['explain', 'predict', 'chat']) {
-    expect(problem(name, shown)).toMatchObject({
+    expect(problem(name, isShown)).toMatchObject({
       code: 'operation_not_supported',
       message: `Model "iris" does not offer ${name}; it offers: metadata.`,
     })
   }
-  expect(problem('explain', shown).detail).toContain('policy.allow')
-  expect(problem('predict', shown).detail).toBeUndefined()
-  expect(problem('generate', shown).code).toBe('model_not_ready')
-  expect(findOperation(model, 'metadata', shown).name).toBe('metadata')
+  expect(problem('explain', isShown).detail).toContain('policy.allow')
+  expect(problem('predict', isShown).detail).toBeUndefined()
+  expect(problem('generate', isShown).code).toBe('model_not_ready')
+  expect(findOperation(model, 'metadata', isShown).name).toBe('metadata')
   // The default operation is hidden as well.
-  expect(problem(undefined, shown).message).toBe('Model "iris" does not offer infer; it offers: metadata.')
+  expect(problem(undefined, isShown).message).toBe('Model "iris" does not offer infer; it offers: metadata.')
   expect(problem(undefined, () => false).message).toBe('Model "iris" does not offer infer.')
 })
 

@@ -34,7 +34,7 @@ export class StandardRouter implements Router {
   }
 
   route(delivery: Delivery): Routing | undefined {
-    const { topics, models, policy, peers } = this.#parts
+    const { topics, models, policy } = this.#parts
     let target: ReplyTarget | undefined = derivedTarget(topics, delivery)
     if (target === undefined) return undefined
     let parsed: RequestTopic | undefined
