@@ -179,6 +179,19 @@ describe('each client, model and operation', () => {
     expect(await decide('lab', 'secret', 'metadata')).toMatchObject({ code: 0, report: { allowed: true } })
   }, 120_000)
 
+  test('`inferwire policy test` explains the configuration of the guide', async () => {
+    const guide = blocksOf(page).find(({ mark, text }) => mark === 'config' && text.includes('operations:'))!
+    const file = join(tempFolder('policy'), 'inferwire.yaml')
+    writeFileSync(file, guide.text)
+    const decide = (...words: string[]) => inferwire(['policy', 'test', ...words, '-c', file])
+    const allowed = await decide('line-3', 'defects', 'infer')
+    expect(allowed).toMatchObject({ code: 0, stderr: '' })
+    expect(allowed.stdout).toContain(
+      `Rule:          policy.allow[0] (${file}:9:7): up to 65536 bytes, 10 requests`,
+    )
+    expect((await decide('dashboard', 'iris', 'infer')).code).toBe(77)
+  }, 60_000)
+
   test('an unknown model and a forbidden one have the same answer, whatever the operation', async () => {
     for (const operation of [...OPERATIONS, 'explain', 'x']) {
       const forbidden = await ask('line-1', 'secret', operation)
