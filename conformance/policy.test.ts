@@ -85,7 +85,7 @@ let clients: Readonly<Record<User, TestClient>>
 
 beforeAll(async () => {
   upstream = await FakeModelServer.start({ answer: json(200, { model_name: 'm', outputs: [] }) })
-  const cards = blocksOf(page).find(({ mark }) => mark === 'acl: cards')
+  const cards = blocksOf(page).find(({ mark }) => mark === 'cards')
   expect(cards).toBeDefined()
   broker = await startMosquitto({
     users: Object.fromEntries([...USERS, 'inferwire'].map((user) => [user, 'pass'])),
