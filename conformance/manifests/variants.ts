@@ -77,7 +77,10 @@ export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
     },
   ],
   ...(['standard', 'knative'] as const).flatMap((mode): [string, ManifestOptions][] => [
-    [`models in the mesh, ${mode}`, { connector: { config: { models: MODELS }, kubeflow: { ...PROFILE, mode } } }],
+    [
+      `models in the mesh, ${mode}`,
+      { connector: { config: { models: MODELS }, kubeflow: { ...PROFILE, mode } } },
+    ],
     [
       `models behind Kubeflow's gateway, ${mode}`,
       { connector: { config: { models: THROUGH_GATEWAY }, modelToken: {}, kubeflow: { ...PROFILE, mode } } },

@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { format } from 'prettier'
+import { format, resolveConfig } from 'prettier'
 import { cacheFolder } from '../../fixtures/cache-folder.ts'
 import { allPolicies } from './policies.ts'
 
@@ -28,7 +28,9 @@ const filters = JSON.parse(text) as readonly unknown[]
 const recorded = Object.fromEntries(
   Object.entries(policies).map(([name, policy], index) => [name, { policy, filter: filters[index] }]),
 )
-writeFileSync(join(FOLDER, 'filters.json'), await format(JSON.stringify(recorded), { parser: 'json' }))
+const file = join(FOLDER, 'filters.json')
+const style = await resolveConfig(file)
+writeFileSync(file, await format(JSON.stringify(recorded), { ...style, parser: 'json' }))
 process.stderr.write(`Recorded ${filters.length} filters.\n`)
 
 /** Runs a program, and returns its output. */

@@ -97,7 +97,16 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       ...renamed(['name', 'replicas', 'memoryMi']),
     }),
     // A user can remove a value with `null`, but the templates require these values.
-    required: ['image', 'replicaCount', 'resources', 'serviceAccount', 'modelToken', 'kubeflow', 'config', 'mosquitto'],
+    required: [
+      'image',
+      'replicaCount',
+      'resources',
+      'serviceAccount',
+      'modelToken',
+      'kubeflow',
+      'config',
+      'mosquitto',
+    ],
     allOf: [
       ofConfig({
         admin: { properties: { host: { not: { pattern: PATTERNS.loopback.source } } } },
