@@ -8,18 +8,19 @@ import { findComponents, type Components } from './components.ts'
 import { startControlPlane } from './control-plane.ts'
 import { applyCrds } from './crds.ts'
 import type { KubeApi } from './kube-api.ts'
+import { startKserve, type Kserve } from './kserve/controller.ts'
 import { startKubelet, type Kubelet } from './node/kubelet.ts'
 import { NODE_ADDRESS, setUpNodeNetwork } from './node/network.ts'
 import { DNS_ADDRESS, startDns } from './stand-ins/dns.ts'
-import { startKserveController } from './stand-ins/kserve-controller.ts'
 import { EXTERNAL_ADDRESS, startServiceProxy } from './stand-ins/service-proxy.ts'
 import { startVolumeProvisioner } from './stand-ins/volume-provisioner.ts'
 import { installTraefik } from './traefik.ts'
 
-/** A running cluster with Traefik, KServe's kinds, and one node. */
+/** A running cluster with Traefik, KServe, and one node. */
 export interface Cluster {
   readonly api: KubeApi
   readonly kubelet: Kubelet
+  readonly kserve: Kserve
   readonly components: Components
   /** Environment in which `kubectl` and `helm` are in the PATH and use this cluster. */
   readonly env: Readonly<Record<string, string>>
@@ -41,6 +42,10 @@ export async function startCluster(): Promise<Cluster> {
   const plane = await startControlPlane(components, folder, NODE_ADDRESS)
   const { api } = plane
   const stopping = new AbortController()
+  const begun = performance.now()
+  const installed = startKserve(components, plane, folder).then(
+    (kserve) => (console.log('KSERVE', performance.now() - begun), kserve),
+  )
   await applyCrds(api)
   await startServiceProxy(api, stopping.signal)
   await startDns(api, stopping.signal)
@@ -51,12 +56,14 @@ export async function startCluster(): Promise<Cluster> {
     traefik: components.traefik,
     dns: DNS_ADDRESS,
   })
-  await startKserveController(api, stopping.signal)
   await installTraefik(api)
   await nameTraefik(folder)
+  console.log('REST', performance.now() - begun)
+  const kserve = await installed
   return {
     api,
     kubelet,
+    kserve,
     components,
     env: {
       KUBECONFIG: plane.kubeconfig,
@@ -70,6 +77,7 @@ export async function startCluster(): Promise<Cluster> {
     stop: async () => {
       await kubelet.stop()
       stopping.abort()
+      await kserve.stop()
       await plane.stop()
     },
   }
