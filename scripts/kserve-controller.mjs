@@ -27,9 +27,10 @@ export async function buildKserveController(python, clients) {
       const output = join(folder, 'kserve-manager')
       await goBuild(go, { what: "KServe's controller", cwd: module, output, packages: ['./cmd/manager'] })
       const helm = join(await clients, 'helm')
-      const rendered = { crds: '', objects: '' }
-      for (const part of Object.keys(rendered)) {
-        for (const { chart, values } of recipe.charts[part]) {
+      const rendered = {}
+      for (const [part, charts] of Object.entries(recipe.charts)) {
+        rendered[part] = ''
+        for (const { chart, values } of charts) {
           const set = values.flatMap((value) => ['--set', value])
           const from = join(module, 'charts', chart)
           rendered[part] +=

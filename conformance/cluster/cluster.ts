@@ -8,6 +8,7 @@ import { findComponents, type Components } from './components.ts'
 import { startControlPlane } from './control-plane.ts'
 import { applyCrds } from './crds.ts'
 import type { KubeApi } from './kube-api.ts'
+import type { CrdSchemas } from './kserve/chart.ts'
 import { startKserve, type Kserve } from './kserve/controller.ts'
 import { startKubelet, type Kubelet } from './node/kubelet.ts'
 import { NODE_ADDRESS, setUpNodeNetwork } from './node/network.ts'
@@ -32,8 +33,14 @@ export interface Cluster {
 // Number of characters of each container's log in a report.
 const REPORT_CHARACTERS = 1500
 
+/** Options of a cluster. */
+export interface ClusterOptions {
+  /** Definitions of KServe's kinds. @default minimal */
+  readonly schemas?: CrdSchemas
+}
+
 /** Starts a cluster. Works only in a worker of own-network-pool.ts. */
-export async function startCluster(): Promise<Cluster> {
+export async function startCluster({ schemas = 'minimal' }: ClusterOptions = {}): Promise<Cluster> {
   const components = await findComponents()
   const folder = tempFolder('cluster')
   const nodeFolder = join(folder, 'node')
@@ -42,10 +49,7 @@ export async function startCluster(): Promise<Cluster> {
   const plane = await startControlPlane(components, folder, NODE_ADDRESS)
   const { api } = plane
   const stopping = new AbortController()
-  const begun = performance.now()
-  const installed = startKserve(components, plane, folder).then(
-    (kserve) => (console.log('KSERVE', performance.now() - begun), kserve),
-  )
+  const installed = startKserve(components, plane, folder, schemas)
   await applyCrds(api)
   await startServiceProxy(api, stopping.signal)
   await startDns(api, stopping.signal)
@@ -58,7 +62,6 @@ export async function startCluster(): Promise<Cluster> {
   })
   await installTraefik(api)
   await nameTraefik(folder)
-  console.log('REST', performance.now() - begun)
   const kserve = await installed
   return {
     api,

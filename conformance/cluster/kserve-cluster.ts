@@ -19,7 +19,7 @@ export async function startKserveCluster(): Promise<KserveCluster> {
   const folder = tempFolder('kserve')
   await setUpNodeNetwork()
   const plane = await startControlPlane(components, folder, NODE_ADDRESS)
-  const [kserve] = await Promise.all([startKserve(components, plane, folder), applyCrds(plane.api)])
+  const [kserve] = await Promise.all([startKserve(components, plane, folder, 'full'), applyCrds(plane.api)])
   return {
     plane,
     kserve,

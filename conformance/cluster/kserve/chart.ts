@@ -6,6 +6,12 @@ import type { KubeObject } from '../kube-api.ts'
 /** URL of the manager's webhook server. The manager has no option for its address or its certificate's name. */
 const WEBHOOKS_URL = 'https://127.0.0.1:9443'
 
+/**
+ * Which definitions of KServe's kinds are used: those that validate every field, which cost the API server six seconds
+ * of CPU time, or those that accept any field. KServe has a chart for each.
+ */
+export type CrdSchemas = 'full' | 'minimal'
+
 /** The objects in the order in which they can be created. */
 export interface ChartObjects {
   /** Definitions of KServe's kinds. */
@@ -27,11 +33,11 @@ const LAST = /^Cluster(?:ServingRuntime|StorageContainer)$/
 const PROBE = { tcpSocket: { port: 8080 }, periodSeconds: 1 }
 
 /** Reads the objects from the folder of scripts/kserve-controller.mjs. `certificate` is the webhook server's, in PEM. */
-export function chartObjects(folder: string, certificate: string): ChartObjects {
+export function chartObjects(folder: string, schemas: CrdSchemas, certificate: string): ChartObjects {
   const objects = readObjects(folder, 'objects').filter(({ kind }) => !REPLACED.test(kind))
   const caBundle = Buffer.from(certificate).toString('base64')
   return {
-    crds: readObjects(folder, 'crds'),
+    crds: readObjects(folder, schemas),
     first: objects.filter(({ kind }) => !WEBHOOKS.test(kind) && !LAST.test(kind)),
     webhooks: objects
       .filter(({ kind }) => WEBHOOKS.test(kind))
@@ -47,7 +53,7 @@ export function chartObjects(folder: string, certificate: string): ChartObjects 
 }
 
 /** Reads a list of objects from the folder of scripts/kserve-controller.mjs. */
-export function readObjects(folder: string, name: 'crds' | 'objects' | 'knative'): KubeObject[] {
+export function readObjects(folder: string, name: CrdSchemas | 'objects' | 'knative'): KubeObject[] {
   return JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')) as KubeObject[]
 }
 

@@ -9,7 +9,7 @@ import { spawnTied } from '../../fixtures/processes.ts'
 import type { Components } from '../components.ts'
 import type { ControlPlane } from '../control-plane.ts'
 import type { KubeApi, KubeObject } from '../kube-api.ts'
-import { chartObjects, collectionOf, readObjects } from './chart.ts'
+import { chartObjects, collectionOf, readObjects, type CrdSchemas } from './chart.ts'
 import RECIPE from './recipe.json' with { type: 'json' }
 
 /** KServe in the cluster. */
@@ -35,11 +35,12 @@ export async function startKserve(
   { kserve }: Components,
   plane: ControlPlane,
   folder: string,
+  schemas: CrdSchemas,
 ): Promise<Kserve> {
   const { api } = plane
   const run = join(folder, 'kserve')
   const certificate = await makeCertificate(run)
-  const { crds, first, webhooks, last } = chartObjects(kserve, certificate)
+  const { crds, first, webhooks, last } = chartObjects(kserve, schemas, certificate)
   await createCrds(api, crds)
   const { namespace } = RECIPE
   await createAll(api, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }])
