@@ -4,6 +4,7 @@ import { met, type Requirement } from './requirement.ts'
 const CLUSTER = 'conformance/cluster.test.ts'
 const RESTART = 'conformance/cluster-restart.test.ts'
 const OBJECTS = 'conformance/cluster-manifests.test.ts'
+const KSERVE = 'conformance/cluster-kserve.test.ts'
 const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
@@ -21,6 +22,22 @@ export const KUBERNETES: readonly Requirement[] = [
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > contains the commands of the original guide`,
     `${MANIFESTS} > the files in resources/ > use the guide's names for ConfigMaps and their keys`,
     `${MANIFESTS} > the files in resources/ > contain Traefik files that open the entry point`,
+  ),
+  met(
+    'K-KSERVE-1',
+    GUIDE,
+    "The objects with which the mapping of KServe's kinds is tested equal the objects that KServe's controller 0.20.0 writes, in Standard and in Knative mode.",
+    `${KSERVE} > KServe 0.20.0 in Standard mode > gives no address to an InferenceService that was never ready`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > writes the addresses when the InferenceService becomes ready`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > keeps the addresses when the InferenceService is not ready any more`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > removes the addresses of a stopped InferenceService`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > makes an InferenceService ready: %s`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > reports a model that cannot be loaded`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > reports a model for which there is no runtime`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > makes a TrainedModel and an InferenceGraph ready`,
+    `${KSERVE} > KServe 0.20.0 in Knative mode > cannot make an InferenceService ready without Knative`,
+    `${KSERVE} > KServe 0.20.0 in Knative mode > writes the addresses when the Knative Service is ready`,
+    `${KSERVE} > deletes a ready InferenceService`,
   ),
   met(
     'K-ACCESS-1',
