@@ -2,6 +2,7 @@
 export { originOf } from './address.ts'
 export { AUTO_BATCHING } from './batching-options.ts'
 export { ConfigError, type ConfigMistake } from './config-error.ts'
+export { DISCOVERED_KINDS, type DiscoveredKind, type DiscoveryConfig } from './discovery-schema.ts'
 export { exposedNames } from './exposed-names.ts'
 export { credentialMistake, definitionOfCredential } from './model-credential.ts'
 export { headerValueMistake, type CredentialConfig } from './credential-schema.ts'

@@ -7,7 +7,7 @@ import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 
 const INTRODUCTION = [
   'The configuration is a YAML file, whose path is set with `-c FILE` or in `INFERWIRE_CONFIG`. The first part of this page contains the options that most installations set. Every [advanced option](#advanced-options) has a default that fits most installations.',
-  'Every option outside of `models`, `credentials` and `policy` has an environment variable, for example `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS` for `broker.keepAliveSeconds`. Environment variables override the file, and flags override both. Relative paths are resolved against the working folder. An unknown option is an error.',
+  'Every option outside of `models`, `discovery`, `credentials` and `policy` has an environment variable, for example `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS` for `broker.keepAliveSeconds`. Environment variables override the file, and flags override both. Relative paths are resolved against the working folder. An unknown option is an error.',
   '`inferwire config check` reports every mistake with its place. `inferwire config print` shows the options that differ from the defaults, then the defaults. `inferwire config schema` prints the JSON Schema for an editor.',
 ]
 const LINE_LENGTH_MAX = 120
@@ -122,6 +122,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   // Only the password has this type.
   custom: 'text',
   object: 'map',
+  record: 'map',
   string: 'text',
   union: 'map',
 }

@@ -4,6 +4,7 @@ import { isCleanLevel, isModelName } from '@inferwire/protocol'
 import { z } from 'zod'
 import { brokerUrlMistake } from './address.ts'
 import { credentials } from './credential-schema.ts'
+import { discovery } from './discovery-schema.ts'
 import { model } from './model-schema.ts'
 import { advanced, bytesOfMemory, integer, option, optionalFile, text } from './option.ts'
 import { address, glob, level, MIB, shortText, tls } from './schema-parts.ts'
@@ -256,6 +257,7 @@ export const configSchema = z.strictObject({
       .default({}),
     { description: 'The exposed models, by their names in topics.' },
   ),
+  discovery: discovery.prefault({}),
   credentials,
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',
