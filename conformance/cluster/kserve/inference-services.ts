@@ -20,7 +20,7 @@ const KINDS = {
 } as const
 
 /** Pods with this scheduler stay pending, so that a test can write their status. */
-export const NO_SCHEDULER = 'none'
+const NO_SCHEDULER = 'none'
 
 const TIMEOUT_MS = 60_000
 const RETRY_MS = 50

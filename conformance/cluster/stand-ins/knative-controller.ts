@@ -8,9 +8,9 @@ const LABEL = 'serving.knative.dev/service'
 
 /** Handles all Knative Services until the signal is aborted. Knative's CRD must be installed. */
 export async function startKnativeController(api: KubeApi, signal: AbortSignal): Promise<void> {
-  const report = (error: unknown): void => console.error('Knative stand-in:', error)
   await api.watch(`${SERVICES}/services`, signal, (service, isDeleted) => {
-    if (!isDeleted) void reconcile(api, service).catch(report)
+    if (!isDeleted)
+      void reconcile(api, service).catch((error: unknown) => console.error('Knative stand-in:', error))
   })
   await api.watch('/apis/apps/v1/deployments', signal, (deployment, isDeleted) => {
     const name = deployment.metadata.labels?.[LABEL]
