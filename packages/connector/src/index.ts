@@ -17,5 +17,12 @@ export {
 } from './config/index.ts'
 export { configWarnings, type ConfigWarning } from './config-warnings.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
+export {
+  classifyRefusal,
+  REFUSALS,
+  type RefusedAnswer,
+  type RefusalKind,
+  type RefusalName,
+} from './endpoint/index.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'

@@ -3,6 +3,7 @@
 export { GrpcUpstream } from './endpoint/grpc/grpc-upstream.ts'
 export type { GrpcTarget } from './endpoint/grpc/grpc-target.ts'
 export { MESSAGES } from './endpoint/grpc/inference-proto.ts'
+export { ServiceTime } from './endpoint/refusal/service-time.ts'
 export { readKept, writeKept } from './safekeeping/kept-delivery.ts'
 export type { ByteSink, ByteStream } from './session/dial.ts'
 export type { AckOrderKind } from './session/ack-order.ts'
