@@ -16,7 +16,14 @@ const INVALID = "The model server's response is not valid gRPC."
  * The problem of a connection that ended before the server had sent its SETTINGS.
  * @param hasBeenReady whether the server has sent them on an earlier connection
  */
-export function neverReady(error: Error, address: string, hasBeenReady: boolean): Problem {
+export function neverReady(error: Error | undefined, address: string, hasBeenReady: boolean): Problem {
+  if (error === undefined && !hasBeenReady) {
+    return refusalProblem('mtls_required', { detail: `${address}: the server closed the connection at once` })
+  }
+  return notReady(error ?? new Error('the server closed the connection'), address, hasBeenReady)
+}
+
+function notReady(error: Error, address: string, hasBeenReady: boolean): Problem {
   const problem = unreachable(error, address, 'unsent', hasBeenReady)
   if ((error as NodeJS.ErrnoException).code !== 'ERR_HTTP2_ERROR') return problem
   const detail = `${address} does not speak gRPC (HTTP/2). protocolVersion grpc-v2 needs the server's gRPC port.`
@@ -63,6 +70,19 @@ export function brokenCall(
     ? 'The connection to the model server broke during its response.'
     : 'The connection to the model server broke before a response arrived.'
   return new UpstreamFailure('unreachable', true, 'upstream_unreachable', sentence, { detail })
+}
+
+// Smaller than the limit of any common gateway.
+const LARGE_HEADER_BYTES = 8 * 1024
+
+/**
+ * The problem of a call that was reset although its server has never answered: Envoy does so if the header fields are
+ * larger than its limit. Undefined for any other reason.
+ */
+export function tooLargeHeader(rstCode: number, headerBytes: number, address: string): Problem | undefined {
+  if (rstCode !== constants.NGHTTP2_INTERNAL_ERROR || headerBytes < LARGE_HEADER_BYTES) return undefined
+  const detail = `${address}: RST_STREAM ${rstCode} for a call with ${headerBytes} bytes of header fields`
+  return refusalProblem('header_too_large', { detail })
 }
 
 /** The problem of a response with an HTTP status or a Content-Type that no gRPC server sends; undefined for any other. */

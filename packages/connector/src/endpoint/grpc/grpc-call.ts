@@ -18,6 +18,7 @@ import {
   invalidFrames,
   neverReady,
   tooLarge,
+  tooLargeHeader,
 } from './call-problems.ts'
 import { FrameError, MessageFrames } from './message-frames.ts'
 import type { Frame } from './write-frame.ts'
@@ -141,6 +142,7 @@ class GrpcExchange implements OpenCall {
 
   #answered(headers: IncomingHttpHeaders): void {
     this.#link.answered()
+    this.#connection.hasAnswered = true
     this.#headers = headers
     // A response without messages has its status in the headers.
     this.#status = readStatus(headers)
@@ -188,8 +190,10 @@ class GrpcExchange implements OpenCall {
     const { address } = this.#options
     const { rstCode } = this.#stream!
     const error = this.#link.error ?? causeOf(this.#error)
-    if (!this.#link.isReady) {
-      return neverReady(error ?? new Error(`RST_STREAM ${rstCode}`), address, this.#connection.hasBeenReady)
+    if (!this.#link.isReady) return neverReady(error, address, this.#connection.hasBeenReady)
+    if (!this.#connection.hasAnswered) {
+      const problem = tooLargeHeader(rstCode, bytesOf(this.#requestHeaders()), address)
+      if (problem !== undefined) return problem
     }
     const hasAnswered = this.#headers !== undefined
     // A response begins with headers. A server that shuts down may reset streams with NO_ERROR before it has answered.
@@ -249,6 +253,11 @@ function send(stream: ClientHttp2Stream, frame: Frame = []): void {
   stream.cork()
   for (const part of frame) stream.write(part)
   stream.end()
+}
+
+// RFC 9113 §10.5.1: the limit applies to names and values without compression.
+function bytesOf(headers: OutgoingHttpHeaders): number {
+  return Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + String(value).length, 0)
 }
 
 // If a connection fails, Node.js ends each stream that waits for the connection. The stream's error has the connection's

@@ -47,6 +47,8 @@ export class GrpcConnection {
   #link: Link | undefined
   #isClosed = false
   #hasBeenReady = false
+  /** Whether the server has ever answered a call. */
+  hasAnswered = false
   readonly #idle: (() => void)[] = []
 
   constructor({ origin, host, trust, serverName }: ConnectionTarget) {

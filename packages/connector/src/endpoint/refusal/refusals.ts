@@ -145,7 +145,7 @@ export const REFUSALS = {
   header_too_large: {
     ...AUTH,
     sentence: 'The header fields of the call are too large for the gateway in front of the model.',
-    mark: 'status 431',
+    mark: 'status 431; over HTTP/2, the stream is reset (INTERNAL_ERROR) before the first answer of the server',
     remedy: 'Use a smaller token (fewer groups), or raise the limit of the gateway (max_request_headers_kb).',
     retry: 'never',
   },
