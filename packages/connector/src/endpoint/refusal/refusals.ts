@@ -250,7 +250,7 @@ export const REFUSALS = {
     sentence: 'The model did not become ready while the request waited for it.',
     mark: '503 with `context deadline exceeded` (Knative)',
     remedy:
-      'The pod starts too slowly or not at all. Run `kubectl get inferenceservice`, or set minReplicas: 1.',
+      'The pod starts too slowly or not at all. Run `kubectl get inferenceservice`, or set `minReplicas: 1`.',
     retry: 'back-off',
     countsForCircuit: 'no',
     mayHaveRun: false,
@@ -272,7 +272,7 @@ export const REFUSALS = {
     sentence: 'The model did not answer within its own time limit.',
     mark: '504 with `request timeout` (Knative)',
     remedy:
-      'The model may still run. Raise `timeout` in the predictor of the InferenceService (default 300 s, at most max-revision-timeout-seconds).',
+      'The model may still run. Raise `timeout` in the predictor of the InferenceService (default 300 s; the limit is `max-revision-timeout-seconds` of Knative).',
     retry: 'back-off',
     countsForCircuit: 'warm',
     mayHaveRun: true,
