@@ -60,6 +60,8 @@ export interface Gate {
   readonly tokens: TokenIssuer
   /** Identifies the connector to sidecars, as its own sidecar would: a ServiceAccount in the namespace `alice`. */
   readonly ownCertificate: CertificateFiles
+  /** Returns the certificate with which a workload's sidecar would identify itself to other sidecars. */
+  certificateOf(namespace: string, serviceAccount: string): CertificateFiles
   /** The mesh's authority. */
   readonly ca: string
   readonly login: LoginStub
@@ -189,6 +191,7 @@ export async function startGate(options: GateOptions): Promise<Gate> {
     podPort,
     tokens,
     ownCertificate: authority.issue(NAMESPACE, 'inferwire'),
+    certificateOf: (namespace, serviceAccount) => authority.issue(namespace, serviceAccount),
     ca: authority.ca,
     login,
     stop: async () => {

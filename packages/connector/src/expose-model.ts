@@ -19,8 +19,8 @@ import {
   type TopicSpace,
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget, type GateLimits } from './admission/index.ts'
-import { AUTO_BATCHING, exposedNames, originOf, type ModelConfig } from './config/index.ts'
-import { createCredential } from './credential/index.ts'
+import { AUTO_BATCHING, exposedNames, type CredentialConfig, type ModelConfig } from './config/index.ts'
+import type { CredentialStore } from './credential/index.ts'
 import {
   Circuit,
   mayMerge,
@@ -53,17 +53,35 @@ export interface ModelServer {
 // Allows a retry for every call in flight if all of them break at once.
 const RETRY_BURST_MIN = 30
 
+/** What `openServer` needs in addition to the options of the model. */
+export interface ServerParts {
+  /** The definition of the model's credential. */
+  readonly definition: CredentialConfig
+  readonly credentials: CredentialStore
+  readonly log: Log
+  readonly telemetry: Telemetry
+}
+
 /** Creates the client of a model's server; it connects on the first call. @throws if a file cannot be read */
 export function openServer(
   name: string,
   config: ModelConfig,
-  { log, telemetry }: { readonly log: Log; readonly telemetry: Telemetry },
+  { definition, credentials, log, telemetry }: ServerParts,
 ): ModelServer {
   const upstream = openUpstream({
     url: config.url,
     host: config.host,
-    tls: config.tls,
-    credential: createCredential(config.credential, originOf(config.url)),
+    // A client certificate is part of the TLS connection.
+    tls:
+      definition.kind === 'mtls'
+        ? { ...config.tls, certFile: definition.certFile, keyFile: definition.keyFile }
+        : config.tls,
+    credential: credentials.open({
+      model: name,
+      url: config.url,
+      name: typeof config.credential === 'string' ? config.credential : undefined,
+      definition,
+    }),
     model: config.modelName ?? name,
     ...protocolOf(config.protocolVersion),
     versions: config.versions,
