@@ -14,7 +14,7 @@ import { logExposed, whereToLook } from './model-news.ts'
 import type { ModelTable } from './route/index.ts'
 import { ServerOpener, type ModelOrigin } from './server-opener.ts'
 import type { ModelFacts } from './step.ts'
-import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
+import { problemFields, type Log, type ProblemLog, type Telemetry } from './telemetry/index.ts'
 
 /** Dependencies of `ModelRegistry`. */
 export interface RegistryParts {
@@ -265,15 +265,15 @@ export class ModelRegistry {
     for (const exposedName of exposedNames(name, config)) this.#parts.table.delete(exposedName)
   }
 
-  #stillUnknown(entry: Entry, problem: Problem, retryInMs: number | undefined): void {
+  #stillUnknown(entry: Entry, problem: Problem, retryWithinMs: number | undefined): void {
     const { name, config } = entry
     if (serving(entry) === undefined) {
       this.#setPending(entry, `Model "${name}" is not ready. ${problem.message}`)
     }
-    const { code, detail, message, refusal } = problem
+    const { code, detail, message } = problem
     const next = [
       entry.predecessor === undefined ? '' : ' The previous configuration remains in use for this model.',
-      retryInMs === undefined
+      retryWithinMs === undefined
         ? ' The connector queries the server again after the next answered request.'
         : '',
       HINT_CODES.has(code) ? ` ${whereToLook(config, config.modelName ?? name)}` : '',
@@ -282,19 +282,11 @@ export class ModelRegistry {
     // metadata could fill the log.
     const nowMs = performance.now()
     const repeated = entry.lastWarning?.detail === detail ? entry.lastWarning : undefined
-    const isQuiet = repeated !== undefined && (retryInMs === undefined || nowMs < repeated.untilMs)
+    const isQuiet = repeated !== undefined && (retryWithinMs === undefined || nowMs < repeated.untilMs)
     if (!isQuiet) entry.lastWarning = { detail, untilMs: nowMs + REPEAT_WARNING_MS }
     this.#parts.log[isQuiet ? 'debug' : 'warn'](
       // `retryWithinMs` is an upper bound, because a request triggers the next query sooner.
-      {
-        event: 'model_not_ready',
-        model: name,
-        url: config.url,
-        code,
-        detail,
-        ...(refusal === undefined ? {} : { refusal: refusal.name, remedy: refusal.remedy }),
-        retryWithinMs: retryInMs,
-      },
+      { event: 'model_not_ready', model: name, url: config.url, ...problemFields(problem), retryWithinMs },
       `${message}${next.join('')}`,
     )
   }

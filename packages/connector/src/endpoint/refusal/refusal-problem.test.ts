@@ -71,7 +71,7 @@ const CALLS: Readonly<Record<RefusalKind['retry'], number>> = {
   'retry-after': 1,
 }
 
-test.each(NAMES)('%s is repeated as the table says, and every refused call is counted', async (name) => {
+test.each(NAMES)('%s is repeated according to its entry, and every refused call is counted', async (name) => {
   const { retry, code, sentence, remedy } = KINDS[name]
   const state = rig()
   state.refusal = name
@@ -90,7 +90,7 @@ test.each(NAMES.filter((name) => KINDS[name].mayHaveRun))(
   },
 )
 
-test.each(NAMES)('%s counts for the circuit as the table says', async (name) => {
+test.each(NAMES)('%s counts for the circuit according to its entry', async (name) => {
   const { countsForCircuit } = KINDS[name]
   const cold = rig()
   cold.refusal = name
