@@ -7,6 +7,7 @@ import { install } from './install.mjs'
 import { buildKserveController } from './kserve-controller.mjs'
 import { buildControlPlane, fetchKubernetesClients } from './kubernetes-tools.mjs'
 import { fetchLlama } from './llama-package.mjs'
+import { buildLoginService } from './login-service.mjs'
 import { prepareMachine } from './machine.mjs'
 import { fail, ROOT, say, step, tool } from './step.mjs'
 
@@ -22,10 +23,11 @@ await install()
 const machine = prepareMachine()
 const clients = machine.then(fetchKubernetesClients)
 // Compiles at the lowest priority while the checks and the unit tests run, because these do not need an idle machine.
-// The second build uses what the first one compiled.
+// One build after the other, because each build uses all cores. The second build uses what the first one compiled.
 const cluster = buildControlPlane(machine)
   .then(() => buildKserveController(machine, clients))
   .catch((error) => error)
+const loginService = cluster.then(() => buildLoginService(machine)).catch((error) => error)
 await clients.catch((error) => fail(error.message))
 await fetchLlama().catch((error) => fail(error.message))
 
@@ -38,8 +40,9 @@ const filters = process.argv.slice(2)
 let testsExecuted = 0
 await runTests('unit tests', ['unit*'])
 // The other tests measure times, so the compiler must have finished.
-const buildError = await cluster
-if (buildError !== undefined) failure(buildError.message)
+for (const buildError of [await cluster, await loginService]) {
+  if (buildError !== undefined) failure(buildError.message)
+}
 await runTests('conformance tests', ['conformance', 'cluster'])
 if (testsExecuted === 0) failure('no test was executed')
 rmSync(folder, { recursive: true, force: true, maxRetries: 3 })

@@ -30,5 +30,12 @@ export {
 } from './discovery/index.ts'
 export { explainPolicy, type PolicyExplanation } from './policy-explanation.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
+export {
+  classifyRefusal,
+  REFUSALS,
+  type RefusedAnswer,
+  type RefusalKind,
+  type RefusalName,
+} from './endpoint/index.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'

@@ -3,7 +3,7 @@ import type { Problem } from '@inferwire/protocol'
 import type { ModelConfig } from './config/index.ts'
 import type { Exposure } from './expose-model.ts'
 import type { ModelFacts } from './step.ts'
-import type { Log } from './telemetry/index.ts'
+import { problemFields, type Log } from './telemetry/index.ts'
 
 // Minimum time before the same warning about a server is repeated.
 const REPEAT_WARNING_MS = 30_000
@@ -48,8 +48,7 @@ export class RegistryNews {
         event: 'model_not_ready',
         model: this.#name,
         url: this.#config.url,
-        code,
-        detail,
+        ...problemFields(problem),
         retryWithinMs: retryInMs,
       },
       `${message}${next.join('')}`,

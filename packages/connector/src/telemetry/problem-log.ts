@@ -1,5 +1,5 @@
-// Logs problems at a limited rate, so that clients cannot flood the log: for each model and code, at most one line
-// per second.
+// Logs problems at a limited rate, so that clients cannot flood the log: for each model, code and refusal, at most
+// one line per second.
 import { PROBLEMS, type Problem } from '@inferwire/protocol'
 import { UNPRINTABLE, type Log } from './log.ts'
 
@@ -43,7 +43,7 @@ export class ProblemLog {
   report(problem: Problem, { client, model, operation }: FailedRequest, nowMs: number): void {
     const { log } = PROBLEMS[problem.code]
     if (!this.#log.isLevelEnabled(log)) return
-    const key = `${model} ${problem.code}`
+    const key = `${model} ${problem.code} ${problem.refusal?.name ?? ''}`
     const window = this.#windows.get(key)
     if (window !== undefined && nowMs < window.untilMs) {
       window.suppressed += 1
@@ -57,16 +57,29 @@ export class ProblemLog {
     this.#log[log](
       {
         event: 'request_failed',
-        code: problem.code,
+        ...problemFields(problem),
         status: problem.status,
         ...(client === undefined ? {} : { client: shownClient(client) }),
         model,
         operation,
-        ...(problem.detail === undefined ? {} : { detail: problem.detail }),
         ...(suppressed === 0 ? {} : { suppressed }),
       },
       problem.message,
     )
+  }
+}
+
+/** Returns the fields of a log line that describe a problem, and how a gateway refused the call. */
+export function problemFields({ code, detail, refusal }: Problem): {
+  readonly code: string
+  readonly detail?: string
+  readonly refusal?: string
+  readonly remedy?: string
+} {
+  return {
+    code,
+    ...(detail === undefined ? {} : { detail }),
+    ...(refusal === undefined ? {} : { refusal: refusal.name, remedy: refusal.remedy }),
   }
 }
 
