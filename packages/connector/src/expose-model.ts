@@ -20,7 +20,7 @@ import {
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget, type GateLimits } from './admission/index.ts'
 import { AUTO_BATCHING, exposedNames, type CredentialConfig, type ModelConfig } from './config/index.ts'
-import type { CredentialStore } from './credential/index.ts'
+import { placeOf, type CredentialStore } from './credential/index.ts'
 import {
   Circuit,
   mayMerge,
@@ -68,6 +68,13 @@ export function openServer(
   config: ModelConfig,
   { definition, credentials, log, telemetry }: ServerParts,
 ): ModelServer {
+  const used = {
+    model: name,
+    url: config.url,
+    name: typeof config.credential === 'string' ? config.credential : undefined,
+    definition,
+  }
+  const tlsNews = credentials.newsOf(definition.kind === 'mtls' ? placeOf(used) : `models.${name}.tls`)
   const upstream = openUpstream({
     url: config.url,
     host: config.host,
@@ -76,12 +83,8 @@ export function openServer(
       definition.kind === 'mtls'
         ? { ...config.tls, certFile: definition.certFile, keyFile: definition.keyFile }
         : config.tls,
-    credential: credentials.open({
-      model: name,
-      url: config.url,
-      name: typeof config.credential === 'string' ? config.credential : undefined,
-      definition,
-    }),
+    tlsNews: { failed: (detail) => tlsNews.failed(detail, true), recovered: () => tlsNews.recovered() },
+    credential: credentials.open(used),
     model: config.modelName ?? name,
     ...protocolOf(config.protocolVersion),
     versions: config.versions,

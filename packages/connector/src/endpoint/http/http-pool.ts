@@ -35,11 +35,9 @@ export class HttpPool extends Pool {
   constructor(
     origin: string,
     callsHeldMax: number,
-    connect: buildConnector.BuildOptions,
+    connector: buildConnector.connector,
     options: Client.Options,
   ) {
-    // undici 8 offers HTTP/2 in the handshake unless `allowH2: false` is set both here and in the options.
-    const connector = buildConnector({ ...connect, allowH2: false })
     super(origin, {
       ...options,
       // callsHeldMax limits the connections: undici adds a client (one connection) only if all others are busy, or were

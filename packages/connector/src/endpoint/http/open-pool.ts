@@ -1,5 +1,12 @@
 // Creates the pool of persistent HTTP/1.1 connections to one model server's origin.
-import { originOf, readTlsFiles, type TlsConfig } from '../../config/index.ts'
+import { buildConnector } from 'undici'
+import {
+  originOf,
+  RotatingTls,
+  type TlsConfig,
+  type TlsFilesNews,
+  type TlsTrust,
+} from '../../config/index.ts'
 import { HttpPool } from './http-pool.ts'
 
 /** Options of `openPool`. */
@@ -7,6 +14,8 @@ export interface PoolTarget {
   /** Base URL of the model server. */
   readonly url: string
   readonly tls: TlsConfig
+  /** Receives the mistakes in rotated TLS files. @default they are not reported */
+  readonly tlsNews?: TlsFilesNews | undefined
   /** Maximum number of calls in flight or waiting for a connection; further calls fail with `upstream_unreachable`. */
   readonly callsMax: number
 }
@@ -23,15 +32,8 @@ const RESPONSE_HEADER_BYTES_MAX = 16 * 1024
  * were cancelled while they waited for a connection. undici's dispatch layer does not follow redirects, does not
  * decompress, and ignores proxy variables.
  */
-export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
-  const { serverName } = tls
-  const connect = {
-    timeout: CONNECT_TIMEOUT_MS,
-    noDelay: true,
-    ...(serverName === undefined ? {} : { servername: serverName }),
-    ...readTlsFiles(tls),
-  }
-  return new HttpPool(originOf(url), callsMax, connect, {
+export function openPool({ url, tls, tlsNews, callsMax }: PoolTarget): HttpPool {
+  return new HttpPool(originOf(url), callsMax, rotatingConnector(tls, tlsNews), {
     // The request's deadline replaces both timeouts.
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -41,4 +43,28 @@ export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
     // Calls share an HTTP/2 connection, so it could not be closed to end a single call.
     allowH2: false,
   })
+}
+
+// Opens connections with the TLS files as they are now.
+function rotatingConnector(tls: TlsConfig, news: TlsFilesNews | undefined): buildConnector.connector {
+  const files = new RotatingTls(tls, news)
+  const { serverName } = tls
+  let used: TlsTrust | undefined
+  let connector: buildConnector.connector
+  return (target, callback) => {
+    const trust = files.current()
+    if (trust !== used) {
+      used = trust
+      // A new connector has no TLS sessions: a server that resumes a session keeps the session's old client certificate.
+      connector = buildConnector({
+        timeout: CONNECT_TIMEOUT_MS,
+        noDelay: true,
+        ...(serverName === undefined ? {} : { servername: serverName }),
+        ...trust,
+        // undici 8 offers HTTP/2 in the handshake unless this is set both here and in the options.
+        allowH2: false,
+      })
+    }
+    return connector(target, callback)
+  }
 }
