@@ -9,7 +9,6 @@ import type { EndpointResponse } from '../../step.ts'
 import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpPool } from './http-pool.ts'
 import { openPool } from './open-pool.ts'
-import { buildConnector } from 'undici'
 import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
 const closing: (() => unknown)[] = []
@@ -82,13 +81,12 @@ async function askTls(
       secure.once('data', () => secure.write(answer, () => end(secure, raw)))
     }),
   )
-  const connector = buildConnector({
-    allowH2: false,
+  const connect = {
     ciphers: CIPHERS,
     pskCallback: () => ({ psk: PSK, identity: 'connector' }),
     checkServerIdentity: () => undefined,
-  })
-  return ask(new HttpPool(`https://${address}`, 10, connector, {}), `https://${address}`)
+  }
+  return ask(new HttpPool(`https://${address}`, 10, () => connect, {}), `https://${address}`)
 }
 
 const withAlert = (secure: TLSSocket): void => void secure.end()

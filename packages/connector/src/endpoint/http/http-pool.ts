@@ -32,12 +32,16 @@ export class HttpPool extends Pool {
    */
   callsHeld = 0
 
+  /**
+   * @param connect returns the options for a new connection: the same object until they change
+   */
   constructor(
     origin: string,
     callsHeldMax: number,
-    connector: buildConnector.connector,
+    connect: () => buildConnector.BuildOptions,
     options: Client.Options,
   ) {
+    const connector = changingConnector(connect)
     super(origin, {
       ...options,
       // callsHeldMax limits the connections: undici adds a client (one connection) only if all others are busy, or were
@@ -98,5 +102,20 @@ class OneCallClient extends Client implements CallConnection {
   // undici's own abort would put the call back into the queue and reconnect for it.
   breakOff(error: Error): void {
     this.#socket?.destroy(error)
+  }
+}
+
+function changingConnector(connect: () => buildConnector.BuildOptions): buildConnector.connector {
+  let used: buildConnector.BuildOptions | undefined
+  let connector: buildConnector.connector
+  return (target, callback) => {
+    const options = connect()
+    if (options !== used) {
+      used = options
+      // A new connector has no TLS sessions: a server that resumes a session keeps the session's old client certificate.
+      // undici 8 offers HTTP/2 in the handshake unless `allowH2: false` is set both here and in the pool's options.
+      connector = buildConnector({ ...options, allowH2: false })
+    }
+    return connector(target, callback)
   }
 }

@@ -1,5 +1,4 @@
 // Creates the pool of persistent HTTP/1.1 connections to one model server's origin.
-import { buildConnector } from 'undici'
 import {
   originOf,
   RotatingTls,
@@ -8,6 +7,8 @@ import {
   type TlsTrust,
 } from '../../config/index.ts'
 import { HttpPool } from './http-pool.ts'
+
+type ConnectOptions = ReturnType<ConstructorParameters<typeof HttpPool>[2]>
 
 /** Options of `openPool`. */
 export interface PoolTarget {
@@ -33,7 +34,7 @@ const RESPONSE_HEADER_BYTES_MAX = 16 * 1024
  * decompress, and ignores proxy variables.
  */
 export function openPool({ url, tls, tlsNews, callsMax }: PoolTarget): HttpPool {
-  return new HttpPool(originOf(url), callsMax, rotatingConnector(tls, tlsNews), {
+  return new HttpPool(originOf(url), callsMax, currentOptions(tls, tlsNews), {
     // The request's deadline replaces both timeouts.
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -45,26 +46,23 @@ export function openPool({ url, tls, tlsNews, callsMax }: PoolTarget): HttpPool 
   })
 }
 
-// Opens connections with the TLS files as they are now.
-function rotatingConnector(tls: TlsConfig, news: TlsFilesNews | undefined): buildConnector.connector {
+// The options of new connections, with the TLS files as they are now.
+function currentOptions(tls: TlsConfig, news: TlsFilesNews | undefined): () => ConnectOptions {
   const files = new RotatingTls(tls, news)
   const { serverName } = tls
   let used: TlsTrust | undefined
-  let connector: buildConnector.connector
-  return (target, callback) => {
+  let options: ConnectOptions
+  return () => {
     const trust = files.current()
     if (trust !== used) {
       used = trust
-      // A new connector has no TLS sessions: a server that resumes a session keeps the session's old client certificate.
-      connector = buildConnector({
+      options = {
         timeout: CONNECT_TIMEOUT_MS,
         noDelay: true,
         ...(serverName === undefined ? {} : { servername: serverName }),
         ...trust,
-        // undici 8 offers HTTP/2 in the handshake unless this is set both here and in the options.
-        allowH2: false,
-      })
+      }
     }
-    return connector(target, callback)
+    return options
   }
 }
