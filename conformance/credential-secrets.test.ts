@@ -202,6 +202,9 @@ test('the secrets of all kinds of credentials are sent to model servers, and app
   const received = accepting.requests.map(({ headers }) => JSON.stringify(headers)).join('\n')
   expect(secretsIn(received)).toEqual(expect.arrayContaining(['file', 'issued', 'canary-api-key']))
 
+  const printed = (await config('print')) + (await config('check'))
+  expect(printed).toContain('oauth-token-exchange')
+
   // A secret that becomes invalid.
   file('token', `${tokens.file}\ncanary-second`)
   await expect
@@ -221,8 +224,6 @@ test('the secrets of all kinds of credentials are sent to model servers, and app
 
   const metrics = await (await fetch(`http://127.0.0.1:${admin.port}/metrics`)).text()
   expect(metrics).toContain('inferwire_requests_total{model="exchange"')
-  const printed = (await config('print')) + (await config('check'))
-  expect(printed).toContain('oauth-token-exchange')
   connector.signal('SIGUSR2')
   const { stdout, stderr } = await connector.ended
   expect(stderr).toContain('planned')

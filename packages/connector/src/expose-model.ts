@@ -29,6 +29,7 @@ import {
   RetryBudget,
   withBatching,
   withBreaker,
+  withExplainer,
   withRetry,
 } from './endpoint/index.ts'
 import { modelCard } from './presence/index.ts'
@@ -38,6 +39,7 @@ import type {
   ExposedModel,
   ModelDescription,
   ModelFacts,
+  ModelTraits,
   Upstream,
 } from './step.ts'
 import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
@@ -66,18 +68,32 @@ export interface ServerParts {
 export function openServer(
   name: string,
   config: ModelConfig,
-  { definition, credentials, log, telemetry }: ServerParts,
+  traits: ModelTraits,
+  parts: ServerParts,
 ): ModelServer {
+  const model = openUpstreamAt(name, config, config, parts)
+  const { explainer } = traits
+  const upstream =
+    explainer === undefined ? model : withExplainer(model, openUpstreamAt(name, config, explainer, parts))
+  return guardServer(name, config, upstream, parts)
+}
+
+function openUpstreamAt(
+  name: string,
+  config: ModelConfig,
+  { url, host }: Pick<ModelConfig, 'url' | 'host'>,
+  { definition, credentials }: ServerParts,
+): Upstream {
   const used = {
     model: name,
-    url: config.url,
+    url,
     name: typeof config.credential === 'string' ? config.credential : undefined,
     definition,
   }
   const tlsNews = credentials.newsOf(definition.kind === 'mtls' ? placeOf(used) : `models.${name}.tls`)
-  const upstream = openUpstream({
-    url: config.url,
-    host: config.host,
+  return openUpstream({
+    url,
+    host,
     // A client certificate is part of the TLS connection.
     tls:
       definition.kind === 'mtls'
@@ -95,7 +111,6 @@ export function openServer(
     stream: config.stream,
     errorText: config.errorText,
   })
-  return guardServer(name, config, upstream, { log, telemetry })
 }
 
 /** Adds a server's guards (circuit, retry budget), which persist when the model's facts change. */
@@ -139,6 +154,9 @@ export interface ExposeOptions {
   readonly config: ModelConfig
   readonly server: ModelServer
   readonly facts: ModelFacts
+  readonly traits: ModelTraits
+  /** What is wrong with the model although it is ready; a part of a sentence. */
+  readonly reason: string | undefined
   /** Existing exposures. Their gates and batchers are reused, because they count the requests that wait or run. */
   readonly before: readonly Pick<Exposure, 'model' | 'gate' | 'batcher'>[]
   readonly topics: TopicSpace
@@ -192,7 +210,8 @@ function exposeOne(
   const before = options.before.find(({ model }) => model.name === exposedName)
   const batcher = before?.batcher ?? openBatcher(exposedName, options)
   const gate = before?.gate ?? new ModelGate(exposedName, gateLimits(config, batcher), budget)
-  const names = operationsOf(protocolVersions, optional)
+  const offered = options.traits.operations
+  const names = operationsOf(protocolVersions, optional).filter((each) => offered?.includes(each) ?? true)
   const operations = bindOperations({
     exposedName,
     facts,
@@ -225,6 +244,8 @@ function exposeOne(
     operations: [...operations.keys()],
     defaultOperation: defaultOperation.name,
     description: config.description,
+    state: 'ready',
+    reason: options.reason,
     example: config.example,
     contentTypes: [...operations.values()].flatMap(({ contentTypes = [] }) => [...contentTypes]),
     requestBytesMax: config.limits.requestBytesMax,
