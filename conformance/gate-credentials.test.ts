@@ -38,9 +38,9 @@ beforeAll(async () => {
     audience: 'models',
     subjectKeys: () => gate.tokens.jwks,
   })
-  const port = Number(new URL(server.url).port)
+  const [port, grpcPort] = [server.url, server.grpcUrl].map((url) => Number(new URL(url).port))
   gate = await startGate({
-    pods: { iris: { port }, echo: { port } },
+    pods: { iris: { port: port!, grpcPort: grpcPort! }, echo: { port: port! } },
     policies: [policyFor('standard, through the gateway')],
     issuers: [{ issuer: issuer.url, keys: issuer.keys, userClaim: 'sub', audiences: ['models'] }],
   })
@@ -77,6 +77,7 @@ beforeAll(async () => {
       ...Object.fromEntries(Object.keys(credentials).map((name) => [`by-${name}`, to('iris', name)])),
       // The connector's own sidecar forwards the call to the gateway, and does not change the token.
       'by-sidecar': to('iris', 'exchange', gate.sidecarUrl),
+      'by-grpc': { ...to('iris', 'exchange'), protocolVersion: 'grpc-v2' },
       'other-model': to('echo', 'exchange'),
       'without-token': { ...to('iris', 'exchange'), credential: { kind: 'none' } },
     },
@@ -109,6 +110,14 @@ test.each([
   const reply = await client.ask(`infer/request/cam7/${model}/predict`, IRIS, {}, 20_000)
   expect(reply.user['status'], reply.payload.toString()).toBe('200')
   expect(reply.json()).toEqual({ predictions: [0, 2] })
+})
+
+test('KServe answers through gateway and sidecar over gRPC with an exchanged token', async () => {
+  const inputs = [{ name: 'input-0', shape: [1, 4], datatype: 'FP32', data: [5.1, 3.5, 1.4, 0.2] }]
+  const body = JSON.stringify({ inputs })
+  const reply = await client.ask('infer/request/cam7/by-grpc/infer', body, {}, 20_000)
+  expect(reply.user['status'], reply.payload.toString()).toBe('200')
+  expect(reply.json()).toMatchObject({ outputs: [{ data: [0] }] })
 })
 
 test.each([
