@@ -6,6 +6,10 @@ const TOPIC = 'packages/protocol/src/topic.test.ts'
 const ENDPOINT = 'packages/connector/src/endpoint/http/http-endpoint.test.ts'
 const CREDENTIAL = 'packages/connector/src/credential/credential.test.ts'
 const OAUTH = 'packages/connector/src/credential/oauth.test.ts'
+const ISSUER = 'conformance/oauth.test.ts'
+const ROTATION = 'conformance/credential-rotation.test.ts'
+const ROTATING_TLS = 'packages/connector/src/config/rotating-tls.test.ts'
+const GATE = 'conformance/gate-credentials.test.ts'
 const RENEWED = 'packages/connector/src/credential/renewed-token.test.ts'
 const REGISTRY = 'packages/connector/src/model-registry-credentials.test.ts'
 const SECURITY_PAGE = 'design, Security'
@@ -118,6 +122,7 @@ export const SECURITY: readonly Requirement[] = [
     `${CREDENTIAL} > refresh rereads the file at once, and returns whether the secret has changed`,
     `${CREDENTIAL} > refresh returns true if another call has already read the new secret`,
     `${CREDENTIAL} > never returns a secret for another origin`,
+    `${ROTATION} > no request fails while tokens rotate every two seconds, are revoked once, and their files vanish or are empty in between`,
   ),
   met(
     'X-CREDENTIAL-2',
@@ -126,6 +131,7 @@ export const SECURITY: readonly Requirement[] = [
     `${BAD_INPUT} > the broker password is in neither the connector's metrics nor its log`,
     'packages/connector/src/config/secret.test.ts > a secret is printed as *** in every form',
     'conformance/cli.test.ts > the connector does not print its password',
+    'conformance/credential-secrets.test.ts > the secrets of all kinds of credentials are sent to model servers, and appear nowhere else',
   ),
   met(
     'X-UPSTREAM-2',
@@ -139,6 +145,10 @@ export const SECURITY: readonly Requirement[] = [
     'OAuth2 client credentials and token exchange are supported.',
     `${OAUTH} > client credentials send what RFC 6749 requires, with the client in the header or in the body`,
     `${OAUTH} > token exchange sends the token of the file, its type and the connector of Dex`,
+    `${ISSUER} > client credentials, with the secret %s: KServe answers an MQTT client`,
+    `${ISSUER} > token exchange: the token that reaches KServe names the ServiceAccount of the exchanged token`,
+    `${GATE} > KServe answers through gateway and sidecar with %s`,
+    `${GATE} > the same way is closed for %s`,
   ),
   met(
     'X-CREDENTIAL-4',
@@ -149,6 +159,8 @@ export const SECURITY: readonly Requirement[] = [
     `${RENEWED} > keeps the old token until it dies while the issuer is down, with a growing pause between requests`,
     `${RENEWED} > a call that waits ends with its deadline, and the reason is the issuer, not the model server`,
     `${RENEWED} > a rejection of many calls causes one request, and each call repeats once`,
+    `${RENEWED} > renews a token that lives for %i ms after %i ms, because issuers round to seconds`,
+    `${RENEWED} > a token that is rejected when it is due is renewed, however recent the last rejection is`,
   ),
   met(
     'X-CREDENTIAL-5',
@@ -157,6 +169,8 @@ export const SECURITY: readonly Requirement[] = [
     `${OAUTH} > names the mistake, without a secret, if the issuer answers with %s`,
     `${OAUTH} > keeps trying after %s`,
     `${OAUTH} > ends a request to an issuer that is slow, or that sends its answer one byte at a time`,
+    `${ISSUER} > requests succeed again as soon as a wrong client secret is corrected`,
+    `${ISSUER} > a subject token that the issuer refuses is named in the log, and never shown`,
   ),
   met(
     'X-CREDENTIAL-6',
@@ -173,6 +187,15 @@ export const SECURITY: readonly Requirement[] = [
     'Passwords of users, session cookies and Basic authentication are refused in the configuration, with the reason.',
     'packages/connector/src/config/load.test.ts > reports the place of a mistake and its remedy: %s',
     'packages/connector/src/config/contradictions.test.ts > rejects Basic credentials in the file of a header, and does not show them',
+  ),
+  met(
+    'X-CREDENTIAL-8',
+    SECURITY_PAGE,
+    'Client certificates are reread for new connections when they rotate; a certificate is used only together with its key.',
+    'packages/connector/src/endpoint/http/tls-failure.test.ts > sends the client certificate to a server that requires one, and a changed one on new connections',
+    'packages/connector/src/endpoint/grpc/grpc-tls.test.ts > sends the client certificate to a server that requires one, and a changed one on new connections',
+    `${ROTATING_TLS} > uses a new certificate only together with its key`,
+    `${ROTATING_TLS} > keeps the last valid files while one of them %s, and never shows its content`,
   ),
   met(
     'X-LOG-1',

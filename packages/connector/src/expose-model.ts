@@ -20,7 +20,7 @@ import {
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget, type GateLimits } from './admission/index.ts'
 import { AUTO_BATCHING, exposedNames, type CredentialConfig, type ModelConfig } from './config/index.ts'
-import type { CredentialStore } from './credential/index.ts'
+import { placeOf, type CredentialStore } from './credential/index.ts'
 import {
   Circuit,
   mayMerge,
@@ -84,6 +84,13 @@ function openUpstreamAt(
   { url, host }: Pick<ModelConfig, 'url' | 'host'>,
   { definition, credentials }: ServerParts,
 ): Upstream {
+  const used = {
+    model: name,
+    url,
+    name: typeof config.credential === 'string' ? config.credential : undefined,
+    definition,
+  }
+  const tlsNews = credentials.newsOf(definition.kind === 'mtls' ? placeOf(used) : `models.${name}.tls`)
   return openUpstream({
     url,
     host,
@@ -92,12 +99,8 @@ function openUpstreamAt(
       definition.kind === 'mtls'
         ? { ...config.tls, certFile: definition.certFile, keyFile: definition.keyFile }
         : config.tls,
-    credential: credentials.open({
-      model: name,
-      url,
-      name: typeof config.credential === 'string' ? config.credential : undefined,
-      definition,
-    }),
+    tlsNews: { failed: (detail) => tlsNews.failed(detail, true), recovered: () => tlsNews.recovered() },
+    credential: credentials.open(used),
     model: config.modelName ?? name,
     ...protocolOf(config.protocolVersion),
     versions: config.versions,

@@ -113,7 +113,7 @@ const tokenExchange = z.strictObject({
 })
 const mtls = z.strictObject({
   kind: z.literal('mtls'),
-  certFile: file('With `mtls`: PEM file with the client certificate; read again when it changes.'),
+  certFile: file('With `mtls`: PEM file with the client certificate; read again for new connections.'),
   keyFile: file('With `mtls`: PEM file with the private key of the client certificate.'),
 })
 

@@ -35,7 +35,9 @@ export const glob = text(
 /** The `tls` section: trusted authorities and the client certificate. */
 export const tls = z.strictObject({
   caFile: optionalFile('PEM file with the trusted certificate authorities, which replace those of Node.js.'),
-  certFile: optionalFile('PEM file with the client certificate; requires `keyFile`.'),
+  certFile: optionalFile(
+    'PEM file with the client certificate; requires `keyFile`. Read again for new connections.',
+  ),
   keyFile: optionalFile('PEM file with the private key of the client certificate.'),
   serverName: advanced(
     option(shortText.optional(), {

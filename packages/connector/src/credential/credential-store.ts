@@ -36,19 +36,20 @@ export class CredentialStore {
 
   #sourceOf({ model, name, definition }: UsedCredential): CredentialSource {
     if (name === undefined) {
-      return createSource(definition, this.#partsOf(`models.${model}.credential`))
+      return createSource(definition, this.#partsOf(placeOf({ model, name })))
     }
     const fingerprint = JSON.stringify(definition)
     const known = this.#named.get(name)
     if (known?.fingerprint === fingerprint) return known.source
-    const source = createSource(definition, this.#partsOf(`credentials.${name}`))
+    const source = createSource(definition, this.#partsOf(placeOf({ model, name })))
     this.#named.set(name, { fingerprint, source })
     return source
   }
 
-  #partsOf(place: string): { place: string; news: CredentialNews } {
+  /** Reports on the files of a client certificate, which is not sent in headers. `place` is the path of its options. */
+  newsOf(place: string): CredentialNews {
     const log = this.#log
-    const news: CredentialNews = {
+    return {
       failed(detail, hasValidSecret) {
         const effect = hasValidSecret
           ? 'the last valid secret stays in use.'
@@ -65,6 +66,14 @@ export class CredentialStore {
         )
       },
     }
-    return { place, news }
   }
+
+  #partsOf(place: string): { place: string; news: CredentialNews } {
+    return { place, news: this.newsOf(place) }
+  }
+}
+
+/** Returns the path of a credential in the configuration. */
+export function placeOf({ model, name }: Pick<UsedCredential, 'model' | 'name'>): string {
+  return name === undefined ? `models.${model}.credential` : `credentials.${name}`
 }

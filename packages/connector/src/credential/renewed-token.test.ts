@@ -77,6 +77,24 @@ test('renews the token at 80 % of its lifetime, while calls use the old one', as
   expect(token.headers(NO_DEADLINE)).toEqual(bearer('two'))
 })
 
+test.each([
+  [1_000, 500],
+  [2_000, 1_000],
+  [4_000, 3_000],
+  [10_000, 8_000],
+])(
+  'renews a token that lives for %i ms after %i ms, because issuers round to seconds',
+  async (livesMs, renewedMs) => {
+    await hold('one', livesMs)
+    vi.advanceTimersByTime(renewedMs - 1)
+    void token.headers(NO_DEADLINE)
+    expect(fetched).toBe(1)
+    vi.advanceTimersByTime(1)
+    void token.headers(NO_DEADLINE)
+    expect(fetched).toBe(2)
+  },
+)
+
 test('counts the lifetime from the moment of the request, because the issuer may be slow', async () => {
   const first = token.headers(NO_DEADLINE)
   await vi.advanceTimersByTimeAsync(9_000)
@@ -238,6 +256,18 @@ test('if every token is rejected, the issuer receives one request in five second
   }
   expect(refreshed).toBe(4)
   expect(fetched).toBe(5)
+})
+
+test('a token that is rejected when it is due is renewed, however recent the last rejection is', async () => {
+  let used = await hold('one', 2_000)
+  for (const name of ['two', 'three', 'four']) {
+    await vi.advanceTimersByTimeAsync(1_000)
+    const refreshing = token.refresh(used, NO_DEADLINE)
+    await answer(name, 2_000)
+    expect(await refreshing).toBe(true)
+    used = token.headers(NO_DEADLINE) as readonly string[]
+    expect(used).toEqual(bearer(name))
+  }
 })
 
 test('a renewal that brings the same token changes nothing', async () => {

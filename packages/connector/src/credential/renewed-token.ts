@@ -35,6 +35,8 @@ interface Waiter {
 }
 
 const RENEW_AT = 0.8
+// Issuers count in whole seconds: a token may expire almost one second earlier than its lifetime says.
+const ROUNDING_MS = 1_000
 // Also limits lifetimes that the clock cannot represent.
 const RENEW_AFTER_MAX_MS = 24 * 3_600_000
 // A token of unknown lifetime stays in use until a server rejects it.
@@ -77,12 +79,18 @@ export class RenewedToken implements CredentialSource {
     // Another call may have renewed the token after the rejected call was sent.
     if (this.#isOther(used)) return true
     const nowMs = this.#now()
-    if (this.#running === undefined) {
-      if (nowMs - this.#forcedAtMs < FORCED_EVERY_MS || nowMs < this.#nextAtMs) return false
-      this.#forcedAtMs = nowMs
-    }
+    if (this.#running === undefined && !this.#mayRenew(nowMs)) return false
     await untilDeadline(this.#attempt(), deadline)
     return this.#isOther(used)
+  }
+
+  // A token that is due would be renewed by the next call anyway, so it does not count as forced.
+  #mayRenew(nowMs: number): boolean {
+    if (nowMs < this.#nextAtMs) return false
+    if (this.#held !== undefined && nowMs >= this.#held.renewAtMs) return true
+    if (nowMs - this.#forcedAtMs < FORCED_EVERY_MS) return false
+    this.#forcedAtMs = nowMs
+    return true
   }
 
   #isOther(used: readonly string[]): boolean {
@@ -134,10 +142,7 @@ export class RenewedToken implements CredentialSource {
     const known = this.#held?.headers
     // An issuer may return the same token again. The same array shows that nothing has changed.
     const isSame = known?.every((value, index) => value === headers[index]) === true
-    const renewAfterMs = Math.min(
-      lifetimeMs === undefined ? RENEW_UNKNOWN_AFTER_MS : lifetimeMs * RENEW_AT,
-      RENEW_AFTER_MAX_MS,
-    )
+    const renewAfterMs = lifetimeMs === undefined ? RENEW_UNKNOWN_AFTER_MS : renewalOf(lifetimeMs)
     this.#held = {
       headers: isSame ? known : headers,
       renewAtMs: sentAtMs + renewAfterMs,
@@ -201,6 +206,11 @@ export class RenewedToken implements CredentialSource {
   #detail(): string {
     return `${this.#parts.place}: ${this.#lastError?.message}`
   }
+}
+
+function renewalOf(lifetimeMs: number): number {
+  const safeMs = Math.max(lifetimeMs - ROUNDING_MS, lifetimeMs / 2)
+  return Math.min(lifetimeMs * RENEW_AT, safeMs, RENEW_AFTER_MAX_MS)
 }
 
 // Resolves when the work is done, or when the deadline has passed.

@@ -1,6 +1,6 @@
 // The options of a client for one model server, for any transport.
 import type { Dialect, Transport } from '@inferwire/protocol'
-import type { TlsConfig } from '../config/index.ts'
+import type { TlsConfig, TlsFilesNews } from '../config/index.ts'
 import type { Deadline } from '../step.ts'
 import type { ErrorText } from './error-text.ts'
 import type { StreamLimits } from './stream-clock.ts'
@@ -28,6 +28,8 @@ export interface UpstreamOptions {
   /** The Host to send, if it differs from the host of `url` (Istio gateways route by it). */
   readonly host: string | undefined
   readonly tls: TlsConfig
+  /** Receives the mistakes in rotated TLS files. @default they are not reported */
+  readonly tlsNews?: TlsFilesNews
   readonly credential: CallCredential
   /** The model's name on its server. */
   readonly model: string

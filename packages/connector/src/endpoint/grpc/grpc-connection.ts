@@ -15,8 +15,8 @@ export interface ConnectionTarget {
   readonly origin: string
   /** The `:authority` to send, if it differs from the host of `origin`. */
   readonly host: string | undefined
-  /** For `https:`. */
-  readonly trust: TlsTrust
+  /** For `https:`; called for every new connection. */
+  readonly trust: () => TlsTrust
   /** The name in the server's certificate, if it differs from the host of `origin`. */
   readonly serverName: string | undefined
 }
@@ -43,6 +43,7 @@ export class GrpcConnection {
   readonly #origin: string
   readonly #host: string | undefined
   readonly #options: SecureClientSessionOptions
+  readonly #trust: () => TlsTrust
   readonly #calls = new Map<OpenCall, Link>()
   #link: Link | undefined
   #isClosed = false
@@ -54,10 +55,10 @@ export class GrpcConnection {
   constructor({ origin, host, trust, serverName }: ConnectionTarget) {
     this.#origin = origin
     this.#host = host
+    this.#trust = trust
     this.#options = {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       maxSessionMemory: SESSION_MEMORY_MAX_MB,
-      ...trust,
       ...(serverName === undefined ? {} : { servername: serverName }),
     }
   }
@@ -71,7 +72,8 @@ export class GrpcConnection {
   began(call: OpenCall): Link {
     if (this.#isClosed) throw connectionClosed()
     if (this.#link?.isUsable !== true) {
-      this.#link = new Link(this.#origin, this.#options, this.#host, () => (this.#hasBeenReady = true))
+      const options = { ...this.#options, ...this.#trust() }
+      this.#link = new Link(this.#origin, options, this.#host, () => (this.#hasBeenReady = true))
     }
     this.#calls.set(call, this.#link)
     this.#link.began()

@@ -79,12 +79,14 @@ const MUTUAL: SecureServerOptions = {
   ca: OTHER_NAME.cert,
 }
 
-test('sends the client certificate to a server that requires one', async () => {
-  let peer: string | string[] | undefined
+test('sends the client certificate to a server that requires one, and a changed one on new connections', async () => {
+  const peers: unknown[] = []
   const { upstream } = await serving(
     (served) => {
-      peer = (served.stream.session!.socket as TLSSocket).getPeerCertificate().subject.CN
+      const session = served.stream.session!
+      peers.push((session.socket as TLSSocket).getPeerCertificate().subject.CN)
       ready(served)
+      session.close()
     },
     {
       tls: {
@@ -94,10 +96,13 @@ test('sends the client certificate to a server that requires one', async () => {
         keyFile: pemFile('client.key', OTHER_NAME.key),
       },
     },
-    MUTUAL,
+    { ...MUTUAL, ca: [OTHER_NAME.cert, LOCALHOST.cert] },
   )
   expect((await call(upstream)).status).toBe(200)
-  expect(peer).toBe('other.example')
+  pemFile('client.pem', LOCALHOST.cert)
+  pemFile('client.key', LOCALHOST.key)
+  expect((await call(upstream)).status).toBe(200)
+  expect(peers).toEqual(['other.example', 'localhost'])
 })
 
 const OWN_FILES = {

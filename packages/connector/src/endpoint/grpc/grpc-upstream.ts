@@ -73,7 +73,7 @@ export class GrpcUpstream implements Upstream {
 }
 
 /** Creates a client; it connects on the first call. */
-export function createGrpcUpstream(options: UpstreamOptions, trust: TlsTrust): GrpcUpstream {
+export function createGrpcUpstream(options: UpstreamOptions, trust: () => TlsTrust): GrpcUpstream {
   const origin = originOf(options.url)
   const target: GrpcTarget = {
     connection: new GrpcConnection({ origin, host: options.host, trust, serverName: options.tls.serverName }),

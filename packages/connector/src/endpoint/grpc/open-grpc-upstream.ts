@@ -1,14 +1,14 @@
 // Opens the client of a model server over gRPC. Loads the libraries only if a model uses gRPC: they need 15 MB.
 import { grpcMethod, type Dialect, type OperationName } from '@inferwire/protocol'
-import { readTlsFiles } from '../../config/index.ts'
+import { RotatingTls } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 
 /** Creates a client; it connects on the first call. @throws if a TLS file cannot be read */
 export function openGrpcUpstream(options: UpstreamOptions): Upstream {
-  const trust = readTlsFiles(options.tls)
+  const files = new RotatingTls(options.tls, options.tlsNews)
   return new LoadingUpstream(
-    import('./grpc-upstream.ts').then((module) => module.createGrpcUpstream(options, trust)),
+    import('./grpc-upstream.ts').then((module) => module.createGrpcUpstream(options, () => files.current())),
   )
 }
 

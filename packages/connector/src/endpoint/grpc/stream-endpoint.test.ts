@@ -25,7 +25,7 @@ async function serving(
   const connection = new GrpcConnection({
     origin: server.url,
     host: undefined,
-    trust: { rejectUnauthorized: true },
+    trust: () => ({ rejectUnauthorized: true }),
     serverName: undefined,
   })
   closing.push(

@@ -88,7 +88,7 @@ async function askTls(
     pskCallback: () => ({ psk: PSK, identity: 'connector' }),
     checkServerIdentity: () => undefined,
   }
-  return ask(new HttpPool(`https://${address}`, 10, connect, {}), `https://${address}`)
+  return ask(new HttpPool(`https://${address}`, 10, () => connect, {}), `https://${address}`)
 }
 
 const withAlert = (secure: TLSSocket): void => void secure.end()

@@ -34,14 +34,16 @@ export class HttpPool extends Pool {
   /** Whether the server has ever answered a call. */
   hasAnswered = false
 
+  /**
+   * @param connect returns the options for a new connection: the same object until they change
+   */
   constructor(
     origin: string,
     callsHeldMax: number,
-    connect: buildConnector.BuildOptions,
+    connect: () => buildConnector.BuildOptions,
     options: Client.Options,
   ) {
-    // undici 8 offers HTTP/2 in the handshake unless `allowH2: false` is set both here and in the options.
-    const connector = buildConnector({ ...connect, allowH2: false })
+    const connector = changingConnector(connect)
     super(origin, {
       ...options,
       // callsHeldMax limits the connections: undici adds a client (one connection) only if all others are busy, or were
@@ -102,5 +104,20 @@ class OneCallClient extends Client implements CallConnection {
   // undici's own abort would put the call back into the queue and reconnect for it.
   breakOff(error: Error): void {
     this.#socket?.destroy(error)
+  }
+}
+
+function changingConnector(connect: () => buildConnector.BuildOptions): buildConnector.connector {
+  let used: buildConnector.BuildOptions | undefined
+  let connector: buildConnector.connector
+  return (target, callback) => {
+    const options = connect()
+    if (options !== used) {
+      used = options
+      // A new connector has no TLS sessions: a server that resumes a session keeps the session's old client certificate.
+      // undici 8 offers HTTP/2 in the handshake unless `allowH2: false` is set both here and in the pool's options.
+      connector = buildConnector({ ...options, allowH2: false })
+    }
+    return connector(target, callback)
   }
 }

@@ -1,12 +1,22 @@
 // Creates the pool of persistent HTTP/1.1 connections to one model server's origin.
-import { originOf, readTlsFiles, type TlsConfig } from '../../config/index.ts'
+import {
+  originOf,
+  RotatingTls,
+  type TlsConfig,
+  type TlsFilesNews,
+  type TlsTrust,
+} from '../../config/index.ts'
 import { HttpPool } from './http-pool.ts'
+
+type ConnectOptions = ReturnType<ConstructorParameters<typeof HttpPool>[2]>
 
 /** Options of `openPool`. */
 export interface PoolTarget {
   /** Base URL of the model server. */
   readonly url: string
   readonly tls: TlsConfig
+  /** Receives the mistakes in rotated TLS files. @default they are not reported */
+  readonly tlsNews?: TlsFilesNews | undefined
   /** Maximum number of calls in flight or waiting for a connection; further calls fail with `upstream_unreachable`. */
   readonly callsMax: number
 }
@@ -23,15 +33,8 @@ const RESPONSE_HEADER_BYTES_MAX = 16 * 1024
  * were cancelled while they waited for a connection. undici's dispatch layer does not follow redirects, does not
  * decompress, and ignores proxy variables.
  */
-export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
-  const { serverName } = tls
-  const connect = {
-    timeout: CONNECT_TIMEOUT_MS,
-    noDelay: true,
-    ...(serverName === undefined ? {} : { servername: serverName }),
-    ...readTlsFiles(tls),
-  }
-  return new HttpPool(originOf(url), callsMax, connect, {
+export function openPool({ url, tls, tlsNews, callsMax }: PoolTarget): HttpPool {
+  return new HttpPool(originOf(url), callsMax, currentOptions(tls, tlsNews), {
     // The request's deadline replaces both timeouts.
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -41,4 +44,25 @@ export function openPool({ url, tls, callsMax }: PoolTarget): HttpPool {
     // Calls share an HTTP/2 connection, so it could not be closed to end a single call.
     allowH2: false,
   })
+}
+
+// The options of new connections, with the TLS files as they are now.
+function currentOptions(tls: TlsConfig, news: TlsFilesNews | undefined): () => ConnectOptions {
+  const files = new RotatingTls(tls, news)
+  const { serverName } = tls
+  let used: TlsTrust | undefined
+  let options: ConnectOptions
+  return () => {
+    const trust = files.current()
+    if (trust !== used) {
+      used = trust
+      options = {
+        timeout: CONNECT_TIMEOUT_MS,
+        noDelay: true,
+        ...(serverName === undefined ? {} : { servername: serverName }),
+        ...trust,
+      }
+    }
+    return options
+  }
 }

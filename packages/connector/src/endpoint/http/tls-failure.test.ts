@@ -82,12 +82,12 @@ function pemFile(name: string, pem: string): string {
   return file
 }
 
-test('sends the client certificate to a server that requires one', async () => {
-  let peer: string | string[] | undefined
-  const asking = { requestCert: true, rejectUnauthorized: true, ca: OTHER_NAME.cert }
+test('sends the client certificate to a server that requires one, and a changed one on new connections', async () => {
+  const peers: unknown[] = []
+  const asking = { requestCert: true, rejectUnauthorized: true, ca: [OTHER_NAME.cert, LOCALHOST.cert] }
   const server = createHttpsServer({ ...LOCALHOST, ...asking }, (request, response) => {
-    peer = (request.socket as TLSSocket).getPeerCertificate().subject.CN
-    response.writeHead(204).end()
+    peers.push((request.socket as TLSSocket).getPeerCertificate().subject.CN)
+    response.writeHead(204, { connection: 'close' }).end()
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const pool = openPool({
@@ -106,6 +106,12 @@ test('sends the client certificate to a server that requires one', async () => {
   })
   const deadline: Deadline = { atMs: Infinity, problem: undefined, waiting: undefined }
   const options = { path: '/', headers: [], body: null, responseBytesMax: 1_000, deadline, address: 'GET /' }
-  await callHttp(pool, { method: 'GET', ...options }, ({ status }) => status)
-  expect(peer).toBe('other.example')
+  const call = (): Promise<number> => callHttp(pool, { method: 'GET', ...options }, ({ status }) => status)
+  await call()
+  // This connection may resume the session of the first one.
+  await call()
+  pemFile('client.pem', LOCALHOST.cert)
+  pemFile('client.key', LOCALHOST.key)
+  await call()
+  expect(peers).toEqual(['other.example', 'other.example', 'localhost'])
 })
