@@ -129,7 +129,7 @@ export class ModelRegistry {
   }
 
   /**
-   * Keeps the name of a model that cannot be called: its card says why, and its requests are answered with
+   * Keeps the name of a model that cannot be called: its card contains the reason, and its requests are answered with
    * `model_not_ready`. Requests in flight finish.
    */
   withhold(model: PendingModel): void {
