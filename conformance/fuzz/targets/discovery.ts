@@ -8,8 +8,8 @@ const KINDS = ['InferenceService', 'InferenceGraph', 'TrainedModel', 'LLMInferen
 const RULES = rulesOf(
   loadConfig({ env: {}, flags: { discovery: { enabled: true, namespaces: ['*'], expose: 'all' } } }),
 )
-const seed = (url: string, more: object = {}): Uint8Array =>
-  new TextEncoder().encode(
+const seed = (url: string, more: object = {}): Buffer =>
+  Buffer.from(
     JSON.stringify({
       metadata: { name: 'a', namespace: 'b', annotations: { 'inferwire.io/timeout-ms': '10' } },
       spec: { predictor: { model: { modelFormat: { name: 'onnx' } } }, explainer: {} },
