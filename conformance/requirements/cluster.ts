@@ -14,7 +14,7 @@ const PASSWD = 'conformance/passwd.test.ts'
 const WATCH = 'conformance/cluster-watch.test.ts'
 const KUBE = 'packages/connector/src/discovery/kube'
 const GUIDE = 'the Kubernetes guide'
-const DECISION = 'decision 0014'
+const DECISION = 'decision 0015'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
 
 /** Requirements for the installation in Kubernetes. */
