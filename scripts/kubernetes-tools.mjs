@@ -86,8 +86,11 @@ export async function buildControlPlane(python) {
   )
 }
 
-// The go.mod requires Go 1.26. An older Go would download a toolchain, which some machines do not allow.
-async function findGo(python) {
+/**
+ * Returns the path of Go 1.26 or newer, which the go.mod requires: an older Go would download a toolchain, which some
+ * machines do not allow. Installs Go if it is missing.
+ */
+export async function findGo(python) {
   for (const go of ['go', '/usr/local/go/bin/go']) {
     const [, minor] = /go1\.(\d+)/.exec((await run(go, ['version'])).output) ?? []
     if (Number(minor) >= 26) return go
@@ -143,9 +146,11 @@ function compile(go, folder) {
   })
 }
 
-// Go needs the system's certificate authorities. If the machine has none, Go uses the certificate authorities that
-// Node.js includes.
-function certificates(folder) {
+/**
+ * Returns the environment in which Go finds certificate authorities: the system's, or, if the machine has none, those
+ * that Node.js includes, which are written to `folder`.
+ */
+export function certificates(folder) {
   const places = [
     '/etc/ssl/certs/ca-certificates.crt',
     '/etc/pki/tls/certs/ca-bundle.crt',

@@ -26,7 +26,7 @@ export async function runNpm(cwd: string, npm = 'npm'): Promise<void> {
     ]
     const child = spawn(npm, args, {
       cwd,
-      stdio: ['ignore', process.stderr, process.stderr],
+      stdio: ['ignore', 2, 2],
       signal: AbortSignal.any([stop.signal, AbortSignal.timeout(INSTALL_TIMEOUT_MS)]),
       // On Windows, npm is a script, which only a shell can run.
       shell: process.platform === 'win32',
