@@ -41,8 +41,10 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-CHANGE-1',
     GUIDE,
-    'A changed password file or connector configuration takes effect as documented, without loss of requests.',
-    `${RESTART} > under load from outside > a changed password file takes effect (added users can log in`,
+    'A changed password file, changed access rules and a changed connector configuration take effect without a restart: connections of unchanged users stay, and no request is lost.',
+    `${RESTART} > under load from outside > a changed password file takes effect without a restart: added users can log in`,
+    'conformance/broker-users.test.ts > the broker of the manifests, when its password file changes, > admits an added user, refuses a removed one, and keeps the connections of all others',
+    'conformance/broker-users.test.ts > the broker of the manifests, when its password file changes, > applies changed access rules to existing connections',
     `${RESTART} > a model that is added to the ConfigMap is exposed without a restart`,
   ),
   met(

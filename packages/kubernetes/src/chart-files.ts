@@ -1,6 +1,6 @@
-// Generates files in charts/inferwire: broker configuration, access rules, and the schema of the values.
+// Generates files in charts/inferwire: broker configuration, start script, access rules, and the schema of the values.
 import { aclText } from '@inferwire/mosquitto'
-import { mosquittoConf } from './mosquitto/index.ts'
+import { mosquittoConf, startScript } from './mosquitto/index.ts'
 import { EXAMPLE_PASSWORD_FILE } from './options.ts'
 import { valuesSchema, type JsonSchema } from './values-schema.ts'
 
@@ -17,6 +17,7 @@ export function chartFiles(configSchema: JsonSchema): Map<string, string> {
         confTemplate({ version, tls: { host: 'any', secretName: 'any' }, expose: 'none' }),
       ],
     ]),
+    ['files/mosquitto-start.sh', startScript()],
     ['files/acl.txt', aclTemplate()],
     ['files/password.txt', EXAMPLE_PASSWORD_FILE],
     ['values.schema.json', `${JSON.stringify(valuesSchema(configSchema), null, 2)}\n`],

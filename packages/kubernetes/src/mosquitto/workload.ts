@@ -11,6 +11,7 @@ import {
 } from '../object.ts'
 import type { Broker } from '../options.ts'
 import { hasTlsListener, PATHS, PORTS } from './config-text.ts'
+import { startScript } from './start-script.ts'
 
 const APP = 'mosquitto'
 // User and group of the official image.
@@ -52,7 +53,7 @@ function podSpec(broker: Broker): Record<string, unknown> {
         name: APP,
         image: broker.image,
         imagePullPolicy: 'IfNotPresent',
-        args: ['/usr/sbin/mosquitto', '-c', `${PATHS.config}/mosquitto.conf`],
+        args: ['/bin/sh', '-c', startScript()],
         // Files from ConfigMaps and Secrets are symbolic links, which Mosquitto 2.1 opens only with this
         // variable. Mosquitto 2.0 ignores the variable.
         env: [{ name: 'MOSQUITTO_UNSAFE_ALLOW_SYMLINKS', value: '1' }],
