@@ -7,6 +7,7 @@ const OBJECTS = 'conformance/cluster-manifests.test.ts'
 const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
+const USERS = 'conformance/broker-users.test.ts'
 const PASSWD = 'conformance/passwd.test.ts'
 const GUIDE = 'the Kubernetes guide'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
@@ -43,9 +44,18 @@ export const KUBERNETES: readonly Requirement[] = [
     GUIDE,
     'A changed password file, changed access rules and a changed connector configuration take effect without a restart: connections of unchanged users stay, and no request is lost.',
     `${RESTART} > under load from outside > a changed password file takes effect without a restart: added users can log in`,
-    'conformance/broker-users.test.ts > the broker of the manifests, when its password file changes, > admits an added user, refuses a removed one, and keeps the connections of all others',
-    'conformance/broker-users.test.ts > the broker of the manifests, when its password file changes, > applies changed access rules to existing connections',
+    `${USERS} > the broker of the manifests, when its password file changes, > admits an added user`,
+    `${USERS} > the broker of the manifests, when its password file changes, > applies changed access rules`,
     `${RESTART} > a model that is added to the ConfigMap is exposed without a restart`,
+  ),
+  met(
+    'K-IDENTITY-1',
+    GUIDE,
+    "With client certificates, the certificate's common name is the user name; clients without a certificate of the authority are refused, and a renewed server certificate is presented without a restart.",
+    `${USERS} > the broker of the manifests, with client certificates, > takes the certificate's common name as the user name`,
+    `${USERS} > the broker of the manifests, with client certificates, > restricts the certificate to its own topics`,
+    `${USERS} > the broker of the manifests, with client certificates, > refuses a client with %s`,
+    `${USERS} > the broker of the manifests, with client certificates, > keeps the connections of certificates when users change`,
   ),
   met(
     'K-PASSWORD-1',

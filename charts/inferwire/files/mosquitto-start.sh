@@ -1,5 +1,5 @@
 # Kubernetes replaces the mounted files of a changed ConfigMap or Secret, but sends no signal. This loop sends it:
-# Mosquitto then reads users and access rules again, and keeps its connections.
+# Mosquitto then reads users, access rules and its certificate again, and keeps its connections.
 files='/mosquitto/password/password.txt /mosquitto/config/acl.txt'
 known=`cksum $files` files=$files sh -c '
   while sleep 5 && kill -0 $PPID; do

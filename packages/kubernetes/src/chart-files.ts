@@ -4,6 +4,9 @@ import { mosquittoConf, startScript } from './mosquitto/index.ts'
 import { EXAMPLE_PASSWORD_FILE } from './options.ts'
 import { valuesSchema, type JsonSchema } from './values-schema.ts'
 
+// The names are not part of mosquitto.conf.
+const TLS = { host: 'any', secretName: 'any' }
+
 /**
  * Returns the text of every generated file, keyed by its path below charts/inferwire. `configSchema` is the schema of
  * the connector's configuration.
@@ -12,12 +15,14 @@ export function chartFiles(configSchema: JsonSchema): Map<string, string> {
   return new Map([
     ...(['2.0', '2.1'] as const).flatMap((version): [string, string][] => [
       [`files/mosquitto-${version}.conf`, confTemplate({ version, tls: undefined, expose: 'none' })],
+      [`files/mosquitto-${version}-tls.conf`, confTemplate({ version, tls: TLS, expose: 'none' })],
       [
-        `files/mosquitto-${version}-tls.conf`,
-        confTemplate({ version, tls: { host: 'any', secretName: 'any' }, expose: 'none' }),
+        `files/mosquitto-${version}-mtls.conf`,
+        confTemplate({ version, tls: { ...TLS, clientCaSecret: 'any' }, expose: 'none' }),
       ],
     ]),
-    ['files/mosquitto-start.sh', startScript()],
+    ['files/mosquitto-start.sh', startScript(false)],
+    ['files/mosquitto-start-tls.sh', startScript(true)],
     ['files/acl.txt', aclTemplate()],
     ['files/password.txt', EXAMPLE_PASSWORD_FILE],
     ['values.schema.json', `${JSON.stringify(valuesSchema(configSchema), null, 2)}\n`],
