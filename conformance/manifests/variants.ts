@@ -3,7 +3,7 @@ import type { ManifestOptions } from '@inferwire/kubernetes'
 
 /** Secrets that the user creates. */
 export const GIVEN = {
-  secrets: ['inferwire-broker', 'mosquitto-password', 'mqtt-tls', 'iris-login', 'broker-ca'],
+  secrets: ['inferwire-broker', 'mosquitto-password', 'mqtt-tls', 'iris-login', 'broker-ca', 'devices-ca'],
 }
 /** A certificate. */
 export const TLS = { host: 'mqtt.example.org', secretName: 'mqtt-tls' }
