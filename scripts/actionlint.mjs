@@ -1,6 +1,6 @@
 // Builds actionlint, which checks the release workflow, from its Go module.
 import { cachedFolder } from './cache.mjs'
-import { certificates, findGo } from './kubernetes-tools.mjs'
+import { findGo, goEnvironment } from './go.mjs'
 import { run, say } from './step.mjs'
 
 // conformance/release.test.ts uses the same folder name.
@@ -13,10 +13,9 @@ export async function buildActionlint(python) {
     say('Building actionlint (once) …')
     const built = await run(go, ['install', `github.com/rhysd/actionlint/cmd/actionlint@v${VERSION}`], {
       env: {
-        ...certificates(folder),
+        ...goEnvironment(),
         GOBIN: folder,
         CGO_ENABLED: '0',
-        GOTOOLCHAIN: 'local',
         GOFLAGS: '-trimpath',
       },
     })

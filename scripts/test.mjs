@@ -5,6 +5,7 @@ import { join, relative } from 'node:path'
 import { buildActionlint } from './actionlint.mjs'
 import { checks } from './checks.mjs'
 import { install } from './install.mjs'
+import { buildKserveController } from './kserve-controller.mjs'
 import { buildControlPlane, fetchKubernetesClients } from './kubernetes-tools.mjs'
 import { fetchLlama } from './llama-package.mjs'
 import { prepareMachine } from './machine.mjs'
@@ -20,9 +21,13 @@ process.on('exit', (code) => {
 
 await install()
 const machine = prepareMachine()
+const clients = machine.then(fetchKubernetesClients)
 // Compiles at the lowest priority while the checks and the unit tests run, because these do not need an idle machine.
-const controlPlane = buildControlPlane(machine).catch((error) => error)
-await fetchKubernetesClients(await machine).catch((error) => fail(error.message))
+// The second build uses what the first one compiled.
+const cluster = buildControlPlane(machine)
+  .then(() => buildKserveController(machine, clients))
+  .catch((error) => error)
+await clients.catch((error) => fail(error.message))
 await fetchLlama().catch((error) => fail(error.message))
 await buildActionlint(machine).catch((error) => fail(error.message))
 
@@ -35,7 +40,7 @@ const filters = process.argv.slice(2)
 let testsExecuted = 0
 await runTests('unit tests', ['unit*'])
 // The other tests measure times, so the compiler must have finished.
-const buildError = await controlPlane
+const buildError = await cluster
 if (buildError !== undefined) failure(buildError.message)
 await runTests('conformance tests', ['conformance', 'cluster'])
 if (testsExecuted === 0) failure('no test was executed')

@@ -4,7 +4,7 @@ import { met, type Requirement } from './requirement.ts'
 const PACKAGES = 'conformance/packages.test.ts'
 const IMAGE = 'conformance/image.test.ts'
 const RELEASE = 'conformance/release.test.ts'
-const SLIM = 'docs/decisions/0013-slim-install.md'
+const SLIM = 'docs/decisions/0014-slim-install.md'
 
 /** Requirements for the npm packages, the container image and their release. */
 export const PACKAGING: readonly Requirement[] = [

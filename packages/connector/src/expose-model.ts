@@ -19,8 +19,8 @@ import {
   type TopicSpace,
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget, type GateLimits } from './admission/index.ts'
-import { AUTO_BATCHING, exposedNames, originOf, type ModelConfig } from './config/index.ts'
-import { createCredential } from './credential/index.ts'
+import { AUTO_BATCHING, exposedNames, type CredentialConfig, type ModelConfig } from './config/index.ts'
+import type { CredentialStore } from './credential/index.ts'
 import {
   Circuit,
   mayMerge,
@@ -29,6 +29,7 @@ import {
   RetryBudget,
   withBatching,
   withBreaker,
+  withExplainer,
   withRetry,
 } from './endpoint/index.ts'
 import { modelCard } from './presence/index.ts'
@@ -38,6 +39,7 @@ import type {
   ExposedModel,
   ModelDescription,
   ModelFacts,
+  ModelTraits,
   Upstream,
 } from './step.ts'
 import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
@@ -53,17 +55,49 @@ export interface ModelServer {
 // Allows a retry for every call in flight if all of them break at once.
 const RETRY_BURST_MIN = 30
 
+/** What `openServer` needs in addition to the options of the model. */
+export interface ServerParts {
+  /** The definition of the model's credential. */
+  readonly definition: CredentialConfig
+  readonly credentials: CredentialStore
+  readonly log: Log
+  readonly telemetry: Telemetry
+}
+
 /** Creates the client of a model's server; it connects on the first call. @throws if a file cannot be read */
 export function openServer(
   name: string,
   config: ModelConfig,
-  { log, telemetry }: { readonly log: Log; readonly telemetry: Telemetry },
+  traits: ModelTraits,
+  parts: ServerParts,
 ): ModelServer {
-  const upstream = openUpstream({
-    url: config.url,
-    host: config.host,
-    tls: config.tls,
-    credential: createCredential(config.credential, originOf(config.url)),
+  const model = openUpstreamAt(name, config, config, parts)
+  const { explainer } = traits
+  const upstream =
+    explainer === undefined ? model : withExplainer(model, openUpstreamAt(name, config, explainer, parts))
+  return guardServer(name, config, upstream, parts)
+}
+
+function openUpstreamAt(
+  name: string,
+  config: ModelConfig,
+  { url, host }: Pick<ModelConfig, 'url' | 'host'>,
+  { definition, credentials }: ServerParts,
+): Upstream {
+  return openUpstream({
+    url,
+    host,
+    // A client certificate is part of the TLS connection.
+    tls:
+      definition.kind === 'mtls'
+        ? { ...config.tls, certFile: definition.certFile, keyFile: definition.keyFile }
+        : config.tls,
+    credential: credentials.open({
+      model: name,
+      url,
+      name: typeof config.credential === 'string' ? config.credential : undefined,
+      definition,
+    }),
     model: config.modelName ?? name,
     ...protocolOf(config.protocolVersion),
     versions: config.versions,
@@ -74,7 +108,6 @@ export function openServer(
     stream: config.stream,
     errorText: config.errorText,
   })
-  return guardServer(name, config, upstream, { log, telemetry })
 }
 
 /** Adds a server's guards (circuit, retry budget), which persist when the model's facts change. */
@@ -118,6 +151,9 @@ export interface ExposeOptions {
   readonly config: ModelConfig
   readonly server: ModelServer
   readonly facts: ModelFacts
+  readonly traits: ModelTraits
+  /** What is wrong with the model although it is ready; a part of a sentence. */
+  readonly reason: string | undefined
   /** Existing exposures. Their gates and batchers are reused, because they count the requests that wait or run. */
   readonly before: readonly Pick<Exposure, 'model' | 'gate' | 'batcher'>[]
   readonly topics: TopicSpace
@@ -171,7 +207,8 @@ function exposeOne(
   const before = options.before.find(({ model }) => model.name === exposedName)
   const batcher = before?.batcher ?? openBatcher(exposedName, options)
   const gate = before?.gate ?? new ModelGate(exposedName, gateLimits(config, batcher), budget)
-  const names = operationsOf(protocolVersions, optional)
+  const offered = options.traits.operations
+  const names = operationsOf(protocolVersions, optional).filter((each) => offered?.includes(each) ?? true)
   const operations = bindOperations({
     exposedName,
     facts,
@@ -204,6 +241,8 @@ function exposeOne(
     operations: [...operations.keys()],
     defaultOperation: defaultOperation.name,
     description: config.description,
+    state: 'ready',
+    reason: options.reason,
     example: config.example,
     contentTypes: [...operations.values()].flatMap(({ contentTypes = [] }) => [...contentTypes]),
     requestBytesMax: config.limits.requestBytesMax,

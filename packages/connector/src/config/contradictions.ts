@@ -3,6 +3,8 @@ import { DIALECTS, fitsRoutes, protocolOf, protocolVersions, versionedDialects }
 import type { z } from 'zod'
 import { withTls } from './address.ts'
 import type { ConfigMistake } from './config-error.ts'
+import { checkDiscovery } from './discovery-contradictions.ts'
+import { credentialMistake, definitionOfCredential } from './model-credential.ts'
 import type { SourceOf } from './issue-mistakes.ts'
 import { hasOpaqueBodies } from './model-schema.ts'
 import type { configSchema } from './schema.ts'
@@ -26,9 +28,28 @@ export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistak
     )
   }
   for (const [name, model] of Object.entries(config.models)) {
+    checkCredential(['models', name], model, config.credentials, add)
     checkModel(['models', name], model, config.limits.bytesInFlightMax, add)
   }
+  checkDiscovery(
+    config.discovery,
+    { models: Object.keys(config.models), credentials: config.credentials },
+    add,
+  )
+  checkModel(
+    ['discovery', 'defaults'],
+    discoveredModel(config.discovery),
+    config.limits.bytesInFlightMax,
+    add,
+  )
   return mistakes
+}
+
+// The options of discovered models are checked with an example of an address.
+function discoveredModel({ defaults, gateway }: Parsed['discovery']): Parsed['models'][string] {
+  const usesTls = Object.values(defaults.tls).some((value) => value !== undefined && value !== false)
+  const url = gateway.url ?? (usesTls ? 'https://service' : 'http://service')
+  return { ...defaults, url, versions: [], credential: { kind: 'none' } }
 }
 
 function checkBroker(broker: Parsed['broker'], add: Add): void {
@@ -55,7 +76,6 @@ function checkBroker(broker: Parsed['broker'], add: Add): void {
 const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent', 'tracestate'])
 
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
-  checkPassHeaders([...path, 'passHeaders'], model, add)
   checkTls([...path, 'tls'], model.tls, withTls(model.url), add)
   const { dialects, transport } = protocolOf(model.protocolVersion)
   const versioned = versionedDialects()
@@ -111,9 +131,25 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   }
 }
 
-function checkPassHeaders(path: readonly string[], model: Parsed['models'][string], add: Add): void {
-  const { credential, passHeaders } = model
-  const secretName = credential.kind === 'static-header' ? credential.name.toLowerCase() : undefined
+function checkCredential(
+  path: readonly string[],
+  model: Parsed['models'][string],
+  credentials: Parsed['credentials'],
+  add: Add,
+): void {
+  const mistake = credentialMistake(model, credentials)
+  if (mistake !== undefined) add([...path, 'credential'], mistake)
+  const definition = definitionOfCredential(model, credentials)
+  const secretName = definition?.kind === 'static-header' ? definition.name.toLowerCase() : undefined
+  checkPassHeaders([...path, 'passHeaders'], model.passHeaders, secretName, add)
+}
+
+function checkPassHeaders(
+  path: readonly string[],
+  passHeaders: readonly string[],
+  secretName: string | undefined,
+  add: Add,
+): void {
   for (const [index, name] of passHeaders.entries()) {
     // Without this error, a client could send its own value in addition to the secret.
     if (name === secretName) {

@@ -56,14 +56,29 @@ root: plant/infer
     options: ['models.*.url', 'models.*.host', 'models.*.protocolVersion', 'models.*.modelName'],
   },
   {
+    title: 'Discovery',
+    text: "The connector can find a cluster's InferenceServices by itself.",
+    example: `discovery:
+  enabled: true
+  namespaces: [models, vision]
+  defaultNamespace: models
+  aliases:
+    defects: vision/defect-detector
+`,
+    options: ['discovery.enabled', 'discovery.namespaces', 'discovery.expose', 'discovery.defaultNamespace'],
+  },
+  {
     title: 'Credentials',
-    text: 'How calls to a model server authenticate, and which server certificates they accept.',
-    example: `models:
+    text: 'How calls to a model server authenticate, and which server certificates they accept. A credential with a name can be used by several models.',
+    example: `credentials:
+  kubeflow:
+    kind: token-file
+    tokenFile: /var/run/secrets/inferwire/token
+    origins: ['https://gateway.example', 'http://*.alice.svc.cluster.local']
+models:
   defects:
     url: https://gateway.example
-    credential:
-      kind: token-file
-      tokenFile: /var/run/secrets/inferwire/token
+    credential: kubeflow
     tls:
       caFile: /etc/inferwire/gateway-ca.crt
   scores:
@@ -73,7 +88,13 @@ root: plant/infer
       name: x-api-key
       valueFile: /etc/inferwire/api-key
 `,
-    options: ['models.*.credential', 'models.*.tls.caFile', 'models.*.tls.certFile', 'models.*.tls.keyFile'],
+    options: [
+      'credentials.*',
+      'models.*.credential',
+      'models.*.tls.caFile',
+      'models.*.tls.certFile',
+      'models.*.tls.keyFile',
+    ],
   },
   {
     title: 'Limits',
@@ -103,6 +124,9 @@ limits:
   allow:
     - clients: ['line-*']
       models: [defects]
+      operations: [infer, ready]
+      requestBytesMax: 65536
+      rate: { requestsPerSecond: 10, burst: 20 }
     - clients: [dashboard]
       models: ['*']
 `,
