@@ -1,16 +1,16 @@
-# Builds the connector's image: `inferwire` from its packed npm packages, without those that only `inferwire dev` needs.
+# Builds the connector's image: `inferwire` with the packages that it needs, without those that only `inferwire dev` needs.
+# No file in it depends on the CPU architecture, so that the first stage runs once, on the machine that builds.
 #   docker build -t inferwire:0.1.0 .
 # docs/guides/kubernetes.md describes which parts are tested.
 
-FROM node:24.21.0-bookworm-slim AS build
+FROM --platform=$BUILDPLATFORM node:24.21.0-bookworm-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc tsconfig.base.json tsconfig.json ./
 COPY scripts/image.mjs scripts/
 COPY packages packages
 RUN npm ci
 RUN npx tsc -b
-RUN mkdir packs image && npm pack --silent --workspaces --pack-destination packs
-RUN node scripts/image.mjs packs image
+RUN mkdir image && node scripts/image.mjs image
 RUN cd image && npm sbom --sbom-format=cyclonedx > sbom.cdx.json
 
 FROM node:24.21.0-bookworm-slim

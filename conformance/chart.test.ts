@@ -99,6 +99,11 @@ describe('charts/inferwire', () => {
       'needs both host and secretName',
     ],
     [
+      'a client CA without a certificate',
+      { mosquitto: { tls: { clientCaSecret: 'a' } } },
+      'mosquitto.tls.clientCaSecret needs mosquitto.tls.host',
+    ],
+    [
       'a certificate without a host',
       { mosquitto: { tls: { secretName: 'a' } } },
       'needs both host and secretName',

@@ -476,6 +476,7 @@ describe('inferwire manifests', () => {
       '--ambient cannot be combined with a token for models',
     ],
     [['--password-file', '/nowhere'], 66, '/nowhere'],
+    [['--client-ca-secret', 'ca'], 64, '--client-ca-secret requires --tls-host'],
     [['--config', '/nowhere.yaml'], 78, '/nowhere.yaml'],
     [['--model', 'iris'], 78, 'expected NAME=URL'],
     [['--model', 'iris=foo'], 78, 'command line: models.iris.url: "foo"'],

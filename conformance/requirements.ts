@@ -1,7 +1,8 @@
 // All requirements, each with its proof: the MUSTs of the wire contract, the delivery promises, the security rules, and
-// the requirements for installation in Kubernetes. Contains only data, so that other packages may read it.
+// the requirements for installation in Kubernetes and for the packages. Contains only data, so that other packages may read it.
 import { KUBERNETES } from './requirements/cluster.ts'
 import { DELIVERY } from './requirements/delivery.ts'
+import { PACKAGING } from './requirements/packaging.ts'
 import { PROBLEM_CODES } from './requirements/problem-codes.ts'
 import { SECURITY } from './requirements/security.ts'
 import { WIRE_CONTRACT } from './requirements/wire-contract.ts'
@@ -18,4 +19,5 @@ export const REQUIREMENTS: readonly Requirement[] = [
   ...DELIVERY,
   ...SECURITY,
   ...KUBERNETES,
+  ...PACKAGING,
 ]

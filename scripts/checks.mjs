@@ -1,7 +1,5 @@
 // The checks that require no server, each with its name, command and arguments.
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { ROOT, tool } from './step.mjs'
+import { tool } from './step.mjs'
 
 // The cache compares file contents, because a checkout or a merge changes file times. The cache is not at its default
 // location, because Prettier deletes a cache at that location whenever it runs without `--cache`.
@@ -13,7 +11,6 @@ const PRETTIER_CACHE = [
 
 /** Returns the checks in the order in which they run: the build is first, because other checks read its output. */
 export function checks() {
-  const packages = readdirSync(join(ROOT, 'packages'))
   return [
     ['build', tool('tsc'), ['-b']],
     ['type check of the tests', tool('tsc'), ['-p', 'tsconfig.test.json']],
@@ -21,10 +18,6 @@ export function checks() {
     ['lint', tool('oxlint'), ['--type-aware', '--deny-warnings']],
     ['unused code and undeclared dependencies', tool('knip'), []],
     ['generated documentation', process.execPath, ['scripts/docs.mjs', '--check']],
-    ...packages.map((name) => [
-      `package ${name}`,
-      tool('publint'),
-      ['run', '--strict', '--pack', 'npm', `packages/${name}`],
-    ]),
+    ['packed packages', process.execPath, ['scripts/check-packages.mjs']],
   ]
 }

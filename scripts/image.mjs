@@ -1,10 +1,10 @@
-// Assembles the folder for the container image: the packed packages, and the third-party packages that they need, in
-// the versions that the lock file specifies. Usage: node scripts/image.mjs PACKS IMAGE, after npm ci and npm pack.
-import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+// Assembles the folder for the container image: the built packages, and the third-party packages that they need, in the
+// versions that the lock file specifies. They are not bundled as in the npm package, so that scanners find each package.
+// Usage: node scripts/image.mjs IMAGE, after npm ci and tsc -b.
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
-const [packs, image] = process.argv.slice(2)
+const [image] = process.argv.slice(2)
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages
 // Matches sources, type declarations and source maps, which only developers need.
 const FOR_DEVELOPERS = /\.(?:[cm]?tsx?|map|tsbuildinfo)$/
@@ -13,7 +13,7 @@ const needed = new Set()
 need('packages/cli')
 for (const path of needed) {
   if (path.includes('node_modules/')) copyPackage(path)
-  else unpack(path)
+  else copyWorkspace(path)
 }
 const { version } = lock['packages/cli']
 // `npm sbom` reads this file.
@@ -23,7 +23,6 @@ writeFileSync(
 )
 console.log(`${needed.size} packages`)
 
-// Optional dependencies are omitted, because only the broker and the model server of `inferwire dev` use them.
 function need(path) {
   if (needed.has(path)) return
   needed.add(path)
@@ -51,16 +50,14 @@ function copyPackage(path) {
   })
 }
 
-function unpack(path) {
-  const name = nameOf(path)
-  const pack = `${name.replace('@', '').replace('/', '-')}-${lock[path].version}.tgz`
-  if (!readdirSync(packs).includes(pack))
-    throw new Error(`${join(packs, pack)} is missing. Run: npm pack --workspaces`)
-  const folder = join(image, 'node_modules', name)
-  mkdirSync(folder, { recursive: true })
-  // Ignores the file owners recorded on the packing machine.
-  const options = ['--strip-components=1', '--no-same-owner', '--exclude=*.d.ts', '--exclude=*.tsbuildinfo']
-  execFileSync('tar', ['xzf', join(packs, pack), '-C', folder, ...options])
+function copyWorkspace(path) {
+  const { files } = JSON.parse(readFileSync(join(path, 'package.json'), 'utf8'))
+  for (const name of ['package.json', ...files.filter((file) => !file.startsWith('!'))]) {
+    cpSync(join(path, name), join(image, 'node_modules', nameOf(path), name), {
+      recursive: true,
+      filter: (file) => !FOR_DEVELOPERS.test(file),
+    })
+  }
 }
 
 function nameOf(workspace) {

@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
+import { buildActionlint } from './actionlint.mjs'
 import { checks } from './checks.mjs'
 import { install } from './install.mjs'
 import { buildKserveController } from './kserve-controller.mjs'
@@ -30,6 +31,7 @@ const cluster = buildControlPlane(machine)
 const loginService = cluster.then(() => buildLoginService(machine)).catch((error) => error)
 await clients.catch((error) => fail(error.message))
 await fetchLlama().catch((error) => fail(error.message))
+await buildActionlint(machine).catch((error) => fail(error.message))
 
 for (const [name, command, args] of checks()) {
   if (await step(name, command, args)) passed += 1

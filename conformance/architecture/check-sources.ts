@@ -25,9 +25,10 @@ const SECOND_DOOR = 'internal.ts'
 
 // These packages run in browsers too.
 const WITHOUT_NODE = new Set(['protocol', 'client'])
-// These files load an engine only if it is installed. A computed module name hides the import from bundlers and package
-// checks.
+// These files load an engine or the development stack only if it is installed. A computed module name hides the import
+// from bundlers and package checks.
 const MAY_COMPUTE_IMPORTS = new Set([
+  'packages/cli/src/dev/fetch-stack.ts',
   'packages/model-server/src/engine.ts',
   'packages/model-server/src/language/llama.ts',
 ])

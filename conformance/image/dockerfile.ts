@@ -20,7 +20,7 @@ export function readStages(text: string): Stage[] {
   const stages: (Stage & { readonly instructions: Instruction[] })[] = []
   for (const { name, text: rest } of instructionsOf(text)) {
     if (name === 'FROM') {
-      const [base = '', , as = ''] = rest.split(/\s+/)
+      const [base = '', , as = ''] = rest.replace(/^--platform=\$BUILDPLATFORM /, '').split(/\s+/)
       stages.push({ base, name: as, instructions: [] })
     } else if (stages.length === 0) {
       throw new Error(`${name} before FROM`)

@@ -3,7 +3,7 @@ import type { ManifestOptions } from '@inferwire/kubernetes'
 
 /** Secrets that the user creates. */
 export const GIVEN = {
-  secrets: ['inferwire-broker', 'mosquitto-password', 'mqtt-tls', 'iris-login', 'broker-ca'],
+  secrets: ['inferwire-broker', 'mosquitto-password', 'mqtt-tls', 'iris-login', 'broker-ca', 'devices-ca'],
 }
 /** A certificate. */
 export const TLS = { host: 'mqtt.example.org', secretName: 'mqtt-tls' }
@@ -67,6 +67,11 @@ export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
   ['a Gateway', { broker: { expose: 'gateway', gatewayClass: 'eg' } }],
   ['a load balancer', { broker: { expose: 'loadbalancer' } }],
   ['a load balancer with TLS', { broker: { expose: 'loadbalancer', tls: TLS, memoryMi: 1024 } }],
+  ['Traefik with client certificates', { broker: { tls: { ...TLS, clientCaSecret: 'devices-ca' } } }],
+  [
+    'a load balancer with client certificates',
+    { broker: { expose: 'loadbalancer', tls: { ...TLS, clientCaSecret: 'devices-ca' } } },
+  ],
   ['a node port', { broker: { expose: 'nodeport' } }],
   ['a node port with TLS', { broker: { expose: 'nodeport', tls: TLS, version: '2.1' } }],
   [

@@ -10,6 +10,7 @@ const MESH = 'conformance/gate-policies.test.ts'
 const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
+const USERS = 'conformance/broker-users.test.ts'
 const PASSWD = 'conformance/passwd.test.ts'
 const WATCH = 'conformance/cluster-watch.test.ts'
 const KUBE = 'packages/connector/src/discovery/kube'
@@ -63,9 +64,20 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-CHANGE-1',
     GUIDE,
-    'A changed password file or connector configuration takes effect as documented, without loss of requests.',
-    `${RESTART} > under load from outside > a changed password file takes effect (added users can log in`,
+    'A changed password file, changed access rules and a changed connector configuration take effect without a restart: connections of unchanged users stay, and no request is lost.',
+    `${RESTART} > under load from outside > a changed password file takes effect without a restart: added users can log in`,
+    `${USERS} > the broker of the manifests, when its password file changes, > admits an added user`,
+    `${USERS} > the broker of the manifests, when its password file changes, > applies changed access rules`,
     `${RESTART} > a model that is added to the ConfigMap is exposed without a restart`,
+  ),
+  met(
+    'K-IDENTITY-1',
+    GUIDE,
+    "With client certificates, the certificate's common name is the user name; clients without a certificate of the authority are refused, and a renewed server certificate is presented without a restart.",
+    `${USERS} > the broker of the manifests, with client certificates, > takes the certificate's common name as the user name`,
+    `${USERS} > the broker of the manifests, with client certificates, > restricts the certificate to its own topics`,
+    `${USERS} > the broker of the manifests, with client certificates, > refuses a client with %s`,
+    `${USERS} > the broker of the manifests, with client certificates, > keeps the connections of certificates when users change`,
   ),
   met(
     'K-PASSWORD-1',

@@ -121,9 +121,10 @@ labels:
   {{- include "mosquitto.podLabels" . | nindent 2 }}
 {{- end }}
 
-{{- /* "true" if the broker terminates TLS; if Traefik is in use, Traefik does. */ -}}
+{{- /* "true" if the broker terminates TLS; if Traefik is in use, Traefik does, unless clients have certificates. */ -}}
 {{- define "mosquitto.hasTlsListener" -}}
-{{- if and .Values.mosquitto.tls.host (ne .Values.mosquitto.expose "traefik") }}true{{ end }}
+{{- $tls := .Values.mosquitto.tls }}
+{{- if and $tls.host (or $tls.clientCaSecret (ne .Values.mosquitto.expose "traefik")) }}true{{ end }}
 {{- end }}
 
 {{- /* The port to which clients outside the cluster connect. */ -}}
@@ -136,7 +137,7 @@ labels:
 {{- end }}
 
 {{- define "mosquitto.conf" -}}
-{{- $tls := ternary "-tls" "" (eq (include "mosquitto.hasTlsListener" .) "true") }}
+{{- $tls := ternary (empty .Values.mosquitto.tls.clientCaSecret | ternary "-tls" "-mtls") "" (eq (include "mosquitto.hasTlsListener" .) "true") }}
 {{- $memory := include "inferwire.mebibytes" .Values.mosquitto.resources.limits.memory | int }}
 {{- $limit := mul (min (div (mul $memory 3) 4) (sub $memory 16)) 1048576 }}
 {{- $bounds := dict "memoryLimit" $limit "queuedBytes" (mul $memory 262144) "queuedMessages" (mul $memory 200) "Template" .Template }}

@@ -17,8 +17,8 @@ export function exitOnInterrupt(): void {
   })
 }
 
-// The work was cancelled by Ctrl-C, so there is nothing to report: see describe-error.ts.
-class Interrupted extends Error {
+/** The work was cancelled by Ctrl-C, so there is nothing to report: see describe-error.ts. */
+export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 

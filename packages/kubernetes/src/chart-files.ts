@@ -1,8 +1,11 @@
-// Generates files in charts/inferwire: broker configuration, access rules, and the schema of the values.
+// Generates files in charts/inferwire: broker configuration, start script, access rules, and the schema of the values.
 import { aclText } from '@inferwire/mosquitto'
-import { mosquittoConf } from './mosquitto/index.ts'
+import { mosquittoConf, startScript } from './mosquitto/index.ts'
 import { EXAMPLE_PASSWORD_FILE } from './options.ts'
 import { valuesSchema, type JsonSchema } from './values-schema.ts'
+
+// The names are not part of mosquitto.conf.
+const TLS = { host: 'any', secretName: 'any' }
 
 /**
  * Returns the text of every generated file, keyed by its path below charts/inferwire. `configSchema` is the schema of
@@ -12,11 +15,14 @@ export function chartFiles(configSchema: JsonSchema): Map<string, string> {
   return new Map([
     ...(['2.0', '2.1'] as const).flatMap((version): [string, string][] => [
       [`files/mosquitto-${version}.conf`, confTemplate({ version, tls: undefined, expose: 'none' })],
+      [`files/mosquitto-${version}-tls.conf`, confTemplate({ version, tls: TLS, expose: 'none' })],
       [
-        `files/mosquitto-${version}-tls.conf`,
-        confTemplate({ version, tls: { host: 'any', secretName: 'any' }, expose: 'none' }),
+        `files/mosquitto-${version}-mtls.conf`,
+        confTemplate({ version, tls: { ...TLS, clientCaSecret: 'any' }, expose: 'none' }),
       ],
     ]),
+    ['files/mosquitto-start.sh', startScript(false)],
+    ['files/mosquitto-start-tls.sh', startScript(true)],
     ['files/acl.txt', aclTemplate()],
     ['files/password.txt', EXAMPLE_PASSWORD_FILE],
     ['values.schema.json', `${JSON.stringify(valuesSchema(configSchema), null, 2)}\n`],

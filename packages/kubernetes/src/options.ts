@@ -18,6 +18,12 @@ export interface TlsOptions {
   readonly host: string
   /** A Secret of type kubernetes.io/tls in the broker's namespace. */
   readonly secretName: string
+  /**
+   * A Secret in the broker's namespace whose key `ca.crt` contains the certificate authority of client certificates. The
+   * TLS port then requires a client certificate, and its common name is the user name; the broker terminates TLS, and
+   * Traefik passes it through. @default none; users log in with passwords
+   */
+  readonly clientCaSecret?: string
 }
 
 /** Options of the broker. */
@@ -167,6 +173,10 @@ export function completeBroker(options: BrokerOptions): Broker {
   if (broker.tls !== undefined) {
     check('broker.tls.host', broker.tls.host, PATTERNS.subdomain, 'a host name in lowercase letters')
     check('broker.tls.secretName', broker.tls.secretName, PATTERNS.subdomain, 'the name of a Secret')
+    const { clientCaSecret } = broker.tls
+    if (clientCaSecret !== undefined) {
+      check('broker.tls.clientCaSecret', clientCaSecret, PATTERNS.subdomain, 'the name of a Secret')
+    }
     if (broker.expose === 'gateway') {
       throw new OptionError(
         'broker.tls',

@@ -37,7 +37,8 @@ const NOTES: Readonly<Record<string, string>> = {
   'mosquitto/cm-mosquitto-config.yaml':
     'Broker configuration and access rules. The user "admin" can read all topics, for MQTT Explorer: the rule has an\n' +
     'effect only if the password file contains that user.\n' +
-    'After a change: kubectl rollout restart deployment/mosquitto -n mosquitto',
+    'Changed access rules take effect within two minutes. After a change of mosquitto.conf:\n' +
+    'kubectl rollout restart deployment/mosquitto -n mosquitto',
   'mosquitto/cm-mosquitto-password.yaml':
     'Replace this file: no password matches its only user, so the broker rejects every client.\n' +
     'mosquitto_passwd and `inferwire passwd` create the lines; `inferwire passwd --configmap mosquitto-password` creates\n' +

@@ -206,6 +206,10 @@ function mosquittoSchema(): JsonSchema {
     tls: map({
       host: text(`^$|${PATTERNS.subdomain.source}`, 'Host name in the certificate; empty: no TLS.'),
       secretName: text(`^$|${PATTERNS.subdomain.source}`, 'Secret of type kubernetes.io/tls.'),
+      clientCaSecret: text(
+        `^$|${PATTERNS.subdomain.source}`,
+        'Secret with the key ca.crt: the TLS port requires client certificates; their common name is the user.',
+      ),
     }),
     ...renamed(['name', 'memoryMi']),
   })

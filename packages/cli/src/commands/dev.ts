@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { parsePort } from '../broker-flags.ts'
 import { setExamples } from '../examples.ts'
+import { VERSION } from '../version.ts'
 
 interface DevModel {
   readonly name: string
@@ -49,11 +50,7 @@ export function devCommand(): Command {
     .option('--grpc-port <PORT>', 'gRPC port of the model server; 0 = any free port', parsePort, 0)
     .option('--admin-port <PORT>', 'port of /readyz and /metrics; 0 = any free port', parsePort, 8383)
     .action(async (flags: DevFlags) => {
-      // This dependency is optional; the container image, for example, does not include it.
-      const { runDev } = await import('@inferwire/dev').catch(async (error: unknown) => {
-        const { missingStack } = await import('../dev/start-failure.ts')
-        throw missingStack(error)
-      })
+      const { runDev } = await loadStack()
       const { mqttPort, wsPort, httpPort, grpcPort, adminPort, broker, users, model: models = [] } = flags
       try {
         process.exitCode = await runDev({
@@ -77,6 +74,21 @@ export function devCommand(): Command {
     ['inferwire dev --users credentials.txt', 'require a login, and restrict each user to its own topics'],
     ['inferwire dev --mqtt-port 0 --ws-port 0 --http-port 0 --admin-port 0', 'use any free ports'],
   ])
+}
+
+const importStack = () => import('@inferwire/dev')
+
+// The package is installed in a checkout, and in projects that depend on it.
+async function loadStack(): ReturnType<typeof importStack> {
+  const { checkStackVersion, fetchStack, isStackMissing } = await import('../dev/fetch-stack.ts')
+  try {
+    const stack = await importStack()
+    checkStackVersion(stack.VERSION, VERSION)
+    return stack
+  } catch (error) {
+    if (!isStackMissing(error)) throw error
+    return (await fetchStack({ version: VERSION })) as Awaited<ReturnType<typeof importStack>>
+  }
 }
 
 function parseBroker(text: string): string {

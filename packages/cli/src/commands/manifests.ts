@@ -42,6 +42,10 @@ export function manifestsCommand(): Command {
     .option('--port <N>', 'port for clients outside the cluster (default: 5883 with traefik)', parseWhole)
     .option('--tls-host <NAME>', "the broker's host name in its certificate; enables TLS and WebSocket")
     .option('--tls-secret <NAME>', 'the Secret with the certificate for --tls-host')
+    .option(
+      '--client-ca-secret <NAME>',
+      'require client certificates on the TLS port: the Secret with the CA (key ca.crt). The common name is the user',
+    )
     .addOption(
       new Option('--traefik-api <VERSION>', 'v2 for Traefik before 2.10 (default: v3)').choices(['v2', 'v3']),
     )

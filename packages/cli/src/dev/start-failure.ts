@@ -22,17 +22,6 @@ export function startFailure(error: unknown, env: NodeJS.ProcessEnv = process.en
   return isPlain ? failure(EXIT.unavailable, error, helpFor(error, env)) : error
 }
 
-/** Converts a failed import of the development stack to a CliError if the package is not installed. */
-export function missingStack(error: unknown): unknown {
-  if ((error as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') return error
-  return new CliError(
-    EXIT.unavailable,
-    'the optional package @inferwire/dev is not installed',
-    'Install it with: npm install @inferwire/dev',
-    { cause: error },
-  )
-}
-
 function failure(exitCode: number, error: Error, remedy = HELP): CliError {
   return new CliError(exitCode, error.message, remedy, { cause: error })
 }

@@ -20,6 +20,7 @@ export interface ManifestFlags {
   readonly mosquitto?: '2.0' | '2.1'
   readonly tlsHost?: string
   readonly tlsSecret?: string
+  readonly clientCaSecret?: string
   readonly secret?: true
   readonly existingSecret?: true
   readonly passwordFile?: string
@@ -50,6 +51,9 @@ export interface NamedFiles {
 export function checkFlags(flags: ManifestFlags): void {
   if ((flags.tlsHost === undefined) !== (flags.tlsSecret === undefined)) {
     throw usageError('--tls-host and --tls-secret must be used together', 'Use both, or neither.')
+  }
+  if (flags.clientCaSecret !== undefined && flags.tlsHost === undefined) {
+    throw usageError('--client-ca-secret requires --tls-host and --tls-secret', 'Add both options.')
   }
   if (flags.existingSecret === true && (flags.secret === true || flags.passwordFile !== undefined)) {
     throw usageError(
@@ -82,6 +86,7 @@ const USED_WITH_ONLY: Readonly<Record<NonNullable<ManifestFlags['only']>, Readon
     'mosquitto',
     'tlsHost',
     'tlsSecret',
+    'clientCaSecret',
     'secret',
     'existingSecret',
     'passwordFile',
@@ -127,6 +132,7 @@ const FLAG_NAMES: Readonly<Record<string, string>> = {
   'broker.tls': '--tls-host',
   'broker.tls.host': '--tls-host',
   'broker.tls.secretName': '--tls-secret',
+  'broker.tls.clientCaSecret': '--client-ca-secret',
   'connector.namespace': '--namespace',
   'connector.image': '--image',
   'connector.replicas': '--replicas',
@@ -157,7 +163,7 @@ export function manifestOptions(flags: ManifestFlags, files: NamedFiles): Manife
 }
 
 function brokerOptions(flags: ManifestFlags, { passwordFile }: NamedFiles): BrokerOptions {
-  const { tlsHost: host, tlsSecret: secretName } = flags
+  const { tlsHost: host, tlsSecret: secretName, clientCaSecret } = flags
   return present({
     namespace: flags.mosquittoNamespace,
     version: flags.mosquitto,
@@ -167,7 +173,10 @@ function brokerOptions(flags: ManifestFlags, { passwordFile }: NamedFiles): Brok
     passwords: passwordsOf(flags),
     passwordFile,
     observers: flags.observer,
-    tls: host === undefined || secretName === undefined ? undefined : { host, secretName },
+    tls:
+      host === undefined || secretName === undefined
+        ? undefined
+        : { host, secretName, ...(clientCaSecret === undefined ? {} : { clientCaSecret }) },
   })
 }
 

@@ -1,5 +1,5 @@
 // Generates mosquitto.conf for a pod, for both release lines of Mosquitto.
-import type { Broker } from '../options.ts'
+import type { Broker, TlsOptions } from '../options.ts'
 
 const MIB = 1_048_576
 // Memory that Mosquitto does not count: the program, its libraries and malloc's overhead (9 MiB measured with 2.0.11).
@@ -10,15 +10,19 @@ export const PATHS = {
   config: '/mosquitto/config',
   password: '/mosquitto/password',
   tls: '/mosquitto/tls',
+  clientCa: '/mosquitto/client-ca',
   data: '/mosquitto/data',
 } as const
 
 /** The ports on which the broker listens. */
 export const PORTS = { mqtt: 1883, ws: 9001, mqtts: 8883 } as const
 
-/** Returns whether the broker itself terminates TLS; if Traefik is used, Traefik terminates it. */
+/**
+ * Returns whether the broker itself terminates TLS. If Traefik is used, Traefik terminates it, unless the broker must see
+ * the clients' certificates.
+ */
 export function hasTlsListener({ tls, expose }: Pick<Broker, 'tls' | 'expose'>): boolean {
-  return tls !== undefined && expose !== 'traefik'
+  return tls !== undefined && (expose !== 'traefik' || tls.clientCaSecret !== undefined)
 }
 
 /** Returns the text of mosquitto.conf. */
@@ -28,7 +32,7 @@ export function mosquittoConf(broker: Pick<Broker, 'version' | 'tls' | 'expose' 
     `listener ${PORTS.mqtt}`,
     `listener ${PORTS.ws}`,
     'protocol websockets',
-    ...(hasTlsListener(broker) ? tlsListener() : []),
+    ...(hasTlsListener(broker) ? tlsListener(broker.tls!) : []),
     '',
     '# Every client needs a password; the ACL restricts each user to topics with its own name.',
     'allow_anonymous false',
@@ -77,8 +81,22 @@ function memoryBounds(memoryMi: number): {
   }
 }
 
-function tlsListener(): string[] {
-  return [`listener ${PORTS.mqtts}`, `certfile ${PATHS.tls}/tls.crt`, `keyfile ${PATHS.tls}/tls.key`]
+function tlsListener({ clientCaSecret }: TlsOptions): string[] {
+  return [
+    `listener ${PORTS.mqtts}`,
+    `certfile ${PATHS.tls}/tls.crt`,
+    `keyfile ${PATHS.tls}/tls.key`,
+    ...(clientCaSecret === undefined ? [] : clientCertificates()),
+  ]
+}
+
+function clientCertificates(): string[] {
+  return [
+    "# On this port, the user name is the common name of the client's certificate; passwords are not used.",
+    `cafile ${PATHS.clientCa}/ca.crt`,
+    'require_certificate true',
+    'use_identity_as_username true',
+  ]
 }
 
 function persistence(version: Broker['version']): string[] {

@@ -8,6 +8,7 @@ import { brokerNetworkPolicy, brokerRoutes, brokerService } from './network.ts'
 import { brokerDeployment, brokerVolume } from './workload.ts'
 
 export { mosquittoConf } from './config-text.ts'
+export { startScript } from './start-script.ts'
 
 const APP = 'mosquitto'
 
@@ -24,7 +25,6 @@ export interface BrokerUse {
 /** Returns the objects. @throws Error for a root or user name that cannot be part of an ACL file */
 export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[] {
   const { root, connectorUser } = use
-  const { passwordFile } = broker
   const files = {
     'mosquitto.conf': mosquittoConf(broker),
     'acl.txt': aclText({ root, connectorUser, observers: broker.observers }),
@@ -33,9 +33,8 @@ export function brokerObjects(broker: Broker, use: BrokerUse): KubernetesObject[
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: metaOf(APP, broker, '-config'), data: files },
     ...passwordObjects(broker),
     brokerVolume(broker),
-    // A changed file must restart the pod: Mosquitto 2.0 reads the password file only at startup and on SIGHUP, which
-    // Kubernetes does not send.
-    brokerDeployment(broker, hashOf(broker.passwords === 'existing' ? files : { ...files, passwordFile })),
+    // Only a changed mosquitto.conf must restart the pod: the broker reads the other files again.
+    brokerDeployment(broker, createHash('sha256').update(files['mosquitto.conf']).digest('hex')),
     brokerService(broker),
     ...brokerRoutes(broker),
     brokerNetworkPolicy(broker, use.connector),
@@ -56,8 +55,4 @@ function passwordObjects(broker: Broker): KubernetesObject[] {
     case 'existing':
       return []
   }
-}
-
-function hashOf(files: Readonly<Record<string, string>>): string {
-  return createHash('sha256').update(Object.values(files).join('')).digest('hex')
 }

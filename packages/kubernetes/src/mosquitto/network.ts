@@ -70,11 +70,12 @@ function plainRoute(broker: Broker): KubernetesObject {
 
 function tlsRoute(broker: Broker): KubernetesObject {
   const { host, secretName } = broker.tls!
-  const services = [target(broker, PORTS.mqtt)]
+  const isPassedThrough = hasTlsListener(broker)
+  const services = [target(broker, isPassedThrough ? PORTS.mqtts : PORTS.mqtt)]
   return traefik(broker, 'IngressRouteTCP', '-tls', {
     entryPoints: ['mqtts'],
     routes: [{ match: `HostSNI(\`${host}\`)`, services }],
-    tls: { secretName },
+    tls: isPassedThrough ? { passthrough: true } : { secretName },
   })
 }
 
@@ -153,7 +154,8 @@ export function brokerNetworkPolicy(broker: Broker, connector: Place | undefined
   const { expose } = broker
   const own = connector === undefined ? [] : [fromPods('inferwire', connector)]
   const peers = [...own, ...(expose === 'traefik' || expose === 'gateway' ? traefikPods() : [])]
-  const inside = { from: peers, ports: [tcp(PORTS.mqtt), tcp(PORTS.ws)] }
+  const passed = expose === 'traefik' && hasTlsListener(broker) ? [tcp(PORTS.mqtts)] : []
+  const inside = { from: peers, ports: [tcp(PORTS.mqtt), tcp(PORTS.ws), ...passed] }
   const outside = { ports: [tcp(hasTlsListener(broker) ? PORTS.mqtts : PORTS.mqtt)] }
   const isPublic = expose === 'loadbalancer' || expose === 'nodeport'
   return {

@@ -11,6 +11,7 @@ import {
 } from '../object.ts'
 import type { Broker } from '../options.ts'
 import { hasTlsListener, PATHS, PORTS } from './config-text.ts'
+import { startScript } from './start-script.ts'
 
 const APP = 'mosquitto'
 // User and group of the official image.
@@ -37,6 +38,7 @@ export function brokerDeployment(broker: Broker, configHash: string): Kubernetes
 
 function podSpec(broker: Broker): Record<string, unknown> {
   const hasTls = hasTlsListener(broker)
+  const clientCa = broker.tls?.clientCaSecret
   return {
     automountServiceAccountToken: false,
     enableServiceLinks: false,
@@ -52,7 +54,7 @@ function podSpec(broker: Broker): Record<string, unknown> {
         name: APP,
         image: broker.image,
         imagePullPolicy: 'IfNotPresent',
-        args: ['/usr/sbin/mosquitto', '-c', `${PATHS.config}/mosquitto.conf`],
+        args: ['/bin/sh', '-c', startScript(hasTls)],
         // Files from ConfigMaps and Secrets are symbolic links, which Mosquitto 2.1 opens only with this
         // variable. Mosquitto 2.0 ignores the variable.
         env: [{ name: 'MOSQUITTO_UNSAFE_ALLOW_SYMLINKS', value: '1' }],
@@ -74,6 +76,9 @@ function podSpec(broker: Broker): Record<string, unknown> {
           { name: 'config', mountPath: PATHS.config, readOnly: true },
           { name: 'password', mountPath: PATHS.password, readOnly: true },
           ...(hasTls ? [{ name: 'tls', mountPath: PATHS.tls, readOnly: true }] : []),
+          ...(clientCa === undefined
+            ? []
+            : [{ name: 'client-ca', mountPath: PATHS.clientCa, readOnly: true }]),
           { name: 'data', mountPath: PATHS.data },
         ],
       },
@@ -84,6 +89,9 @@ function podSpec(broker: Broker): Record<string, unknown> {
       ...(hasTls
         ? [{ name: 'tls', secret: { secretName: broker.tls!.secretName, defaultMode: GROUP_MAY_READ } }]
         : []),
+      ...(clientCa === undefined
+        ? []
+        : [{ name: 'client-ca', secret: { secretName: clientCa, defaultMode: GROUP_MAY_READ } }]),
       { name: 'data', persistentVolumeClaim: { claimName: `${broker.name}-data` } },
     ],
   }

@@ -4,7 +4,8 @@ import { createRequire } from 'node:module'
 import type { WireInteger, WireParameter, WireRequest, WireResponse } from '@inferwire/protocol'
 import protobuf from 'protobufjs'
 
-const PROTO = createRequire(import.meta.url).resolve('@inferwire/protocol/inference.proto')
+// package.json maps this name to the file of @inferwire/protocol; the published command contains a copy of the file.
+const PROTO = createRequire(import.meta.url).resolve('#inference.proto')
 
 /** ModelMetadataResponse. */
 export interface WireMetadata {
