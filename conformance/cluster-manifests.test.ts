@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { manifests, manifestText } from '@inferwire/kubernetes'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCluster, type Cluster } from './cluster/cluster.ts'
-import { KubeApiError, type KubeApi, type KubeObject } from './cluster/kube-api.ts'
+import type { KubeApi, KubeObject } from './cluster/kube-api.ts'
 import { PageReader } from './cluster/page-commands.ts'
+import { collections, outcome } from './cluster/permissions.ts'
 import { startGuardedModel, type GuardedModel } from './cluster/stand-ins/guarded-model.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
 import { ROOT } from './fixtures/page-blocks.ts'
@@ -220,35 +221,5 @@ async function apply(yaml: string): Promise<Pick<CommandResult, 'code' | 'stderr
 function restricted(): Record<string, string> {
   return Object.fromEntries(
     ['enforce', 'warn'].map((mode) => [`pod-security.kubernetes.io/${mode}`, 'restricted']),
-  )
-}
-
-/** Returns the paths of all resources that can be listed, in the whole cluster and in each namespace. */
-async function collections(api: KubeApi, namespaces: readonly string[]): Promise<string[]> {
-  const { groups } = await api.get('/apis')
-  const versions = [
-    '/api/v1',
-    ...groups.map((group: KubeObject) => `/apis/${group.preferredVersion.groupVersion}`),
-  ]
-  const paths: string[] = []
-  for (const version of versions) {
-    const { resources } = await api.get(version)
-    for (const { name, namespaced, verbs } of resources) {
-      if (!verbs.includes('list')) continue
-      paths.push(`${version}/${name}`)
-      if (namespaced)
-        paths.push(...namespaces.map((namespace) => `${version}/namespaces/${namespace}/${name}`))
-    }
-  }
-  return paths
-}
-
-function outcome(attempt: Promise<unknown>): Promise<number | 'done'> {
-  return attempt.then(
-    () => 'done',
-    (error: unknown) => {
-      if (!(error instanceof KubeApiError)) throw error
-      return error.status
-    },
   )
 }
