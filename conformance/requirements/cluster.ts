@@ -5,6 +5,8 @@ const CLUSTER = 'conformance/cluster.test.ts'
 const RESTART = 'conformance/cluster-restart.test.ts'
 const OBJECTS = 'conformance/cluster-manifests.test.ts'
 const KSERVE = 'conformance/cluster-kserve.test.ts'
+const KUBEFLOW = 'conformance/cluster-kubeflow.test.ts'
+const MESH = 'conformance/gate-policies.test.ts'
 const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
@@ -100,6 +102,25 @@ export const KUBERNETES: readonly Requirement[] = [
     `${MANIFESTS} > the objects > comply with the policy for the variant: %s`,
     `${MANIFESTS} > the policy > reports "%s"`,
     `${RESTART} > a second broker is not scheduled next to the first`,
+  ),
+  met(
+    'K-MESH-1',
+    GUIDE,
+    'A generated AuthorizationPolicy lets the connector reach the inference paths of one model, and none of its neighbours.',
+    `${MESH} > with a policy for a connector in the mesh > in Standard mode, the connector reaches`,
+    `${MESH} > with a policy for a connector in the mesh > in Knative mode, the activator and the gateway reach`,
+    `${MESH} > with a policy for a connector in the mesh > in ambient mode, the policy restricts only the caller`,
+    `${MESH} > with a policy for a connector in the mesh > without a policy, the connector reaches a model in its own namespace`,
+    `${MESH} > with a policy for the connector's token > the token reaches one model through the gateway: %s`,
+    `${MESH} > the rendering of a policy > means the same as that of Istio: %s`,
+  ),
+  met(
+    'K-MESH-2',
+    GUIDE,
+    'The page "Kubeflow, step by step" works line by line: a model answers an MQTT client through the gateway and the sidecar.',
+    `${KUBEFLOW} > docs/guides/kubeflow.md, line by line, > $line`,
+    `${KUBEFLOW} > the policy of the page does not admit the connector to a neighbour of the model`,
+    `${KUBEFLOW} > the API server accepts the objects of the other ways: %s`,
   ),
   met(
     'K-RIGHTS-1',

@@ -4,8 +4,10 @@ export {
   ConfigError,
   configJsonSchema,
   configMarkdown,
+  exposedNames,
   loadConfig,
   parseModelFlag,
+  placeInFile,
   printConfig,
   Secret,
   watchConfig,
@@ -26,6 +28,7 @@ export {
   type KubeObject,
   type ListOptions,
 } from './discovery/index.ts'
+export { explainPolicy, type PolicyExplanation } from './policy-explanation.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'

@@ -124,6 +124,9 @@ limits:
   allow:
     - clients: ['line-*']
       models: [defects]
+      operations: [infer, ready]
+      requestBytesMax: 65536
+      rate: { requestsPerSecond: 10, burst: 20 }
     - clients: [dashboard]
       models: ['*']
 `,

@@ -8,7 +8,7 @@ export { credentialMistake, definitionOfCredential } from './model-credential.ts
 export { headerValueMistake, type CredentialConfig } from './credential-schema.ts'
 export { configJsonSchema } from './json-schema.ts'
 export { laneNames } from './lane-names.ts'
-export { loadConfig, type ConfigSources } from './load.ts'
+export { loadConfig, placeInFile, type ConfigSources } from './load.ts'
 export { configMarkdown } from './markdown.ts'
 export { parseModelFlag } from './model-flag.ts'
 export { readPassword } from './password.ts'

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { allOptions, defaultTextOf, isModelOption } from './all-options.ts'
 import { FRONT_PAGE, type OptionGroup } from './front-page.ts'
 import type { OptionText } from './option.ts'
-import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
+import { definitionOf, leavesOf, textOf, unwrap, type Leaf } from './schema-walk.ts'
 
 const INTRODUCTION = [
   'The configuration is a YAML file, whose path is set with `-c FILE` or in `INFERWIRE_CONFIG`. The first part of this page contains the options that most installations set. Every [advanced option](#advanced-options) has a default that fits most installations.',
@@ -62,7 +62,7 @@ function detailsOf(leaves: readonly Leaf[]): string[] {
 function table(leaves: readonly Leaf[]): string {
   const head = ['option', 'type', 'default', 'description']
   const rows = leaves
-    .flatMap((leaf) => [leaf, ...keysOfUnion(leaf)])
+    .flatMap((leaf) => [leaf, ...keysOfUnion(leaf), ...keysOfMap(leaf)])
     .map((leaf) => [
       `\`${leaf.path.join('.')}\``,
       typeOf(leaf),
@@ -91,6 +91,19 @@ function keysOfUnion({ schema, path }: Leaf): Leaf[] {
     },
     ...keys.values(),
   ]
+}
+
+// Returns the keys of a map, and of the maps inside it. `[]` stands for every item of a list.
+function keysOfMap({ schema, path }: Pick<Leaf, 'schema' | 'path'>): Leaf[] {
+  const { shape = {}, element } = definitionOf(unwrap(schema))
+  if (element !== undefined) {
+    return keysOfMap({ schema: element, path: [...path.slice(0, -1), `${path.at(-1)}[]`] })
+  }
+  return Object.entries(shape).flatMap(([key, value]) => {
+    const leaf = { schema: value, path: [...path, key] }
+    const text = textOf(value)
+    return [...(text === undefined ? [] : [{ ...leaf, text }]), ...keysOfMap(leaf)]
+  })
 }
 
 function kindsOf(map: z.ZodType): string[] {
