@@ -68,7 +68,7 @@ export const KUBERNETES: readonly Requirement[] = [
     `${RULES} > gives each namespace its own names, and reports conflicts`,
     `${RULES} > without the controller, with statuses that a tenant has written > refuses hostile addresses of %s`,
     `${RULES} > without the controller, with statuses that a tenant has written > refuses hostile annotations`,
-    `${RULES} > without the controller, with statuses that a tenant has written > exposes 1000 InferenceServices`,
+    `${RULES} > without the controller, with statuses that a tenant has written > exposes 1,000 InferenceServices`,
   ),
   met(
     'K-ACCESS-1',
