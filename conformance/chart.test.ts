@@ -379,11 +379,12 @@ describe('the settings that helm create generates', () => {
   })
 
   test('name an existing ServiceAccount, or annotate the ServiceAccount that is created', async () => {
-    const existing = await rendered({ serviceAccount: { create: false, name: 'mine' } })
+    const config = { discovery: { enabled: true, namespaces: ['models'] } }
+    const existing = await rendered({ config, serviceAccount: { create: false, name: 'mine' } })
     expect(existing.filter(({ kind }) => kind === 'ServiceAccount')).toEqual([])
     expect(specOf(existing, 'StatefulSet').template.spec).toMatchObject({ serviceAccountName: 'mine' })
     expect(only(existing, 'RoleBinding')).toMatchObject({ subjects: [{ name: 'mine' }] })
-    const unnamed = await rendered({ serviceAccount: { create: false } })
+    const unnamed = await rendered({ config, serviceAccount: { create: false } })
     expect(specOf(unnamed, 'StatefulSet').template.spec).toMatchObject({ serviceAccountName: 'default' })
     expect(unnamed.filter(({ kind }) => kind === 'RoleBinding')).toEqual([])
     const account = { name: 'own', automount: true, annotations: { role: 'a' } }

@@ -39,7 +39,8 @@ describe('configurations', () => {
     })
     const file = join(folder, 'inferwire.yaml')
     writeFileSync(file, config)
-    expect(Object.keys(loadConfig({ file, env: {} }).models).length).toBeGreaterThan(0)
+    const { models, discovery } = loadConfig({ file, env: {} })
+    expect(discovery.enabled || Object.keys(models).length > 0).toBe(true)
   })
 })
 

@@ -102,6 +102,16 @@ export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
     ],
     [`models in an ambient mesh, ${mode}`, { connector: { kubeflow: { ...PROFILE, mode, ambient: true } } }],
   ]),
+  ...(
+    [
+      ['two namespaces', { namespaces: ['models', 'vision'], kinds: ['InferenceService', 'InferenceGraph'] }],
+      ['all namespaces', { namespaces: ['*'] }],
+      ['selected namespaces', { namespaceSelector: 'team=vision' }],
+    ] as const
+  ).map(([where, section]): [string, ManifestOptions] => [
+    `discovery in ${where}`,
+    { connector: { config: { discovery: { enabled: true, ...section } } } },
+  ]),
   [
     'a broker elsewhere',
     {

@@ -8,6 +8,7 @@ const BAD_INPUT = 'conformance/bad-input.test.ts'
 const KSERVE = 'conformance/kserve.test.ts'
 const GRPC = 'conformance/grpc.test.ts'
 const OPENAI = 'conformance/openai.test.ts'
+const DISCOVERY = 'packages/connector/src/connector-discovery.test.ts'
 const TOPIC = 'packages/protocol/src/topic.test.ts'
 const REPLY = 'packages/connector/src/reply/reply.test.ts'
 const CLIENT = 'packages/client/src/client.test.ts'
@@ -58,11 +59,13 @@ const TOPICS: readonly Requirement[] = [
     'packages/connector/src/model-registry.test.ts > the card of each version lists the tensors of that version',
     "packages/connector/src/model-registry.test.ts > exposes the server's model %s under another name, and logs the path as sent",
   ),
-  open(
+  met(
     'C-TOPIC-6',
     'wire contract, Topics',
     'InferenceServices are exposed as `{name}` in the default namespace and as `{name}.{namespace}` elsewhere.',
-    'Models come from the configuration; InferenceServices are not discovered yet.',
+    `${DISCOVERY} > exposes the objects of the cluster, and follows their changes`,
+    `${DISCOVERY} > prefers a configured model, and exposes the discovered one when it is removed`,
+    `${DISCOVERY} > clears the cards of models that were deleted while the connector was stopped`,
     `${TOPIC} > accepts only model names that have no special meaning in a path`,
   ),
   met(

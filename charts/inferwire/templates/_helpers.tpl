@@ -35,11 +35,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- define "inferwire.metadata" -}}
-namespace: {{ .Release.Namespace }}
+{{- define "inferwire.labels" -}}
 labels:
   {{- include "inferwire.chartLabel" . | nindent 2 }}
   {{- include "inferwire.podLabels" . | nindent 2 }}
+{{- end }}
+
+{{- define "inferwire.metadata" -}}
+namespace: {{ .Release.Namespace }}
+{{ include "inferwire.labels" . }}
+{{- end }}
+
+{{- /* Not empty if the connector finds its models in the cluster, which needs a token for the API server. */ -}}
+{{- define "inferwire.discovers" -}}
+{{- if dig "discovery" "enabled" false .Values.config }}true{{ end }}
 {{- end }}
 
 {{- /* The configuration: the settings for this cluster, overridden by the values. */ -}}

@@ -12,6 +12,7 @@ const LOADERS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarg
   stream: () => import('./stream.ts'),
   grpc: () => import('./grpc.ts'),
   openai: () => import('./openai.ts'),
+  discovery: () => import('./discovery.ts'),
   config: () => import('./config.ts'),
   'password-file': () => import('./password-file.ts'),
 }

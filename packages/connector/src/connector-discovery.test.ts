@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { loadConfig, type ConfigInput } from './config/index.ts'
 import { startConnector, type Connector } from './connector.ts'
 import { createLog } from './telemetry/index.ts'
-import { startTestCluster, type TestCluster } from './testing/discovery-rig.ts'
+import { startTestCluster, type TestCluster } from './discovery/testing/test-cluster.ts'
 
 let broker: Broker
 let cluster: TestCluster
@@ -20,7 +20,7 @@ beforeEach(async () => {
   log = []
   messages = new Map()
   broker = await startBroker('embedded', { mqttPort: 0, wsPort: 0 })
-  cluster = await startTestCluster()
+  cluster = await startTestCluster('v1')
   client = await connectAsync(broker.url, { protocolVersion: 5 })
   client.on('message', (topic, payload) => messages.set(topic, payload.toString()))
   await client.subscribeAsync('infer/#', { qos: 1 })
@@ -64,8 +64,9 @@ const read = (topic: string): Record<string, unknown> | '' | undefined => {
 }
 const card = (model: string): ReturnType<typeof read> => read(`infer/models/${model}`)
 const discoveryStatus = (): unknown => (read('infer/status/edge') as Record<string, unknown>)?.['discovery']
-const messagesOf = (event: string): unknown[] =>
-  log.filter((line) => line['event'] === event).map((line) => line['msg'])
+const messagesOf = (event: string): string[] =>
+  log.filter((line) => line['event'] === event).map((line) => String(line['msg']))
+const byText = (one: string, other: string): number => one.localeCompare(other)
 
 let requests = 0
 async function ask(model: string): Promise<unknown> {
@@ -132,6 +133,20 @@ test('prefers a configured model, and exposes the discovered one when it is remo
   expect(await ask('iris')).toEqual({ predictions: [1] })
 })
 
+test('counts the models and the refused objects in the metrics', async () => {
+  cluster.put('models', 'iris')
+  cluster.put('models', 'digits', { isReady: false })
+  cluster.put('models', 'wrong', { annotations: { 'inferwire.io/timeout-ms': 'soon' } })
+  const { adminUrl } = await start(configOf({}, { admin: { enabled: true, port: 0 } }))
+  const text = await (await fetch(`${adminUrl}/metrics`)).text()
+  expect(text.split('\n').filter((line) => line.startsWith('inferwire_discover'))).toEqual([
+    'inferwire_discovered_models{state="ready"} 1',
+    'inferwire_discovered_models{state="not_ready"} 1',
+    'inferwire_discovered_models{state="stopped"} 0',
+    'inferwire_discovery_refused_objects{reason="annotation"} 1',
+  ])
+})
+
 test('starts without the API server, and exposes the models as soon as it answers', async () => {
   cluster.put('models', 'iris')
   await cluster.api.stop()
@@ -178,7 +193,7 @@ test('sends a credential only if the operator allows it for discovered models, a
     await start(configOf({ credentials: ['gateway'] }, { credentials: credentialOf('https://elsewhere') })),
   )
   await expect.poll(() => messagesOf('object_refused'), poll).toHaveLength(2)
-  expect(messagesOf('object_refused').sort()).toEqual([
+  expect(messagesOf('object_refused').toSorted(byText)).toEqual([
     expect.stringContaining(
       `InferenceService "models/iris" is not exposed: "gateway" may not be sent to "${url}"`,
     ),

@@ -264,6 +264,7 @@ class RunningConnector implements Connector {
       unpublished: session.unpublished,
       bytesInFlight: budget.bytes,
       replyCacheBytes: duplicates.bytes,
+      discovery: this.#discovery?.figures,
       gates: this.#registry.gates.map(({ model, gate }) => ({
         model,
         running: gate.running,

@@ -6,7 +6,7 @@ import { RegistryNews } from './registry-news.ts'
 import type { ModelFacts, ModelTraits } from './step.ts'
 import type { Log } from './telemetry/index.ts'
 
-/** What discovery knows of a model in addition to its configuration. */
+/** What discovery knows about a model in addition to its configuration. */
 export interface DiscoveredFacts {
   readonly traits: ModelTraits
   /** What is wrong although the model is ready; a part of a sentence. */

@@ -18,6 +18,7 @@ import type { ModelTable } from './route/index.ts'
 import { ServerOpener, type ModelOrigin } from './server-opener.ts'
 import type { ModelFacts } from './step.ts'
 import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
+import { Turns } from './turns.ts'
 
 /** Dependencies of `ModelRegistry`. */
 export interface RegistryParts {
@@ -31,6 +32,8 @@ export interface RegistryParts {
   readonly cardChanged: (name: string, card: ModelCard | undefined) => void
 }
 
+// Metadata queries that run at once. A server that does not answer occupies a query for several seconds.
+const QUERIES_MAX = 64
 const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** The registry of exposed models. */
@@ -43,6 +46,7 @@ export class ModelRegistry {
   /** Servers whose connections are not closed yet. */
   readonly #open = new Set<ModelServer>()
   readonly #opener: ServerOpener
+  readonly #queries = new Turns(QUERIES_MAX)
   /** The published cards, by name. */
   readonly #cards = new Map<string, ModelCard>()
   /** Models that were found in a cluster, and are not ready there. */
@@ -111,8 +115,8 @@ export class ModelRegistry {
   }
 
   /**
-   * Exposes a discovered model, or replaces it if its configuration differs. Running and queued requests finish with the old
-   * configuration, which also serves new requests until the new server has answered. If a configured file cannot be
+   * Exposes a discovered model, or replaces it if its configuration differs. Running and queued requests finish with the
+   * old configuration, which also serves new requests until the new server has answered. If a configured file cannot be
    * read, changes nothing and returns the mistake.
    */
   set(name: string, config: ModelConfig, discovered?: DiscoveredFacts): ConfigMistake | undefined {
@@ -129,7 +133,7 @@ export class ModelRegistry {
   }
 
   /**
-   * Keeps the name of a model that cannot be called: its card says why, and its requests are answered with
+   * Keeps the name of a model that cannot be called: its card contains the reason, and its requests are answered with
    * `model_not_ready`. Requests in flight finish.
    */
   withhold(model: PendingModel): void {
@@ -139,11 +143,6 @@ export class ModelRegistry {
     const reason = condition.reason === undefined ? '' : `: ${condition.reason}`
     this.#parts.table.setPending(name, `Model "${name}" is not ready${reason}.`)
     this.#publish(name, pendingCard(this.#parts.topics, model))
-  }
-
-  /** Whether the operator has configured a model with this name. */
-  isConfigured(name: string): boolean {
-    return this.#configured.has(name)
   }
 
   /** Removes a model; its requests in flight finish. */
@@ -273,7 +272,7 @@ export class ModelRegistry {
         ? undefined
         : { protocolVersions: protocolOf(protocolVersion).dialects, unanswered: [], isAssumed: true }
     const watch = new FactsWatch({
-      ask: (signal) => server.upstream.facts(signal),
+      ask: (signal) => this.#queries.take(signal, () => server.upstream.facts(signal)),
       known,
       queries,
       circuit: server.circuit,

@@ -26,8 +26,6 @@ const PREFIXES: Readonly<Record<string, string>> = {
   NetworkPolicy: 'netpol',
   PersistentVolumeClaim: 'pvc',
   PodDisruptionBudget: 'pdb',
-  Role: 'role',
-  RoleBinding: 'rolebinding',
   Secret: 'secret',
   Service: 'svc',
   ServiceAccount: 'sa',

@@ -33,7 +33,7 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
         create: { type: 'boolean', description: 'Creates a ServiceAccount.' },
         automount: {
           type: 'boolean',
-          description: 'Mounts a token for the API server; the connector does not need one.',
+          description: 'Mounts a token for the API server even without discovery, which is the only part that needs one.',
         },
         annotations: texts('Annotations of the ServiceAccount.'),
         name: text(

@@ -95,3 +95,25 @@ test('for an unknown model, suggests the nearest name, or explains how to start 
   )
   expect(() => findCard([], 'iris')).toThrow(expect.objectContaining({ exitCode: 69 }))
 })
+
+const DISCOVERY = { namespaces: ['*'], ready: 1, not_ready: 0, stopped: 0, refused: 0 }
+
+test.each([
+  ['online', { state: 'ready' }, status({ models: [], discovery: DISCOVERY })],
+  ['not ready', { state: 'not_ready' }, status({ models: [], discovery: DISCOVERY })],
+  ['stopped', { state: 'stopped' }, status({ models: [], discovery: DISCOVERY })],
+  ['draining', { state: 'ready' }, status({ models: [], discovery: DISCOVERY, state: 'draining' })],
+  ['offline', { state: 'ready' }, status({ models: [], discovery: DISCOVERY, state: 'offline' })],
+  ['offline', { state: 'ready' }, status({ models: [], discovery: DISCOVERY, connector: 'other' })],
+  ['offline', { state: 'ready' }, status({ models: [] })],
+])('models ls: shows the state %j of a discovered model with %j', (state, more, its) => {
+  const discovered = { ...card, ...more, connector: 'edge' }
+  expect(formatCardTable([discovered], [its], false)).toMatch(new RegExp(`^iris +${state} {2,}v2`, 'm'))
+})
+
+test('models describe: shows why a model is not ready', () => {
+  const text = formatCard({ ...card, state: 'not_ready', reason: 'it is stopped', connector: 'edge' })
+  expect(text).toContain(
+    'State:              not ready\nReason:             it is stopped\nConnector:          edge\n',
+  )
+})

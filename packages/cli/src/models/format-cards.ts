@@ -21,7 +21,7 @@ export function formatCardTable(
   ]
   const rows = cards.map((card) => [
     card.name,
-    modelState(card.name, statuses),
+    modelState(card, statuses),
     card.protocol_versions?.join(',') ?? NOTHING,
     card.operations.join(','),
     card.default_operation ?? NOTHING,
@@ -38,12 +38,17 @@ export function formatCardTable(
 }
 
 // A card remains on the broker while its connector is offline, so the state comes from the connectors' statuses.
-function modelState(model: string, statuses: readonly ConnectorStatus[]): string {
+function modelState(card: ReceivedCard, statuses: readonly ConnectorStatus[]): string {
+  const { name: model } = card
   if (statuses.length === 0) return NOTHING
   const connected = statuses.filter(({ state }) => state !== 'offline')
   const states = connected.flatMap(({ models, state }) => (models.includes(model) ? [state] : []))
   if (states.length > 0) return states.includes('online') ? 'online' : 'draining'
-  return connected.some((status) => status.not_ready?.includes(model)) ? 'not ready' : 'offline'
+  if (connected.some((status) => status.not_ready?.includes(model))) return 'not ready'
+  // Statuses do not list the models that a connector has discovered.
+  const publisher = connected.find(({ connector, discovery }) => connector === card.connector && discovery)
+  if (publisher === undefined) return 'offline'
+  return card.state === undefined || card.state === 'ready' ? publisher.state : card.state.replace('_', ' ')
 }
 
 /** Formats one card in the style of `kubectl describe`. */
@@ -51,6 +56,9 @@ export function formatCard(card: ReceivedCard): string {
   const { example, limits } = card
   return [
     ...row('Name', card.name),
+    ...row('State', card.state?.replace('_', ' ')),
+    ...row('Reason', card.reason),
+    ...row('Connector', card.connector),
     ...row('Description', card.description),
     ...row('Platform', card.platform),
     ...row('Versions', card.versions?.join(', ')),

@@ -15,7 +15,16 @@ export interface LiveState {
   readonly bytesInFlight: number
   /** Bytes of the replies stored for repeated requests. */
   readonly replyCacheBytes: number
+  /** The numbers of discovered models and refused objects; undefined without discovery. */
+  readonly discovery?: DiscoveredFigures | undefined
   readonly gates: readonly { readonly model: string; readonly running: number; readonly waiting: number }[]
+}
+
+interface DiscoveredFigures {
+  /** Number of models by state. */
+  readonly models: Readonly<Record<string, number>>
+  /** Number of objects by the reason why they are refused. */
+  readonly refused: ReadonlyMap<string, number>
 }
 
 interface Sample {
@@ -61,6 +70,7 @@ export class Exposition {
     this.#registerRequests()
     this.#registerModelServers()
     this.#registerMqtt()
+    this.#registerDiscovery()
     this.#add(
       {
         name: 'inferwire_build_info',
@@ -268,6 +278,28 @@ export class Exposition {
       'gauge',
       '1 if the broker rejects PUBACKs out of order, so that they are sent in the order of arrival.',
       () => Number(telemetry.isAckOrderStrict),
+    )
+  }
+
+  #registerDiscovery(): void {
+    const found = (): DiscoveredFigures | undefined => this.#state().discovery
+    this.#add(
+      {
+        name: 'inferwire_discovered_models',
+        type: 'gauge',
+        labels: ['state'],
+        help: 'Models found in the cluster, by state: "ready", "not_ready" or "stopped".',
+      },
+      () => Object.entries(found()?.models ?? {}).map(([state, value]) => ({ value, labels: { state } })),
+    )
+    this.#add(
+      {
+        name: 'inferwire_discovery_refused_objects',
+        type: 'gauge',
+        labels: ['reason'],
+        help: 'Objects that ask to be exposed and are refused, by reason; the log has the remedy for each.',
+      },
+      () => [...(found()?.refused ?? [])].map(([reason, value]) => ({ value, labels: { reason } })),
     )
   }
 

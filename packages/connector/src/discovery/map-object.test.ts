@@ -197,9 +197,10 @@ describe('the address', () => {
   })
 })
 
+const withUrl = (url: string): UntrustedObject => iris({ status: { ...READY_STANDARD, url } })
+
 describe('behind a gateway', () => {
   const gateway = { url: 'https://gateway.example:8443', domain: 'example.com' }
-  const withUrl = (url: string): UntrustedObject => iris({ status: { ...READY_STANDARD, url } })
 
   test.each([
     ['http://iris-models.example.com', 'https://gateway.example:8443', 'iris-models.example.com'],
@@ -240,6 +241,9 @@ describe('behind a gateway', () => {
   })
 })
 
+const container = (env: object[], ports: object[] = []): UntrustedObject =>
+  iris({ spec: { predictor: { containers: [{ env, ports }] } } })
+
 describe('the protocol', () => {
   const h2c = [{ name: 'h2c', containerPort: 9000 }]
   test.each([
@@ -264,8 +268,6 @@ describe('the protocol', () => {
   })
 
   test('of a custom container is that of its environment and its port', () => {
-    const container = (env: object[], ports: object[] = []) =>
-      iris({ spec: { predictor: { containers: [{ env, ports }] } } })
     const named = [{ name: 'PROTOCOL', value: 'v2' }]
     expect(modelOf(container(named)).options.protocolVersion).toBe('v2')
     expect(modelOf(container([], h2c)).options.protocolVersion).toBe('grpc-v2')
@@ -421,19 +423,20 @@ test('a TrainedModel is served by its InferenceService', () => {
   }
 })
 
-describe('an LLMInferenceService', () => {
-  const llm = (status: object): UntrustedObject => ({
-    metadata: { name: 'qwen', namespace: 'llm', annotations: { 'inferwire.io/expose': 'true' } },
-    spec: { model: { uri: 'hf://Qwen/Qwen2.5-0.5B', name: 'Qwen/Qwen2.5-0.5B' } },
-    status: { conditions: [{ type: 'Ready', status: 'True' }], ...status },
-  })
-  const map = (status: object, section: Section = {}) =>
-    mapObject('LLMInferenceService', llm(status), rules(section))
+const llm = (status: object): UntrustedObject => ({
+  metadata: { name: 'qwen', namespace: 'llm', annotations: { 'inferwire.io/expose': 'true' } },
+  spec: { model: { uri: 'hf://Qwen/Qwen2.5-0.5B', name: 'Qwen/Qwen2.5-0.5B' } },
+  status: { conditions: [{ type: 'Ready', status: 'True' }], ...status },
+})
 
+const mapLlm = (status: object, section: Section = {}) =>
+  mapObject('LLMInferenceService', llm(status), rules(section))
+
+describe('an LLMInferenceService', () => {
   test('has the OpenAI API at the Service of its workload', () => {
     const url = 'https://qwen-kserve-workload-svc.llm.svc.cluster.local:8000'
     const addresses = [{ url: 'http://10.0.0.7/llm/qwen' }, { url }]
-    expect(map({ addresses })).toMatchObject({
+    expect(mapLlm({ addresses })).toMatchObject({
       name: 'qwen.llm',
       condition: { state: 'ready' },
       address: { url },
@@ -442,7 +445,7 @@ describe('an LLMInferenceService', () => {
   })
 
   test('is refused if every address is outside of its namespace, and not ready without an address', () => {
-    expect(map({ addresses: [{ url: 'http://10.0.0.7/llm/qwen' }] })).toMatchObject({ refused: 'address' })
-    expect(map({})).toMatchObject({ condition: { state: 'not_ready' } })
+    expect(mapLlm({ addresses: [{ url: 'http://10.0.0.7/llm/qwen' }] })).toMatchObject({ refused: 'address' })
+    expect(mapLlm({})).toMatchObject({ condition: { state: 'not_ready' } })
   })
 })

@@ -72,7 +72,7 @@ export function parentModel(
 }
 
 /** Describes the model of an object, whether or not it asks to be exposed. */
-export function describeObject(input: KindInput): DiscoveredModel | Refusal {
+function describeObject(input: KindInput): DiscoveredModel | Refusal {
   const { key, object, rules } = input
   const annotations = readAnnotations(key, object)
   if (isRefusal(annotations)) return annotations

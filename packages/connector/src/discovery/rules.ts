@@ -1,6 +1,5 @@
 // The rules by which objects are mapped: the operator's section `discovery` in the form that the mapping needs.
 import type { ConnectorConfig, ModelConfig } from '../config/index.ts'
-import type { Refusal } from './discovered-model.ts'
 
 /** The operator's rules for discovered models. */
 export interface DiscoveryRules {

@@ -4,36 +4,18 @@ import { ANY_ADDRESS } from '../any-address.ts'
 import { isMeshConnector, meshEgress } from '../kubeflow/index.ts'
 import type { Connector } from '../options.ts'
 import { adminPort, serverUrls, type ConfigValues } from './config-file.ts'
+import { discoveryAccess } from './discovery.ts'
 
 const APP = 'inferwire'
 
-/** Returns the ServiceAccount, Role and RoleBinding. */
-export function connectorIdentity(connector: Connector): KubernetesObject[] {
-  const { name, namespace } = connector
+/** Returns the ServiceAccount, with the permissions of discovery. */
+export function connectorIdentity(connector: Connector, config: ConfigValues): KubernetesObject[] {
   const metadata = metaOf(APP, connector)
   return [
-    // No API token is mounted: model servers receive a projected token with its own audience and lifetime (option
-    // modelToken).
+    // The pod mounts the token for the API server only for discovery. Model servers receive a projected token with its
+    // own audience and lifetime (option modelToken).
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata, automountServiceAccountToken: false },
-    {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'Role',
-      metadata,
-      rules: [
-        {
-          apiGroups: ['serving.kserve.io'],
-          resources: ['inferenceservices'],
-          verbs: ['get', 'list', 'watch'],
-        },
-      ],
-    },
-    {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'RoleBinding',
-      metadata,
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
-      subjects: [{ kind: 'ServiceAccount', name, namespace }],
-    },
+    ...discoveryAccess(connector, config),
   ]
 }
 

@@ -19,7 +19,7 @@ export function connectorObjects(connector: Connector, brokerHost: string): Kube
   const config = connectorConfig(connector, brokerHost)
   const port = adminPort(config)
   return [
-    ...connectorIdentity(connector),
+    ...connectorIdentity(connector, config),
     {
       apiVersion: 'v1',
       kind: 'ConfigMap',

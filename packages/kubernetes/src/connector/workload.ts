@@ -11,6 +11,7 @@ import {
 } from '../object.ts'
 import { meshPodMeta } from '../kubeflow/index.ts'
 import type { Connector } from '../options.ts'
+import { readsCluster } from './discovery.ts'
 import { adminPort, gracePeriodSeconds, PATHS, type ConfigValues } from './config-file.ts'
 
 const APP = 'inferwire'
@@ -53,7 +54,7 @@ function podSpec(connector: Connector, config: ConfigValues): Record<string, unk
   const { name, imagePullSecrets } = connector
   return {
     serviceAccountName: name,
-    automountServiceAccountToken: false,
+    automountServiceAccountToken: readsCluster(config),
     enableServiceLinks: false,
     tolerations: lostNodeTolerations(),
     ...(imagePullSecrets.length === 0

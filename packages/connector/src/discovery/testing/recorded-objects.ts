@@ -126,7 +126,7 @@ export const REVISION_FAILED = {
 }
 
 /** The status of InferenceGraph `chain`: ready although its router has no pod, and without lastTransitionTime. */
-export const READY_GRAPH = {
+const READY_GRAPH = {
   conditions: [{ type: 'Ready', status: 'True' }],
   deploymentMode: 'Standard',
   url: 'http://chain-models.example.com',

@@ -4,11 +4,11 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ConfigInput } from '../config/index.ts'
-import { ApiServer } from '../discovery/kube/testing/api-server.ts'
+import type { ConfigInput } from '../../config/index.ts'
+import { ApiServer } from '../kube/testing/api-server.ts'
 
 /** The domain of the hosts behind the gateway. */
-export const DOMAIN = 'example.com'
+const DOMAIN = 'example.com'
 
 /** The cluster. */
 export interface TestCluster {
@@ -31,8 +31,8 @@ export interface ServiceOptions {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** Starts the cluster. The model server answers every V1 and V2 call. */
-export async function startTestCluster(): Promise<TestCluster> {
+/** Starts the cluster, whose objects state the protocol version. The model server answers every V1 and V2 call. */
+export async function startTestCluster(protocolVersion: string): Promise<TestCluster> {
   const api = new ApiServer()
   await api.start()
   const calls: string[] = []
@@ -62,7 +62,7 @@ export async function startTestCluster(): Promise<TestCluster> {
       },
     },
     put: (namespace, name, options) => {
-      api.put(namespace, name, inferenceService(namespace, name, options))
+      api.put(namespace, name, inferenceService(namespace, name, { protocolVersion, ...options }))
     },
     close: async () => {
       await api.stop()
@@ -75,8 +75,6 @@ export async function startTestCluster(): Promise<TestCluster> {
 
 function kubeconfigOf(url: string): string {
   return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
     'current-context': 'test',
     contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
     clusters: [{ name: 'test', cluster: { server: url } }],
@@ -87,13 +85,17 @@ function kubeconfigOf(url: string): string {
 function inferenceService(
   namespace: string,
   name: string,
-  { isReady = true, annotations = {} }: ServiceOptions = {},
+  {
+    isReady = true,
+    annotations = {},
+    protocolVersion,
+  }: ServiceOptions & { readonly protocolVersion: string },
 ): Parameters<ApiServer['put']>[2] {
   return {
     apiVersion: 'serving.kserve.io/v1beta1',
     kind: 'InferenceService',
     metadata: { annotations: { 'inferwire.io/expose': 'true', ...annotations } },
-    spec: { predictor: { model: { modelFormat: { name: 'sklearn' }, protocolVersion: 'v1' } } },
+    spec: { predictor: { model: { modelFormat: { name: 'sklearn' }, protocolVersion: protocolVersion } } },
     status: {
       url: `http://${name}-${namespace}.${DOMAIN}`,
       conditions: [
