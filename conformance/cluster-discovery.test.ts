@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CardWatch, watchServices, type ServiceTimes } from './cluster/card-watch.ts'
 import { startCluster, type Cluster } from './cluster/cluster.ts'
-import { KSERVE_RESOURCES, permitDiscovery, tokenOf } from './cluster/discovery-account.ts'
+import { KSERVE_RESOURCES, tokenOf } from './cluster/discovery-account.ts'
 import type { KubeApi } from './cluster/kube-api.ts'
 import { InferenceServices, sklearnSpec } from './cluster/kserve/inference-services.ts'
 import { PageReader } from './cluster/page-commands.ts'
@@ -147,10 +147,9 @@ function forged(apiVersion: string, kind: string): object {
 }
 
 async function install(): Promise<void> {
-  const config = { discovery: { enabled: true, namespaces: ['*'], defaultNamespace: 'models' } }
+  const kinds = ['InferenceService', 'InferenceGraph', 'TrainedModel', 'LLMInferenceService']
+  const config = { discovery: { enabled: true, namespaces: ['*'], defaultNamespace: 'models', kinds } }
   writeFileSync(join(reader.folder, 'config.yaml'), JSON.stringify(config))
-  // Without this member, the pod has no token for the API server.
-  const pod = { spec: { template: { spec: { automountServiceAccountToken: true } } } }
   await typeAll([
     ...['mosquitto', 'inferwire', 'models'].map((name) => `kubectl create ns ${name}`),
     'npx inferwire passwd -c -b credentials.txt inferwire connector-password',
@@ -158,10 +157,8 @@ async function install(): Promise<void> {
     'kubectl create secret generic inferwire-broker -n inferwire --from-literal=password=connector-password',
     'npx inferwire manifests --expose none -c config.yaml --password-file credentials.txt > objects.yaml',
     'kubectl apply -f objects.yaml',
-    `kubectl patch statefulset inferwire -n inferwire -p '${JSON.stringify(pod)}'`,
+    'kubectl rollout status statefulset/inferwire -n inferwire --timeout=60s',
   ])
-  await permitDiscovery(cluster.api, { name: 'inferwire', namespace: 'inferwire' })
-  await typeAll(['kubectl rollout status statefulset/inferwire -n inferwire --timeout=60s'])
 }
 
 async function typeAll(lines: readonly string[]): Promise<void> {
