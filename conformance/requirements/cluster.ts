@@ -154,7 +154,7 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-RIGHTS-1',
     GUIDE,
-    "The connector's ServiceAccount may read the InferenceServices of its namespace, and nothing else.",
+    "Without discovery, the connector's ServiceAccount may read and write nothing.",
     `${OBJECTS} > the connector's ServiceAccount > can read nothing in any namespace without discovery`,
     `${OBJECTS} > the connector's ServiceAccount > can write nothing`,
     `${OBJECTS} > the connector's ServiceAccount > gives the connector's pods no token`,
