@@ -30,7 +30,7 @@ let cluster: KserveCluster
 let services: InferenceServices
 
 beforeAll(async () => {
-  cluster = await startKserveCluster()
+  cluster = await startKserveCluster('full')
   const { api } = cluster.plane
   await api.create('/api/v1/namespaces', {
     apiVersion: 'v1',

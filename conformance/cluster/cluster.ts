@@ -5,7 +5,7 @@ import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { tempFolder } from '../fixtures/temp-folder.ts'
 import { findComponents, type Components } from './components.ts'
-import { startControlPlane } from './control-plane.ts'
+import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { applyCrds } from './crds.ts'
 import type { KubeApi } from './kube-api.ts'
 import type { CrdSchemas } from './kserve/chart.ts'
@@ -20,6 +20,7 @@ import { installTraefik } from './traefik.ts'
 /** A running cluster with Traefik, KServe, and one node. */
 export interface Cluster {
   readonly api: KubeApi
+  readonly plane: ControlPlane
   readonly kubelet: Kubelet
   readonly kserve: Kserve
   readonly components: Components
@@ -65,6 +66,7 @@ export async function startCluster({ schemas = 'minimal' }: ClusterOptions = {})
   const kserve = await installed
   return {
     api,
+    plane,
     kubelet,
     kserve,
     components,

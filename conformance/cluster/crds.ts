@@ -19,7 +19,7 @@ const TRAEFIK = [
 const KINDS: readonly (readonly [group: string, version: string, kind: string])[] = [
   ...TRAEFIK.map((kind) => ['traefik.io', 'v1alpha1', kind] as const),
   // A KServe controller of its own handles this kind, which is not part of these tests.
-  ['serving.kserve.io', 'v1alpha2', 'LLMInferenceService'],
+  ['serving.kserve.io', 'v1alpha1', 'LLMInferenceService'],
   // The API group of Traefik versions before 2.10.
   ['traefik.containo.us', 'v1alpha1', 'IngressRoute'],
   ['traefik.containo.us', 'v1alpha1', 'IngressRouteTCP'],

@@ -3,6 +3,7 @@ import { tempFolder } from '../fixtures/temp-folder.ts'
 import { findComponents } from './components.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { applyCrds } from './crds.ts'
+import type { CrdSchemas } from './kserve/chart.ts'
 import { startKserve, type Kserve } from './kserve/controller.ts'
 import { NODE_ADDRESS, setUpNodeNetwork } from './node/network.ts'
 
@@ -13,13 +14,13 @@ export interface KserveCluster {
   stop(): Promise<void>
 }
 
-/** Starts the control plane and KServe. Works only in a worker of own-network-pool.ts. */
-export async function startKserveCluster(): Promise<KserveCluster> {
+/** Starts the control plane, and KServe with full or minimal CRDs. Works only in a worker of own-network-pool.ts. */
+export async function startKserveCluster(schemas: CrdSchemas): Promise<KserveCluster> {
   const components = await findComponents()
   const folder = tempFolder('kserve')
   await setUpNodeNetwork()
   const plane = await startControlPlane(components, folder, NODE_ADDRESS)
-  const [kserve] = await Promise.all([startKserve(components, plane, folder, 'full'), applyCrds(plane.api)])
+  const [kserve] = await Promise.all([startKserve(components, plane, folder, schemas), applyCrds(plane.api)])
   return {
     plane,
     kserve,

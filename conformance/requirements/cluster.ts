@@ -7,6 +7,8 @@ const OBJECTS = 'conformance/cluster-manifests.test.ts'
 const KSERVE = 'conformance/cluster-kserve.test.ts'
 const KUBEFLOW = 'conformance/cluster-kubeflow.test.ts'
 const MESH = 'conformance/gate-policies.test.ts'
+const DISCOVERY = 'conformance/cluster-discovery.test.ts'
+const RULES = 'conformance/cluster-discovery-rules.test.ts'
 const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
@@ -44,6 +46,33 @@ export const KUBERNETES: readonly Requirement[] = [
     `${KSERVE} > KServe 0.20.0 in Knative mode > cannot make an InferenceService ready without Knative`,
     `${KSERVE} > KServe 0.20.0 in Knative mode > writes the addresses when the Knative Service is ready`,
     `${KSERVE} > deletes a ready InferenceService`,
+  ),
+  met(
+    'K-DISCOVERY-1',
+    GUIDE,
+    'An InferenceService of KServe, in Standard or Knative mode, gets a card and answers MQTT clients within a second of its readiness; within a second of its deletion, its card is cleared and it is unknown. A restart of the API server clears no card.',
+    `${DISCOVERY} > an InferenceService in %s mode > gets a card and answers an MQTT client within a second of its readiness`,
+    `${DISCOVERY} > an InferenceService in %s mode > loses its card within a second of its deletion, and is then unknown`,
+    `${DISCOVERY} > a restart of the API server clears no card, and later changes are found`,
+    `${RULES} > shows the state that the controller reports`,
+  ),
+  met(
+    'K-DISCOVERY-2',
+    GUIDE,
+    "For discovery, the connector's ServiceAccount needs get, list and watch of KServe's kinds, and the API server refuses everything else. Permissions for one namespace are enough for its models.",
+    `${DISCOVERY} > the connector's ServiceAccount > can read KServe's kinds, and nothing else`,
+    `${DISCOVERY} > the connector's ServiceAccount > can write nothing`,
+    `${RULES} > reads one namespace if its permissions end there`,
+  ),
+  met(
+    'K-DISCOVERY-3',
+    GUIDE,
+    'Only objects that ask for it are exposed, under names of their own namespace; conflicts, hostile addresses and hostile annotations are refused without an effect on others. 1,000 InferenceServices are exposed and forgotten within a minute.',
+    `${RULES} > exposes only objects that ask for it, and follows the annotation`,
+    `${RULES} > gives each namespace its own names, and reports conflicts`,
+    `${RULES} > without the controller, with statuses that a tenant has written > refuses hostile addresses of %s`,
+    `${RULES} > without the controller, with statuses that a tenant has written > refuses hostile annotations`,
+    `${RULES} > without the controller, with statuses that a tenant has written > exposes 1,000 InferenceServices`,
   ),
   met(
     'K-ACCESS-1',
@@ -140,9 +169,8 @@ export const KUBERNETES: readonly Requirement[] = [
   met(
     'K-RIGHTS-1',
     GUIDE,
-    "The connector's ServiceAccount may read the InferenceServices of its namespace, and nothing else.",
-    `${OBJECTS} > the connector's ServiceAccount > can read the InferenceServices of its namespace`,
-    `${OBJECTS} > the connector's ServiceAccount > can read nothing else in any namespace`,
+    "Without discovery, the connector's ServiceAccount may read and write nothing.",
+    `${OBJECTS} > the connector's ServiceAccount > can read nothing in any namespace without discovery`,
     `${OBJECTS} > the connector's ServiceAccount > can write nothing`,
     `${OBJECTS} > the connector's ServiceAccount > gives the connector's pods no token`,
   ),

@@ -21,6 +21,8 @@ export interface Kserve {
   stop(): Promise<void>
   /** Starts the manager, and waits until it is ready. */
   start(): Promise<void>
+  /** Ends the manager, and deletes its webhooks: tests can then write InferenceServices with any status. */
+  remove(): Promise<void>
   /** Serves Knative's kind Service without Knative's controllers, and restarts the manager, which then uses it. */
   addKnative(): Promise<void>
 }
@@ -59,6 +61,10 @@ export async function startKserve(
   return {
     stop: () => manager.stop(),
     start: () => manager.start(),
+    remove: async () => {
+      await manager.stop()
+      await Promise.all(webhooks.map((hook) => api.delete(`${collectionOf(hook)}/${hook.metadata.name}`)))
+    },
     addKnative: async () => {
       const objects = readObjects(kserve, 'knative')
       await createCrds(api, objects.filter(isCrd))

@@ -16,7 +16,7 @@ const KINDS = {
   inferenceservices: { version: 'v1beta1', kind: 'InferenceService' },
   inferencegraphs: { version: 'v1alpha1', kind: 'InferenceGraph' },
   trainedmodels: { version: 'v1alpha1', kind: 'TrainedModel' },
-  llminferenceservices: { version: 'v1alpha2', kind: 'LLMInferenceService' },
+  llminferenceservices: { version: 'v1alpha1', kind: 'LLMInferenceService' },
 } as const
 
 /** Pods with this scheduler stay pending, so that a test can write their status. */
