@@ -7,6 +7,7 @@ export {
   loadConfig,
   parseModelFlag,
   printConfig,
+  readPassword,
   Secret,
   watchConfig,
   type ConfigInput,
@@ -17,5 +18,6 @@ export {
 } from './config/index.ts'
 export { configWarnings, type ConfigWarning } from './config-warnings.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
+export { openModelProbe, type ModelProbe } from './probe-model.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'

@@ -1,0 +1,44 @@
+// Queries a server for the names of all its models, to find out why it does not have the configured one.
+import type { Route } from '@inferwire/protocol'
+import { askForAnswer } from './ask.ts'
+import type { HttpTarget } from './http-endpoint.ts'
+
+// The lists of Triton and MLServer, of KServe's Python server, and of servers with the OpenAI API.
+const LISTS: readonly Route[] = [
+  { method: 'POST', path: '/v2/repository/index' },
+  { method: 'GET', path: '/v2/models' },
+  { method: 'GET', path: '/v1/models' },
+  { method: 'GET', path: '/openai/v1/models' },
+]
+const NAMES_MAX = 100
+const NAME_LENGTH_MAX = 255
+
+/** Returns the names in the first list that the server has; empty if it has none. */
+export async function askNames(target: HttpTarget, signal: AbortSignal): Promise<string[]> {
+  for (const route of LISTS) {
+    const names = await askForAnswer(target, route, signal).then(
+      ({ status, body }) => (status === 200 ? namesIn(body) : []),
+      () => [],
+    )
+    if (names.length > 0) return names
+  }
+  return []
+}
+
+function namesIn(body: Uint8Array): string[] {
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder().decode(body))
+  } catch {
+    return []
+  }
+  const { models, data } = Object(value) as { readonly models?: unknown; readonly data?: unknown }
+  const list = [value, models, data].find((each) => Array.isArray(each)) as unknown[] | undefined
+  return (list ?? [])
+    .slice(0, NAMES_MAX)
+    .map((entry) => {
+      const { name, id } = Object(entry) as { readonly name?: unknown; readonly id?: unknown }
+      return [entry, name, id].find((each) => typeof each === 'string') as string | undefined
+    })
+    .filter((name): name is string => name !== undefined && name.length <= NAME_LENGTH_MAX)
+}
