@@ -3,21 +3,15 @@ import { EXIT } from '../exit-code.ts'
 import { exitOnInterrupt } from '../interrupt.ts'
 import { writeOut } from '../write-out.ts'
 import type { CheckResult } from './check.ts'
-import { CHECKS } from './checks.ts'
-import { closeLinks } from './context.ts'
-import { openContext, type DoctorFlags } from './open-context.ts'
+import { diagnose } from './diagnose.ts'
+import type { DoctorFlags } from './open-context.ts'
 import { isUtf8Locale, TextReport } from './report-text.ts'
-import { runChecks, type Progress } from './run-checks.ts'
-
-const SILENT: Progress = { started: () => {}, finished: () => {} }
 
 /** Prints the results; resolves with the exit code. @throws CliError for options that are not valid */
 export async function runDoctor(flags: DoctorFlags): Promise<number> {
   exitOnInterrupt()
-  const context = openContext(flags, process.env)
   const text = flags.output === 'json' ? undefined : textReport()
-  const results = await runChecks(CHECKS, context, text ?? SILENT)
-  await closeLinks(context.links)
+  const results = await diagnose(flags, process.env, text)
   if (text === undefined) await writeOut(`${JSON.stringify(toJson(results), undefined, 2)}\n`)
   else text.ended(results)
   return isHealthy(results) ? EXIT.ok : EXIT.modelError

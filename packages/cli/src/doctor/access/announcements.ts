@@ -25,7 +25,7 @@ function announcementCheck(
   return {
     id,
     title: `${what} of the connector reach clients`,
-    needs: ['broker.login?', 'broker.client-login?'],
+    needs: ['broker.login?', 'broker.client-login?', 'broker.qos?', 'broker.retained?'],
     run: (context) =>
       withBothSides(context, async ({ connector, client }) => {
         const topic = topicOf(context)

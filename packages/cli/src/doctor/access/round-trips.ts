@@ -55,7 +55,7 @@ function wayCheck(way: Way): Check {
   return {
     id,
     title,
-    needs: ['broker.login?', 'broker.client-login?'],
+    needs: ['broker.login?', 'broker.client-login?', 'broker.qos?'],
     run: (context) =>
       withBothSides(context, async (sides) => {
         const topic = way.topic(context, sides.identity)

@@ -12,5 +12,5 @@ export async function eachPlace(
     const key = JSON.stringify([side.target.url.href, side.target.tls])
     if (!places.has(key)) places.set(key, side)
   }
-  return await Promise.all([...places.values()].map(check))
+  return await Promise.all([...places.values()].map(async (side) => check(side)))
 }

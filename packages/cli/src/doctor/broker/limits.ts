@@ -3,7 +3,7 @@ import type { IConnackPacket } from 'mqtt'
 import type { ConnectorConfig } from '@inferwire/connector'
 import { fault, notChecked, ok, warning, type Check, type Finding, type Outcome } from '../check.ts'
 import type { DoctorContext } from '../context.ts'
-import { eitherLink } from '../either-link.ts'
+import { anyLink } from '../links.ts'
 
 type Properties = NonNullable<IConnackPacket['properties']>
 type Judge = (properties: Properties, config: ConnectorConfig | undefined) => Finding[]
@@ -29,12 +29,13 @@ function limitCheck(id: string, title: string, judge: Judge): Check {
     id,
     title,
     needs: ['broker.protocol'],
-    run: (context): Outcome => judged(context, judge),
+    run: (context) => judged(context, judge),
   }
 }
 
-function judged({ links, config }: DoctorContext, judge: Judge): Outcome {
-  const link = eitherLink(links)
+async function judged(context: DoctorContext, judge: Judge): Promise<Outcome> {
+  const { config } = context
+  const link = await anyLink(context)
   if (link === undefined) return notChecked('no login was accepted')
   const properties = link.connack.properties ?? {}
   return judge(properties, 'value' in config ? config.value : undefined)

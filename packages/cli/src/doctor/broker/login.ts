@@ -1,6 +1,7 @@
 // Checks that the broker accepts the logins of the connector and of the client, and opens their connections.
 import { fault, notChecked, ok, type Check, type Finding, type Outcome } from '../check.ts'
 import type { DoctorContext, Side } from '../context.ts'
+import { openLink, type Role } from '../links.ts'
 import { DialFailure, ProbeLink } from '../mqtt/probe-link.ts'
 import { shownAddress } from '../mqtt/probe-target.ts'
 import { probeClientId } from '../probe-topics.ts'
@@ -11,9 +12,10 @@ export const brokerLogin: Check = {
   title: "the broker accepts the connector's login",
   needs: ['broker.protocol'],
   run: async (context) => {
-    const { connector, links } = context
-    if ('missing' in connector) return notChecked(connector.missing)
-    return logIn(context, connector.value, 'connector', (link) => (links.connector = link))
+    const { connector } = context
+    return 'missing' in connector
+      ? notChecked(connector.missing)
+      : logIn(context, connector.value, 'connector')
   },
 }
 
@@ -23,24 +25,17 @@ export const brokerClientLogin: Check = {
   title: "the broker accepts the client's login",
   needs: ['broker.protocol'],
   run: async (context) => {
-    const { client, links } = context
-    if ('missing' in client) return notChecked(client.missing)
-    return logIn(context, client.value, 'client', (link) => (links.client = link))
+    const { client } = context
+    return 'missing' in client ? notChecked(client.missing) : logIn(context, client.value, 'client')
   },
 }
 
-async function logIn(
-  context: DoctorContext,
-  { target, who }: Side,
-  role: string,
-  opened: (link: ProbeLink) => void,
-): Promise<Outcome> {
+async function logIn(context: DoctorContext, { target, who }: Side, role: Role): Promise<Outcome> {
   try {
-    const options = { clientId: probeClientId(context, role), timeoutMs: context.timeoutMs }
-    opened(await ProbeLink.open(target, options))
+    await openLink(context, role)
     // No traffic reaches this connection before its Keep Alive has passed.
     context.links.idle ??= await ProbeLink.open(target, {
-      ...options,
+      timeoutMs: context.timeoutMs,
       clientId: probeClientId(context, 'idle'),
       keepAliveSeconds: IDLE_KEEP_ALIVE_SECONDS,
     })
@@ -58,8 +53,8 @@ const BAD_LOGIN = new Set([4, 5, 0x86, 0x87, 0x8c])
 const BAD_CLIENT_ID = new Set([2, 0x85])
 const BUSY = new Set([3, 0x88, 0x89, 0x97, 0x9f])
 
-/** Explains a refused CONNECT. `role` is `connector` or `client`. */
-export function judgeRefusal(address: string, who: string, failure: DialFailure, role: string): Finding {
+/** Explains a refused CONNECT. */
+export function judgeRefusal(address: string, who: string, failure: DialFailure, role: Role): Finding {
   const { reasonCode } = failure
   const code = reasonCode === undefined ? '' : ` (reason code 0x${reasonCode.toString(16).padStart(2, '0')})`
   const what = `The broker at ${address} refuses ${who}${code}`

@@ -81,7 +81,9 @@ export function judgeContact(target: ProbeTarget, contact: Contact): Finding {
         `${address} accepts connections, but does not answer CONNECT.`,
         'Check that the proxy in front of the broker reaches it: Service, endpoints and TCP route.',
       )
-    default:
+    case 'mqtt':
+    case 'other':
+    case 'closed':
       return fault(
         `${address} closes the connection instead of answering CONNECT.`,
         'Check that this is the MQTT port, and that the proxy in front of the broker has a route to a running broker. The log of the broker shows the reason.',

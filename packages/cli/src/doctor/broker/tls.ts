@@ -3,11 +3,14 @@ import { connect, type TLSSocket } from 'node:tls'
 import { isIP } from 'node:net'
 import { tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 import { fault, notChecked, ok, warning, type Check, type Finding } from '../check.ts'
+import { findContact } from '../mqtt/first-contact.ts'
 import { isTls, placeOf, shownAddress, tlsOptions, type ProbeTarget } from '../mqtt/probe-target.ts'
 import { eachPlace } from './each-place.ts'
 
 const EXPIRES_SOON_DAYS = 14
 const DAY_MS = 86_400_000
+// The diagnosis of a failed handshake connects up to three times.
+const STEPS = 4
 
 export const brokerTls: Check = {
   id: 'broker.tls',
@@ -18,12 +21,14 @@ export const brokerTls: Check = {
       return notChecked('the broker is not addressed with TLS')
     }
     return eachPlace(context, ({ target }) =>
-      isTls(target) ? shake(target, signal) : ok(`${shownAddress(target)} does not use TLS.`),
+      isTls(target)
+        ? shake(target, context.timeoutMs / STEPS, signal)
+        : ok(`${shownAddress(target)} is not addressed with TLS.`),
     )
   },
 }
 
-async function shake(target: ProbeTarget, signal: AbortSignal): Promise<Finding> {
+async function shake(target: ProbeTarget, contactMs: number, signal: AbortSignal): Promise<Finding> {
   const socket = connect({ ...placeOf(target), ...tlsOptions(target) })
   const error = await new Promise<Error | undefined>((resolve) => {
     socket.once('secureConnect', () => resolve(undefined))
@@ -33,7 +38,19 @@ async function shake(target: ProbeTarget, signal: AbortSignal): Promise<Finding>
   })
   const validTo = error === undefined ? validUntil(socket) : undefined
   socket.destroy()
-  return error === undefined ? judgeValidity(target, validTo, Date.now()) : judgeTlsError(target, error)
+  if (error === undefined) return judgeValidity(target, validTo, Date.now())
+  // Mosquitto resets a connection that does not begin with CONNECT, without an answer.
+  const isPlain = tlsFailure(error) === undefined && (await findContact(target, contactMs)) === 'mqtt'
+  return judgeTlsError(target, isPlain ? new PlainPort() : error)
+}
+
+// The port answers CONNECT without TLS.
+class PlainPort extends Error {
+  readonly code = 'ERR_SSL_WRONG_VERSION_NUMBER'
+
+  constructor() {
+    super('it answers CONNECT without TLS')
+  }
 }
 
 function validUntil(socket: TLSSocket): number {

@@ -1,6 +1,6 @@
 // Reads the broker's version, which only brokers with $SYS topics publish, and only to users who may read them.
 import { notChecked, ok, warning, type Check } from '../check.ts'
-import { eitherLink } from '../either-link.ts'
+import { anyLink } from '../links.ts'
 
 const VERSION_TOPIC = '$SYS/broker/version'
 const BRIDGE_STATES = '$SYS/broker/connection/+/state'
@@ -10,8 +10,8 @@ export const brokerVersion: Check = {
   id: 'broker.version',
   title: "the broker's version is readable, and its bridges are connected",
   needs: ['broker.protocol'],
-  run: async ({ links }) => {
-    const link = eitherLink(links)
+  run: async (context) => {
+    const link = await anyLink(context)
     if (link === undefined) return notChecked('no login was accepted')
     await link.subscribe(VERSION_TOPIC)
     await link.subscribe(BRIDGE_STATES)

@@ -1,6 +1,7 @@
 // Checks the whole way through the connector with a request for a model that does not exist.
 import { PROPERTY } from '@inferwire/protocol'
 import { fault, notChecked, ok, type Check, type Finding } from '../check.ts'
+import { linkOf } from '../links.ts'
 import type { ReceivedMessage } from '../mqtt/probe-link.ts'
 import { replyTopic, requestTopic } from '../probe-topics.ts'
 
@@ -12,26 +13,27 @@ const SECOND_MS = 300
 export const connectorAnswer: Check = {
   id: 'connector.answer',
   title: 'a connector answers requests, exactly once',
-  needs: ['broker.client-login', 'access.reply?'],
+  needs: ['broker.client-login', 'broker.qos?', 'access.reply?'],
   run: async (context) => {
-    const { links, client } = context
-    if ('missing' in client || links.client === undefined) return notChecked('no login was accepted')
+    const { client } = context
+    const link = await linkOf(context, 'client')
+    if ('missing' in client || link === undefined) return notChecked('no login was accepted')
     const { identity } = client.value
     const topic = replyTopic(context, identity, 'answer')
     const correlationData = Buffer.from(context.nonce)
-    await links.client.subscribe(topic)
-    const { reasonCode } = await links.client.publish(requestTopic(context, identity, 'answer'), '{}', {
+    await link.subscribe(topic)
+    const { reasonCode } = await link.publish(requestTopic(context, identity, 'answer'), '{}', {
       properties: { correlationData },
     })
     if (reasonCode === NO_SUBSCRIBER) return noAnswer('the broker has no subscriber for requests')
     if (reasonCode >= REFUSAL_MIN) return notChecked('access.request failed')
     const isIt = (message: ReceivedMessage): boolean => message.topic === topic
-    const answer = await links.client.first(isIt, context.timeoutMs - SECOND_MS)
+    const answer = await link.first(isIt, context.timeoutMs - SECOND_MS)
     if (answer === undefined)
       return noAnswer(`no reply on ${topic} within ${(context.timeoutMs - SECOND_MS) / 1_000} s`)
-    const { messages } = links.client
-    await links.client.first((message) => isIt(message) && message !== answer, SECOND_MS)
-    return judgeAnswers(messages.filter(isIt), correlationData, links.client.mqttVersion)
+    const { messages } = link
+    await link.first((message) => isIt(message) && message !== answer, SECOND_MS)
+    return judgeAnswers(messages.filter(isIt), correlationData, link.mqttVersion)
   },
 }
 

@@ -1,6 +1,7 @@
 // Checks that every retained model card belongs to a model that a connector serves.
 import { notChecked, ok, warning, type Check, type Finding } from '../check.ts'
 import { printable } from '../../table.ts'
+import { anyLink } from '../links.ts'
 import { readRetained } from './read-retained.ts'
 import { statusesOf } from './status.ts'
 
@@ -11,8 +12,8 @@ export const connectorCards: Check = {
   title: 'each retained model card belongs to a model that is served',
   needs: ['connector.status'],
   run: async (context) => {
-    const { links, topics } = context
-    const link = links.client ?? links.connector
+    const { topics } = context
+    const link = await anyLink(context, 'client')
     if (link === undefined) return notChecked('no login was accepted')
     const prefix = topics.card('')
     const cards = await readRetained(link, topics.card('+'), prefix)

@@ -4,6 +4,7 @@ import { fault, notChecked, ok, warning, type Check, type Finding, type Outcome 
 import type { DoctorContext } from '../context.ts'
 import { VERSION } from '../../version.ts'
 import { printable } from '../../table.ts'
+import { anyLink } from '../links.ts'
 import { readRetained } from './read-retained.ts'
 
 const NAMES_MAX = 10
@@ -14,10 +15,10 @@ const found = new WeakMap<DoctorContext, readonly ConnectorStatus[]>()
 export const connectorStatus: Check = {
   id: 'connector.status',
   title: 'a connector is online',
-  needs: ['broker.protocol'],
+  needs: ['broker.protocol', 'broker.retained?'],
   run: async (context) => {
-    const { links, topics } = context
-    const link = links.client ?? links.connector
+    const { topics } = context
+    const link = await anyLink(context, 'client')
     if (link === undefined) return notChecked('no login was accepted')
     const retained = await readRetained(link, topics.statusFilter, topics.status(''))
     const statuses = [...retained.values()].flatMap(({ topic, payload }) => {

@@ -65,20 +65,15 @@ export function judgeModelProblem(
     )
   }
   const detail = problem.detail === undefined ? '' : ` (${printable(problem.detail)})`
-  return fault(`Model "${name}": ${printable(problem.message)}${detail}`, `${remedyOf(name, problem)}`)
+  return fault(`Model "${name}": ${printable(problem.message)}${detail}`, remedyOf(name, problem))
 }
 
-function remedyOf(name: string, problem: Problem): string {
-  switch (problem.code) {
-    case 'upstream_unreachable':
-      return `Check models.${name}.url and that the model server runs: kubectl get inferenceservice -A; kubectl get pods. A connection that times out is blocked by a NetworkPolicy or firewall.`
-    case 'unauthorized_upstream':
-      return `Set models.${name}.credential to a credential that the server or the gateway in front of it accepts.`
-    case 'upstream_invalid_response':
-      return `Check models.${name}.url, models.${name}.host and models.${name}.protocolVersion: something else than a model server answers.`
-    case 'model_not_ready':
-      return `Wait until the model is loaded: kubectl get inferenceservice -A. If its name on the server differs, set models.${name}.modelName.`
-    default:
-      return PROBLEMS[problem.code].remedy
+function remedyOf(name: string, { code }: Problem): string {
+  const remedies: Partial<Record<Problem['code'], string>> = {
+    upstream_unreachable: `Check models.${name}.url and that the model server runs: kubectl get inferenceservice -A; kubectl get pods. A connection that times out is blocked by a NetworkPolicy or firewall.`,
+    unauthorized_upstream: `Set models.${name}.credential to a credential that the server or the gateway in front of it accepts.`,
+    upstream_invalid_response: `Check models.${name}.url, models.${name}.host and models.${name}.protocolVersion: something else than a model server answers.`,
+    model_not_ready: `Wait until the model is loaded: kubectl get inferenceservice -A. If its name on the server differs, set models.${name}.modelName.`,
   }
+  return remedies[code] ?? PROBLEMS[code].remedy
 }

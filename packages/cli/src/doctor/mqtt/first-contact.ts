@@ -7,7 +7,7 @@ import { placeOf, type ProbeTarget } from './probe-target.ts'
 export type Contact = 'mqtt' | 'proxy-protocol' | 'tls' | 'web' | 'other' | 'closed' | 'silent'
 
 // CONNECT of MQTT 3.1.1 with Clean Session, a Keep Alive of 10 s and an empty client identifier.
-const CONNECT = Buffer.from('100c00044d51545404020' + '00a0000', 'hex')
+const CONNECT = Buffer.from('100c00044d5154540402000a0000', 'hex')
 // Version 2 of HAProxy's PROXY protocol, section 2.2: the command LOCAL, without addresses.
 const PROXY_HEADER = Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex')
 const CONNACK = 0x20

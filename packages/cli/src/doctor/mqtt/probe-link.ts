@@ -14,6 +14,8 @@ export interface LinkOptions {
   /** Must differ from the identifier of every other client. */
   readonly clientId: string
   readonly timeoutMs: number
+  /** How long the broker may take for a PUBACK or SUBACK, in milliseconds. @default 2000 */
+  readonly ackMs?: number
   readonly will?: IClientOptions['will']
   /** Session Expiry Interval in seconds (MQTT 5). @default 0 */
   readonly sessionExpirySeconds?: number
@@ -43,6 +45,7 @@ export interface Published {
   readonly reasonCode: number
 }
 
+const ACK_MS_DEFAULT = 2_000
 const KEPT_MESSAGES_MAX = 1_000
 const CLOSE_TIMEOUT_MS = 500
 const NO_MATCHING_SUBSCRIBERS = 0x10
@@ -58,11 +61,18 @@ export class ProbeLink {
   /** When the connection ended, on the monotonic clock; undefined while it is open. */
   endedAtMs: number | undefined
   readonly #mqtt: MqttClient
+  readonly #ackMs: number
   readonly #withoutSubscriber = new Set<number>()
   #arrived: (() => void)[] = []
 
-  private constructor(mqtt: MqttClient, connack: IConnackPacket, mqttVersion: 5 | '3.1.1') {
+  private constructor(
+    mqtt: MqttClient,
+    connack: IConnackPacket,
+    mqttVersion: 5 | '3.1.1',
+    { ackMs = ACK_MS_DEFAULT }: LinkOptions,
+  ) {
     this.#mqtt = mqtt
+    this.#ackMs = ackMs
     this.connack = connack
     this.mqttVersion = mqttVersion
     mqtt.on('close', () => {
@@ -108,7 +118,7 @@ export class ProbeLink {
         if (isOver) return
         isOver = true
         clearTimeout(timer)
-        link = new ProbeLink(mqtt, connack, version)
+        link = new ProbeLink(mqtt, connack, version, options)
         for (const message of early) link.#keep(message)
         resolve(link)
       })
@@ -119,28 +129,20 @@ export class ProbeLink {
     return this.endedAtMs === undefined
   }
 
-  /** Publishes with QoS 1. @throws Error if the connection ends before PUBACK */
+  /** Publishes with QoS 1. @throws Error if there is no PUBACK in time, or if the connection ends before it */
   publish(
     topic: string,
     payload: string | Buffer,
     options: { readonly retain?: boolean; readonly properties?: object } = {},
   ): Promise<Published> {
     const { retain = false, properties } = options
-    return new Promise((resolve, reject) => {
-      const ended = (): void => reject(new Error('The broker closed the connection.'))
-      if (!this.isOpen) return ended()
-      this.#mqtt.once('close', ended)
+    const sent = { qos: 1 as const, retain, ...(this.mqttVersion === 5 && properties ? { properties } : {}) }
+    return this.#acknowledged('PUBACK', (resolve, reject) => {
       let messageId = 0
-      const sent = {
-        qos: 1 as const,
-        retain,
-        ...(this.mqttVersion === 5 && properties ? { properties } : {}),
-      }
       this.#mqtt.publish(topic, payload, sent, (error) => {
-        this.#mqtt.off('close', ended)
         const code = (error as { code?: unknown } | null | undefined)?.code
         if (typeof code === 'number') resolve({ reasonCode: code })
-        else if (error) reject(error as Error)
+        else if (error) reject(error)
         else {
           resolve({ reasonCode: this.#withoutSubscriber.delete(messageId) ? NO_MATCHING_SUBSCRIBERS : 0 })
         }
@@ -149,14 +151,10 @@ export class ProbeLink {
     })
   }
 
-  /** Subscribes with QoS 1; resolves with the code in SUBACK. @throws Error if the connection ends before SUBACK */
+  /** Subscribes with QoS 1; resolves with the code in SUBACK. @throws Error as `publish` does */
   subscribe(filter: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const ended = (): void => reject(new Error('The broker closed the connection.'))
-      if (!this.isOpen) return ended()
-      this.#mqtt.once('close', ended)
+    return this.#acknowledged('SUBACK', (resolve, reject) => {
       this.#mqtt.subscribe(filter, { qos: 1 }, (error, grants) => {
-        this.#mqtt.off('close', ended)
         const refused = (error as { packet?: { granted?: number[] } } | null)?.packet?.granted?.[0]
         const code = refused ?? grants?.[0]?.qos
         if (code !== undefined) resolve(code)
@@ -192,6 +190,7 @@ export class ProbeLink {
 
   /** Ends the connection without DISCONNECT, so that the broker publishes the Will. */
   destroy(): void {
+    this.endedAtMs ??= performance.now()
     this.#mqtt.stream.destroy()
     this.#mqtt.end(true)
   }
@@ -205,6 +204,37 @@ export class ProbeLink {
     await Promise.race([this.#mqtt.endAsync(!this.isOpen, disconnect).catch(() => {}), late])
     clearTimeout(timer)
     this.#mqtt.stream.destroy()
+  }
+
+  // A broker that does not acknowledge a packet often answers nothing else on this connection, so the connection is
+  // destroyed; a later check opens a new one.
+  #acknowledged<Result>(
+    packet: string,
+    send: (resolve: (result: Result) => void, reject: (error: Error) => void) => void,
+  ): Promise<Result> {
+    return new Promise<Result>((resolve, reject) => {
+      const ended = (): void => reject(new Error('The broker closed the connection.'))
+      if (!this.isOpen) return ended()
+      const timer = setTimeout(() => {
+        reject(new Error(`The broker sent no ${packet} within ${this.#ackMs / 1_000} s.`))
+        this.destroy()
+      }, this.#ackMs)
+      const settled = (): void => {
+        clearTimeout(timer)
+        this.#mqtt.off('close', ended)
+      }
+      this.#mqtt.once('close', ended)
+      send(
+        (result) => {
+          settled()
+          resolve(result)
+        },
+        (error) => {
+          settled()
+          reject(error)
+        },
+      )
+    })
   }
 
   #keep(message: ReceivedMessage): void {

@@ -3,7 +3,7 @@ import { fault, notChecked, ok, type Check } from '../check.ts'
 
 // Time for which a connection must be open without traffic. Proxies with longer limits are covered by the Keep Alive,
 // see `broker.keep-alive`.
-const IDLE_MS = 3_000
+const IDLE_MS = 2_500
 
 export const relayIdle: Check = {
   id: 'relay.idle',

@@ -36,9 +36,9 @@ function namesIn(body: Uint8Array): string[] {
   const list = [value, models, data].find((each) => Array.isArray(each)) as unknown[] | undefined
   return (list ?? [])
     .slice(0, NAMES_MAX)
-    .map((entry) => {
+    .flatMap((entry) => {
       const { name, id } = Object(entry) as { readonly name?: unknown; readonly id?: unknown }
-      return [entry, name, id].find((each) => typeof each === 'string') as string | undefined
+      return [entry, name, id].find((each) => typeof each === 'string') ?? []
     })
-    .filter((name): name is string => name !== undefined && name.length <= NAME_LENGTH_MAX)
+    .filter((name) => name.length <= NAME_LENGTH_MAX)
 }
