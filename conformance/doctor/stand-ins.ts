@@ -5,7 +5,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 /** A listening port. */
 export interface StandIn {
   readonly port: number
-  stop(): void
+  readonly stop: () => void
 }
 
 const CONNECT = 0x10

@@ -108,6 +108,6 @@ export function configFile(folder: string, config: object): string {
 let files = 0
 
 /** The options of a client's login. */
-export function login(folder: string): { readonly username: string; readonly passwordFile: string } {
+function login(folder: string): { readonly username: string; readonly passwordFile: string } {
   return { username: 'ann', passwordFile: passwordFile(folder, 'ann') }
 }

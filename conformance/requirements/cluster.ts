@@ -8,6 +8,7 @@ const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
 const PASSWD = 'conformance/passwd.test.ts'
+const DOCTOR = 'conformance/doctor.test.ts'
 const GUIDE = 'the Kubernetes guide'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
 
@@ -92,6 +93,15 @@ export const KUBERNETES: readonly Requirement[] = [
     `${OBJECTS} > the connector's ServiceAccount > can read nothing else in any namespace`,
     `${OBJECTS} > the connector's ServiceAccount > can write nothing`,
     `${OBJECTS} > the connector's ServiceAccount > gives the connector's pods no token`,
+  ),
+  met(
+    'K-DOCTOR-1',
+    'the guide about inferwire doctor',
+    '`inferwire doctor` finds each planted fault and prints its remedy, has no findings in a healthy system, changes nothing, and prints no secret.',
+    `${DOCTOR} > a healthy system > has no findings, and the exit code is 0`,
+    `${DOCTOR} > a healthy system > is not changed`,
+    `${DOCTOR} > planted faults > %s`,
+    `${DOCTOR} > the command > prints JSON for monitoring`,
   ),
   met(
     'K-SPEED-1',

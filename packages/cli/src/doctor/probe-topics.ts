@@ -2,7 +2,7 @@
 import type { DoctorContext } from './context.ts'
 
 /** The model level of the topics. No model should have this name; a connector answers `model_not_found`. */
-export const PROBE_MODEL = 'inferwire-doctor'
+const PROBE_MODEL = 'inferwire-doctor'
 
 /** Returns the request topic of one step, below the client's own level. */
 export function requestTopic({ topics, nonce }: DoctorContext, client: string, step: string): string {

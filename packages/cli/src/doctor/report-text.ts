@@ -87,7 +87,7 @@ function findingLines(id: string, { state, message, remedy }: Finding, marks: Ma
 }
 
 /** Returns one sentence with the numbers of results. */
-export function summaryOf(results: readonly CheckResult[]): string {
+function summaryOf(results: readonly CheckResult[]): string {
   const count = (state: CheckResult['state']): number =>
     results.filter((result) => result.state === state).length
   const faults = count('fault')

@@ -61,7 +61,7 @@ async function runCheck(check: Check, context: DoctorContext): Promise<CheckResu
 const GRACE_MS = 500
 
 /** A check did not end within its time limit. */
-export class CheckTimeout extends Error {
+class CheckTimeout extends Error {
   override readonly name = 'CheckTimeout'
 
   constructor(timeoutMs: number) {

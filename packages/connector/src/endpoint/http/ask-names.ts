@@ -1,21 +1,19 @@
 // Queries a server for the names of all its models, to find out why it does not have the configured one.
-import type { Route } from '@inferwire/protocol'
+import { DIALECTS, operationRoute, type Dialect, type DialectKind, type Route } from '@inferwire/protocol'
 import { askForAnswer } from './ask.ts'
+import { hasModelList } from './ask-model-list.ts'
 import type { HttpTarget } from './http-endpoint.ts'
 
-// The lists of Triton and MLServer, of KServe's Python server, and of servers with the OpenAI API.
-const LISTS: readonly Route[] = [
-  { method: 'POST', path: '/v2/repository/index' },
-  { method: 'GET', path: '/v2/models' },
-  { method: 'GET', path: '/v1/models' },
-  { method: 'GET', path: '/openai/v1/models' },
-]
 const NAMES_MAX = 100
 const NAME_LENGTH_MAX = 255
 
 /** Returns the names in the first list that the server has; empty if it has none. */
-export async function askNames(target: HttpTarget, signal: AbortSignal): Promise<string[]> {
-  for (const route of LISTS) {
+export async function askNames(
+  target: HttpTarget,
+  dialects: readonly Dialect[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  for (const route of dialects.flatMap(listsOf)) {
     const names = await askForAnswer(target, route, signal).then(
       ({ status, body }) => (status === 200 ? namesIn(body) : []),
       () => [],
@@ -23,6 +21,14 @@ export async function askNames(target: HttpTarget, signal: AbortSignal): Promise
     if (names.length > 0) return names
   }
   return []
+}
+
+function listsOf(dialect: Dialect): Route[] {
+  const { modelLists = [], prefixes = [''] }: DialectKind = DIALECTS[dialect]
+  if (modelLists.length > 0) return modelLists.map(({ method, path }) => ({ method, path }))
+  if (!hasModelList(dialect)) return []
+  const { method, path } = operationRoute('metadata', dialect, '')!
+  return prefixes.map((prefix) => ({ method, path: prefix + path }))
 }
 
 function namesIn(body: Uint8Array): string[] {

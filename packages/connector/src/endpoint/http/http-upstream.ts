@@ -48,7 +48,7 @@ export class HttpUpstream implements Upstream {
 
   /** Returns the names of the models that the server lists; empty if it has no list. Never rejects. */
   modelNames(signal: AbortSignal): Promise<string[]> {
-    return askNames(this.#target, signal)
+    return askNames(this.#target, this.#model.dialects, signal)
   }
 
   close(): Promise<void> {

@@ -1,0 +1,54 @@
+import { Problem } from '@inferwire/protocol'
+import { expect, test } from 'vitest'
+import { judgeModelProblem } from './metadata.ts'
+
+const NOT_READY = new Problem('model_not_ready', 'not there', { detail: '404 on http://m/v2' })
+
+test.each([
+  [
+    'a list with a similar name',
+    {},
+    NOT_READY,
+    ['digits', 'iriss'],
+    /no model "iris"; its models are: digits, iriss/,
+    /modelName: iriss$/,
+  ],
+  ['a list with one other name', {}, NOT_READY, ['x'], /no model "iris"/, /modelName: x$/],
+  [
+    'a configured name',
+    { modelName: 'flower' },
+    NOT_READY,
+    ['a', 'b'],
+    /no model "flower"/,
+    /modelName: to one of them$/,
+  ],
+  [
+    'a list that contains the model',
+    {},
+    NOT_READY,
+    ['iris'],
+    /not there \(404 on/,
+    /Wait until the model is loaded/,
+  ],
+  ['no list', {}, NOT_READY, [], /not there/, /modelName/],
+  [
+    'an unreachable server',
+    {},
+    new Problem('upstream_unreachable', 'gone'),
+    [],
+    /gone/,
+    /Check models\.iris\.url/,
+  ],
+  ['a refusal', {}, new Problem('unauthorized_upstream', 'no'), [], /no/, /models\.iris\.credential/],
+  ['any other problem', {}, new Problem('deadline_exceeded', 'late'), [], /late/, /more time/],
+])('%s', (_name, model, problem, names, message, remedy) => {
+  const finding = judgeModelProblem('iris', model as { modelName?: string }, problem, names)
+  expect(finding).toMatchObject({ state: 'fault' })
+  expect(finding.message).toMatch(message)
+  expect(finding.remedy).toMatch(remedy)
+})
+
+test('removes terminal control characters from the names that a server sends', () => {
+  const finding = judgeModelProblem('iris', {}, NOT_READY, ['\u001b[2J'])
+  expect(`${finding.message}${finding.remedy}`).not.toContain('\u001b')
+})
