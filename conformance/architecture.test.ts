@@ -61,9 +61,10 @@ describe('the sources', () => {
       new RegExp(`(['"\`])(?:${names})\\1|/(?:${names})/`).test(text),
     )
     expect(naming.map(({ path }) => path).sort()).toEqual([
-      // In these two files, the names are versions of Traefik's API.
+      // In these three files, the names are versions of the APIs of Traefik and Kubernetes.
       'packages/cli/src/commands/manifests.ts',
       'packages/cli/src/manifests/manifest-flags.ts',
+      'packages/connector/src/discovery/kube/namespace-set.ts',
       'packages/protocol/src/dialect/openai.ts',
       'packages/protocol/src/dialect/v1.ts',
       'packages/protocol/src/dialect/v2.ts',

@@ -14,7 +14,9 @@ import type { CommandResult } from './fixtures/processes.ts'
 import { makeCertificate } from './manifests/certificate.ts'
 import { VARIANTS } from './manifests/variants.ts'
 
-const NAMESPACES = ['mosquitto', 'inferwire', 'models', 'site']
+const NAMESPACES = ['mosquitto', 'inferwire', 'models', 'site', 'alice', 'istio-system']
+// The namespaces of Inferwire's own pods.
+const RESTRICTED = new Set(['mosquitto', 'inferwire', 'site'])
 const DRY_RUN = 'kubectl apply --dry-run=server --validate=strict'
 
 let cluster: Cluster
@@ -27,7 +29,7 @@ beforeAll(async () => {
     await cluster.api.create('/api/v1/namespaces', {
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: { name, labels: name === 'models' ? {} : restricted() },
+      metadata: { name, labels: RESTRICTED.has(name) ? restricted() : {} },
     })
   }
 })

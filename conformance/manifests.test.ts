@@ -358,6 +358,22 @@ describe('inferwire manifests', () => {
     expect(documents(stdout)).toEqual(manifestParts().broker)
   })
 
+  test('with --only kubeflow, prints the policies outside the namespace of the connector', async () => {
+    const model = ['--model-namespace', 'alice', '--inference-service', 'iris']
+    const flags = ['--only', 'kubeflow', ...model, '--mode', 'knative', '--namespace', 'edge']
+    const { code, stdout, stderr } = await inferwire(['manifests', ...flags])
+    expect(code).toBe(0)
+    expect(stderr).toContain('With --model-token, the policies admit only the connector')
+    const kubeflow = { modelNamespace: 'alice', mode: 'knative', inferenceServices: ['iris'] } as const
+    expect(documents(stdout)).toEqual(manifestParts({ connector: { namespace: 'edge', kubeflow } }).kubeflow)
+    const own = ['--only', 'kubeflow', '--model-namespace', 'alice', '--namespace', 'alice']
+    expect(await inferwire(['manifests', ...own])).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'No policy is needed: Kubeflow allows calls between pods of the namespace "alice".\n',
+    })
+  })
+
   test('prints the values for Traefik with the port of the route', async () => {
     const { code, stdout, stderr } = await inferwire(['manifests', '--only', 'traefik', '--port', '1883'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -450,6 +466,15 @@ describe('inferwire manifests', () => {
       '--secret, --password-file have no effect with --only connector',
     ],
     [['--only', 'traefik', '--memory', '512'], 64, '--memory has no effect with --only traefik'],
+    [['--only', 'kubeflow', '--mode', 'knative'], 64, '--only kubeflow requires --model-namespace'],
+    [['--ambient'], 64, '--ambient requires --model-namespace'],
+    [['--model-namespace', 'a'], 64, '--inference-service is empty, so no policy would allow'],
+    [['--model-namespace', 'A'], 64, '--model-namespace is "A"; expected the name of a namespace'],
+    [
+      ['--model-namespace', 'a', '--inference-service', 'b', '--ambient', '--model-token'],
+      64,
+      '--ambient cannot be combined with a token for models',
+    ],
     [['--password-file', '/nowhere'], 66, '/nowhere'],
     [['--config', '/nowhere.yaml'], 78, '/nowhere.yaml'],
     [['--model', 'iris'], 78, 'expected NAME=URL'],

@@ -25,6 +25,8 @@ const ENVIRONMENTS = [
   ['triton', 'conformance/fixtures/triton-server/constraints.txt', ['--no-deps']],
   ['mlserver', 'conformance/fixtures/mlserver/constraints.txt'],
   ['paho', 'examples/python/requirements.txt'],
+  // Envoy, the proxy of Istio's gateways and sidecars.
+  ['envoy', 'conformance/gate/constraints.txt'],
 ]
 
 // Tests whether an interpreter can create environments, because Debian has ensurepip in a separate package.

@@ -2,7 +2,7 @@
 import { freePort } from '../fixtures/free-port.ts'
 import { expiredCertificate } from '../rig/expired-certificate.ts'
 import type { PlantedFault } from './planted-fault.ts'
-import { tlsBroker, webServer, withUrl, without } from './plants.ts'
+import { tlsBroker, webServer, withUrl } from './plants.ts'
 import { onlyMqtt311, withProxyProtocol } from './stand-ins.ts'
 import { passwordFile } from './world.ts'
 

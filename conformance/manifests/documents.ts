@@ -18,5 +18,5 @@ export function sorted(objects: readonly KubernetesObject[]): KubernetesObject[]
 }
 
 function nameOf({ kind, metadata }: KubernetesObject): string {
-  return `${kind} ${metadata.name}`
+  return `${kind} ${metadata.namespace ?? ''} ${metadata.name}`
 }

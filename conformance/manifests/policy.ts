@@ -240,10 +240,12 @@ function selectors(object: KubernetesObject, workloads: readonly Workload[]): st
     .filter(({ labels }) => isMatch(at(spec, 'podSelector', 'matchLabels') as Labels, labels))
     .flatMap(({ containers }) => containers.flatMap(({ ports: each }) => list(each)))
     .map(({ containerPort }) => containerPort)
+  // Istio's gateways are not among the objects.
+  const isForGateway = object.metadata.namespace === 'istio-system'
   return [
-    ...(open.length > 0 ? [] : [`${nameOf(object)} selects nothing`]),
+    ...(open.length > 0 || isForGateway ? [] : [`${nameOf(object)} selects nothing`]),
     ...ports
-      .filter((port) => !open.includes(port))
+      .filter((port) => !open.includes(port) && !isForGateway)
       .map((port) => `${nameOf(object)} opens port ${String(port)}, on which no container listens`),
     ...peers
       .filter((peer) => at(peer, 'namespaceSelector', 'matchLabels') !== undefined)

@@ -34,6 +34,12 @@ const SECRET_FILES = {
   },
 }
 
+const PROFILE = { modelNamespace: 'alice', inferenceServices: ['iris', 'digits'] }
+const THROUGH_GATEWAY = {
+  iris: { url: 'http://istio-ingressgateway.istio-system.svc.cluster.local', host: 'iris.alice.example.com' },
+  other: { url: 'http://models.example.com:8080' },
+}
+
 /** Name and options of each combination. */
 export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
   ['no options', {}],
@@ -70,6 +76,17 @@ export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
       },
     },
   ],
+  ...(['standard', 'knative'] as const).flatMap((mode): [string, ManifestOptions][] => [
+    [
+      `models in the mesh, ${mode}`,
+      { connector: { config: { models: MODELS }, kubeflow: { ...PROFILE, mode } } },
+    ],
+    [
+      `models behind Kubeflow's gateway, ${mode}`,
+      { connector: { config: { models: THROUGH_GATEWAY }, modelToken: {}, kubeflow: { ...PROFILE, mode } } },
+    ],
+    [`models in an ambient mesh, ${mode}`, { connector: { kubeflow: { ...PROFILE, mode, ambient: true } } }],
+  ]),
   [
     'a broker elsewhere',
     {

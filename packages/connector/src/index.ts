@@ -17,6 +17,16 @@ export {
   type ModelConfig,
 } from './config/index.ts'
 export { configWarnings, type ConfigWarning } from './config-warnings.ts'
+export {
+  KubeApi,
+  KubeError,
+  collectionPath,
+  type CallOptions,
+  type FindOptions,
+  type KubeKind,
+  type KubeObject,
+  type ListOptions,
+} from './discovery/index.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { openModelProbe, type ModelProbe } from './probe-model.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'

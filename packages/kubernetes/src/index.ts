@@ -2,10 +2,11 @@
 export { chartFiles } from './chart-files.ts'
 export { manifestParts, manifests, type ManifestOptions } from './manifests.ts'
 export { mosquittoConf } from './mosquitto/index.ts'
+export type { KubeflowOptions } from './kubeflow/options.ts'
 export type { KubernetesObject } from './object.ts'
+export { OptionError } from './option-error.ts'
 export {
   EXAMPLE_PASSWORD_FILE,
-  OptionError,
   type BrokerOptions,
   type ConnectorOptions,
   type Expose,

@@ -2,11 +2,12 @@
 import { contractRules, userNameMistake } from '@inferwire/mosquitto'
 import { checkConfig, connectorConfig, connectorObjects, valueAt } from './connector/index.ts'
 import { brokerObjects } from './mosquitto/index.ts'
+import { kubeflowObjects } from './kubeflow/index.ts'
 import type { KubernetesObject } from './object.ts'
+import { OptionError } from './option-error.ts'
 import {
   completeBroker,
   completeConnector,
-  OptionError,
   type Broker,
   type BrokerOptions,
   type ConnectorOptions,
@@ -22,14 +23,16 @@ export interface ManifestOptions {
 
 /** Returns the objects of both parts, in the order in which they must be applied. @throws OptionError */
 export function manifests(options: ManifestOptions = {}): KubernetesObject[] {
-  const { connector, ...rest } = manifestParts(options)
-  return [...rest.broker, ...connector]
+  const { broker, connector, kubeflow } = manifestParts(options)
+  return [...broker, ...connector, ...kubeflow]
 }
 
 /** Returns the objects of each part. @throws OptionError */
 export function manifestParts(options: ManifestOptions = {}): {
   readonly broker: KubernetesObject[]
   readonly connector: KubernetesObject[]
+  /** Objects in other namespaces, for models in Kubeflow's mesh. */
+  readonly kubeflow: KubernetesObject[]
 } {
   const broker = options.broker === false ? undefined : completeBroker(options.broker ?? {})
   // The ACL contains rules for a connector even if `options` installs no connector.
@@ -56,6 +59,7 @@ export function manifestParts(options: ManifestOptions = {}): {
             connector: isInstalled ? connector : undefined,
           }),
     connector: isInstalled ? connectorObjects(connector, brokerHost) : [],
+    kubeflow: isInstalled ? kubeflowObjects(connector) : [],
   }
 }
 

@@ -1,6 +1,8 @@
 // The options of an installation, with their defaults and checks.
 import { userNameMistake } from '@inferwire/mosquitto'
+import { completeKubeflow, type Kubeflow, type KubeflowOptions } from './kubeflow/options.ts'
 import type { Installed, Place } from './object.ts'
+import { OptionError } from './option-error.ts'
 import { PATTERNS } from './patterns.ts'
 import { VERSION } from './version.ts'
 
@@ -103,32 +105,20 @@ export interface ConnectorOptions {
   readonly modelToken?: { readonly audience?: string }
   /** Secrets with credentials, CAs and certificates that the configuration names. @default none */
   readonly secretMounts?: readonly SecretMount[]
+  /** Models behind Kubeflow's service mesh. @default none */
+  readonly kubeflow?: KubeflowOptions
 }
 
 /** The broker's options with every default. */
 export type Broker = Required<Omit<BrokerOptions, 'tls'>> & { readonly tls: TlsOptions | undefined }
 
 /** The connector's options with every default. */
-export type Connector = Required<Omit<ConnectorOptions, 'modelToken' | 'config'>> &
+export type Connector = Required<Omit<ConnectorOptions, 'modelToken' | 'config' | 'kubeflow'>> &
   Installed & {
     readonly config: Readonly<Record<string, unknown>>
     readonly modelToken: { readonly audience: string } | undefined
+    readonly kubeflow: Kubeflow | undefined
   }
-
-/** An unusable option. The message states what was expected. */
-export class OptionError extends Error {
-  override readonly name = 'OptionError'
-  /** The path of the option, for example broker.storage. */
-  readonly option: string
-  /** How to correct the option, if the message does not explain it. */
-  readonly remedy: string | undefined
-
-  constructor(option: string, message: string, remedy?: string) {
-    super(message)
-    this.option = option
-    this.remedy = remedy
-  }
-}
 
 const IMAGES: Readonly<Record<MosquittoVersion, string>> = {
   '2.0': 'eclipse-mosquitto:2.0.22',
@@ -189,7 +179,7 @@ export function completeBroker(options: BrokerOptions): Broker {
 
 /** Returns the options with all defaults. @throws OptionError for the first unusable option */
 export function completeConnector(options: ConnectorOptions): Connector {
-  const { modelToken, name = 'inferwire', ...rest } = options
+  const { modelToken, kubeflow, name = 'inferwire', ...rest } = options
   const connector: Connector = {
     name,
     namespace: 'inferwire',
@@ -204,6 +194,7 @@ export function completeConnector(options: ConnectorOptions): Connector {
     secretMounts: [],
     ...defined(rest),
     modelToken: modelToken === undefined ? undefined : { audience: '', ...modelToken },
+    kubeflow: kubeflow === undefined ? undefined : completeKubeflow(kubeflow),
   }
   checkPlace('connector', connector)
   checkImage('connector.image', connector.image)

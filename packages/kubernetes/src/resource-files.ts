@@ -1,5 +1,6 @@
 // Generates the files of resources/. Each file contains one object, and a comment that explains its use.
-import { exampleInferenceService, connectorAuthorizationPolicy, EXAMPLE_MODEL_URL } from './kserve.ts'
+import { EXAMPLE_MODEL, EXAMPLE_MODEL_URL, exampleInferenceService } from './kserve.ts'
+import { kubeflowObjects } from './kubeflow/index.ts'
 import { manifestParts } from './manifests.ts'
 import type { KubernetesObject } from './object.ts'
 import { overlayFiles, RESOURCES_BROKER } from './overlays.ts'
@@ -59,18 +60,20 @@ export function resourceFiles(): Map<string, string> {
     broker: RESOURCES_BROKER,
     connector: { config: { models: { iris: { url: EXAMPLE_MODEL_URL } } } },
   })
-  const policy = connectorAuthorizationPolicy(completeConnector({}))
+  const { name, namespace } = EXAMPLE_MODEL
+  const kubeflow = { modelNamespace: namespace, mode: 'standard', inferenceServices: [name] } as const
+  const [policy] = kubeflowObjects(completeConnector({ kubeflow }))
   return new Map([
     ...folder('mosquitto', broker),
     ...folder('inferwire', connector),
     ...folder('kserve', [exampleInferenceService()]),
     [
-      `kserve/istio/${fileName(policy)}`,
+      `kserve/istio/${fileName(policy!)}`,
       withNote(
-        policy,
-        'For a mesh. Once a pod has an ALLOW policy, Istio denies every request that no ALLOW policy matches, so other\n' +
-          'clients of this model need rules of their own. With Knative, requests come from its activator or gateway:\n' +
-          'allow the namespaces knative-serving and istio-system.',
+        policy!,
+        'For a mesh with KServe in Standard mode. Once a pod has an ALLOW policy, Istio denies every request that no ALLOW policy matches, so other\n' +
+          'clients of this model need rules of their own. For your models, and for Knative:\n' +
+          'inferwire manifests --only kubeflow --model-namespace NS --mode knative --inference-service NAME',
       ),
     ],
     ...traefikFiles(),

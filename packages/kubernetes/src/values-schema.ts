@@ -76,6 +76,18 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
         enabled: { type: 'boolean', description: 'Mounts a ServiceAccount token for model servers.' },
         audience: text('', "Audience of the token; empty: the API server's audience."),
       }),
+      kubeflow: map({
+        modelNamespace: text(
+          `^$|${PATTERNS.namespace.source}`,
+          'Namespace of InferenceServices in the service mesh; empty: none.',
+        ),
+        mode: oneOf(['standard', 'knative'], "KServe's deployment mode."),
+        ambient: { type: 'boolean', description: 'The mesh uses ztunnel instead of sidecars.' },
+        inferenceServices: list(
+          text(PATTERNS.namespace.source, 'Name of an InferenceService.'),
+          'The InferenceServices that the connector may call.',
+        ),
+      }),
       config: {
         ...config,
         properties: withOldOptions(config['properties']),
@@ -85,7 +97,16 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
       ...renamed(['name', 'replicas', 'memoryMi']),
     }),
     // A user can remove a value with `null`, but the templates require these values.
-    required: ['image', 'replicaCount', 'resources', 'serviceAccount', 'modelToken', 'config', 'mosquitto'],
+    required: [
+      'image',
+      'replicaCount',
+      'resources',
+      'serviceAccount',
+      'modelToken',
+      'kubeflow',
+      'config',
+      'mosquitto',
+    ],
     allOf: [
       ofConfig({
         admin: { properties: { host: { not: { pattern: PATTERNS.loopback.source } } } },

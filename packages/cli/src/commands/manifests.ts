@@ -15,6 +15,7 @@ export function manifestsCommand(): Command {
       new Option('--only <PART>', "print only this part; traefik: values for Traefik's Helm chart").choices([
         'mosquitto',
         'connector',
+        'kubeflow',
         'traefik',
       ]),
     )
@@ -55,6 +56,16 @@ export function manifestsCommand(): Command {
     .option('--memory <MIB>', 'memory limit of each connector (default: 512)', parseWhole)
     .option('--model-token [AUDIENCE]', 'mount a ServiceAccount token for model servers')
     .option('--mount-secret <NAME=FOLDER>', "mount a Secret's keys as files; repeatable", collect)
+    .optionsGroup("Models in Kubeflow's service mesh:")
+    .option('--model-namespace <NAME>', "namespace of the InferenceServices, such as a profile's")
+    .addOption(
+      new Option('--mode <MODE>', "KServe's deployment mode (default: standard)").choices([
+        'standard',
+        'knative',
+      ]),
+    )
+    .option('--ambient', 'the mesh uses ztunnel instead of sidecars')
+    .option('--inference-service <NAME>', 'the connector may call this InferenceService; repeatable', collect)
     .action(async (flags: ManifestFlags) => {
       const { printManifests } = await import('../manifests/print-manifests.ts')
       printManifests(flags)
@@ -71,6 +82,10 @@ export function manifestsCommand(): Command {
     [
       'inferwire manifests --expose loadbalancer --tls-host mqtt.example.org --tls-secret mqtt-tls --existing-secret',
       'expose the broker by a load balancer instead of Traefik',
+    ],
+    [
+      'inferwire manifests --only kubeflow --model-namespace alice --mode knative --inference-service iris',
+      'allow the connector to call one model in a Kubeflow profile',
     ],
   ])
 }

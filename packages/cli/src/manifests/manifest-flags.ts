@@ -11,7 +11,7 @@ import { usageError, type CliError } from '../cli-error.ts'
 
 /** The parsed command line. */
 export interface ManifestFlags {
-  readonly only?: 'mosquitto' | 'connector' | 'traefik'
+  readonly only?: 'mosquitto' | 'connector' | 'kubeflow' | 'traefik'
   readonly namespace?: string
   readonly mosquittoNamespace?: string
   readonly expose?: NonNullable<BrokerOptions['expose']>
@@ -31,6 +31,10 @@ export interface ManifestFlags {
   readonly memory?: number
   readonly modelToken?: true | string
   readonly mountSecret?: readonly string[]
+  readonly modelNamespace?: string
+  readonly mode?: 'standard' | 'knative'
+  readonly ambient?: true
+  readonly inferenceService?: readonly string[]
 }
 
 /** The contents of the files that the options name; undefined if an option is absent. */
@@ -53,6 +57,7 @@ export function checkFlags(flags: ManifestFlags): void {
       'With --existing-secret the password file is in a Secret that you create.',
     )
   }
+  checkKubeflowFlags(flags)
   if (flags.only === undefined) return
   const used = USED_WITH_ONLY[flags.only]
   const unused = Object.keys(flags).filter((name) => name !== 'only' && !used.has(name))
@@ -62,6 +67,8 @@ export function checkFlags(flags: ManifestFlags): void {
     unused.length === 1 ? 'Remove the option.' : 'Remove the options.',
   )
 }
+
+const KUBEFLOW_FLAGS = ['modelNamespace', 'mode', 'ambient', 'inferenceService'] as const
 
 // Includes options of the connector that the broker's objects need: the access rules contain names from the
 // configuration, and the NetworkPolicy contains the connector's namespace.
@@ -91,8 +98,20 @@ const USED_WITH_ONLY: Readonly<Record<NonNullable<ManifestFlags['only']>, Readon
     'memory',
     'modelToken',
     'mountSecret',
+    ...KUBEFLOW_FLAGS,
   ]),
+  kubeflow: new Set<keyof ManifestFlags>(['namespace', 'modelToken', ...KUBEFLOW_FLAGS]),
   traefik: new Set<keyof ManifestFlags>(['port', 'tlsHost', 'tlsSecret']),
+}
+
+function checkKubeflowFlags(flags: ManifestFlags): void {
+  if (flags.modelNamespace !== undefined) return
+  const used = KUBEFLOW_FLAGS.find((name) => flags[name] !== undefined)
+  if (flags.only !== 'kubeflow' && used === undefined) return
+  throw usageError(
+    `${flags.only === 'kubeflow' ? '--only kubeflow' : optionName(used!)} requires --model-namespace`,
+    'Add --model-namespace with the namespace of the InferenceServices.',
+  )
 }
 
 // Converts the name of a member to that of its command-line option: passwordFile -> --password-file.
@@ -113,6 +132,9 @@ const FLAG_NAMES: Readonly<Record<string, string>> = {
   'connector.replicas': '--replicas',
   'connector.memoryMi': '--memory',
   'connector.secretMounts': '--mount-secret',
+  'kubeflow.modelNamespace': '--model-namespace',
+  'kubeflow.ambient': '--ambient',
+  'kubeflow.inferenceServices': '--inference-service',
 }
 
 /** Converts an error of @inferwire/kubernetes into one that names the options of the command line. */
@@ -167,7 +189,15 @@ function connectorOptions(flags: ManifestFlags, { config = {} }: NamedFiles): Co
         : { ...config, models: { ...(config['models'] as object | undefined), ...modelsOf(flags) } },
     modelToken: modelToken === undefined ? undefined : modelToken === true ? {} : { audience: modelToken },
     secretMounts: flags.mountSecret?.map(secretMount),
+    kubeflow: kubeflowOptions(flags),
   })
+}
+
+function kubeflowOptions(flags: ManifestFlags): ConnectorOptions['kubeflow'] {
+  const { modelNamespace, mode = 'standard', ambient = false, inferenceService = [] } = flags
+  return modelNamespace === undefined
+    ? undefined
+    : { modelNamespace, mode, ambient, inferenceServices: inferenceService }
 }
 
 function secretMount(text: string): SecretMount {

@@ -7,11 +7,39 @@ export function printHints(
   flags: ManifestFlags,
   config: Readonly<Record<string, unknown>> | undefined,
 ): void {
-  if (flags.only === 'traefik') return
+  if (flags.modelNamespace !== undefined) hintAtKubeflow(flags)
+  if (flags.only === 'traefik' || flags.only === 'kubeflow') return
   if (flags.only !== 'connector') hintAtBroker(flags)
   if (flags.only === undefined) warnAboutOtherBroker(flags, config)
   if (flags.only !== 'mosquitto' && flags.config === undefined && flags.model === undefined) {
     note('No models are configured. Add them with --model NAME=URL or --config FILE.')
+  }
+}
+
+function hintAtKubeflow({
+  mode,
+  ambient,
+  modelToken,
+  modelNamespace,
+  namespace,
+  inferenceService,
+}: ManifestFlags): void {
+  if (mode === 'knative' && modelToken === undefined) {
+    note(
+      "warning: Knative's gateway and activator hide the caller's identity, so these policies also admit every other pod that may call the gateway. With --model-token, the policies admit only the connector's token.",
+    )
+  }
+  if (ambient === true)
+    note(
+      'Ambient mode: the policies restrict only who calls, not the paths, and they require that the models have no waypoint.',
+    )
+  if (
+    mode !== 'knative' &&
+    modelToken === undefined &&
+    modelNamespace === namespace &&
+    inferenceService === undefined
+  ) {
+    note(`No policy is needed: Kubeflow allows calls between pods of the namespace "${modelNamespace}".`)
   }
 }
 

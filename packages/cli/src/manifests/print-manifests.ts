@@ -38,8 +38,9 @@ function textOf(options: ManifestOptions, only: ManifestFlags['only']): string {
   if (only === 'traefik') {
     return yamlText(traefikHelmValues(entryPorts(options.broker === false ? {} : options.broker)))
   }
-  const { broker, connector } = manifestParts(options)
-  return manifestText([...(only === 'connector' ? [] : broker), ...(only === 'mosquitto' ? [] : connector)])
+  const { broker, connector, kubeflow } = manifestParts(options)
+  const parts = { mosquitto: broker, connector, kubeflow }
+  return manifestText(only === undefined ? Object.values(parts).flat() : parts[only])
 }
 
 function passwordText({ passwordFile = '', mosquitto }: ManifestFlags): string {

@@ -1,6 +1,9 @@
 // The connector's permissions at the API server and on the network.
 import { metaOf, selectorLabels, type KubernetesObject } from '../object.ts'
+import { ANY_ADDRESS } from '../any-address.ts'
+import { isMeshConnector, meshEgress } from '../kubeflow/index.ts'
 import type { Connector } from '../options.ts'
+import { adminPort, serverUrls, type ConfigValues } from './config-file.ts'
 
 const APP = 'inferwire'
 
@@ -36,9 +39,11 @@ export function connectorIdentity(connector: Connector): KubernetesObject[] {
 
 /**
  * Returns the NetworkPolicy, which allows pods in the cluster to fetch the metrics, and allows the connector to
- * reach all addresses except link-local addresses.
+ * reach all addresses except link-local addresses. For models in Kubeflow's mesh, the connector reaches only what it
+ * needs.
  */
-export function connectorNetworkPolicy(connector: Connector, port: number): KubernetesObject {
+export function connectorNetworkPolicy(connector: Connector, config: ConfigValues): KubernetesObject {
+  const port = adminPort(config)
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -55,13 +60,7 @@ export function connectorNetworkPolicy(connector: Connector, port: number): Kube
             { protocol: 'TCP', port: 53 },
           ],
         },
-        {
-          to: [
-            { namespaceSelector: {} },
-            { ipBlock: { cidr: '0.0.0.0/0', except: ['169.254.0.0/16'] } },
-            { ipBlock: { cidr: '::/0', except: ['fe80::/10', 'fd00:ec2::/32'] } },
-          ],
-        },
+        ...(isMeshConnector(connector) ? meshEgress(connector, serverUrls(config)) : [{ to: ANY_ADDRESS }]),
       ],
     },
   }

@@ -1,6 +1,7 @@
 // Rejects configurations that are valid in general but cannot work in the connector's pod.
 import { posix } from 'node:path'
-import { OptionError, type Connector } from '../options.ts'
+import { OptionError } from '../option-error.ts'
+import type { Connector } from '../options.ts'
 import { PATTERNS } from '../patterns.ts'
 import { PATHS, valueAt, type ConfigValues } from './config-file.ts'
 

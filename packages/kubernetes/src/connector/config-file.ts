@@ -67,6 +67,14 @@ export function adminPort(config: ConfigValues): number {
   return typeof port === 'number' ? port : ADMIN_PORT
 }
 
+/** Returns the URLs of the broker and of the configured models. */
+export function serverUrls(config: ConfigValues): string[] {
+  const models = Object.values((config['models'] ?? {}) as ConfigValues)
+  return [valueAt(config, 'broker', 'url'), ...models.map((model) => isMap(model) && model['url'])].filter(
+    (url): url is string => typeof url === 'string' && URL.canParse(url),
+  )
+}
+
 function isMap(value: unknown): value is ConfigValues {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

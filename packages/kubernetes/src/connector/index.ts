@@ -29,6 +29,6 @@ export function connectorObjects(connector: Connector, brokerHost: string): Kube
     connectorStatefulSet(connector, config),
     connectorService(connector, port),
     connectorDisruptionBudget(connector),
-    connectorNetworkPolicy(connector, port),
+    connectorNetworkPolicy(connector, config),
   ]
 }

@@ -9,6 +9,7 @@ import {
   selectorLabels,
   type KubernetesObject,
 } from '../object.ts'
+import { meshPodMeta } from '../kubeflow/index.ts'
 import type { Connector } from '../options.ts'
 import { adminPort, gracePeriodSeconds, PATHS, type ConfigValues } from './config-file.ts'
 
@@ -33,10 +34,18 @@ export function connectorStatefulSet(connector: Connector, config: ConfigValues)
       podManagementPolicy: 'Parallel',
       selector: { matchLabels: selectorLabels(APP, connector) },
       template: {
-        metadata: { labels: labelsOf(APP, connector) },
+        metadata: podMeta(connector),
         spec: podSpec(connector, config),
       },
     },
+  }
+}
+
+function podMeta(connector: Connector): Record<string, unknown> {
+  const mesh = meshPodMeta(connector)
+  return {
+    labels: { ...labelsOf(APP, connector), ...mesh?.labels },
+    ...(mesh?.annotations === undefined ? {} : { annotations: mesh.annotations }),
   }
 }
 

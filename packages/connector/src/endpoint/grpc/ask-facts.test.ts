@@ -148,6 +148,11 @@ test('metadata is answered with the body that an HTTP server sends', async () =>
   })
 })
 
+test('metadata that exceeds the limit only as JSON is response_too_large', async () => {
+  const upstream = await serving({ ModelMetadata: metadataOf }, { responseBytesMax: 100 })
+  await expect(call(upstream, 'metadata')).rejects.toMatchObject({ code: 'response_too_large' })
+})
+
 test('ready is answered with the body that an HTTP server sends, or with model_not_ready', async () => {
   const yes = await serving({
     ModelReady: (served) => answer(served, [MESSAGES.ready.encode({ ready: true })]),

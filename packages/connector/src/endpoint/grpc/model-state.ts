@@ -3,6 +3,7 @@ import { DIALECTS, type DeclaredInput } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
 import { modelError } from '../http/model-error.ts'
+import { tooLarge } from './call-problems.ts'
 import { decodeMetadata, type DecodedMetadata, type DecodedTensor } from './decode-response.ts'
 import { addressOf, callForOne, type GrpcTarget } from './grpc-target.ts'
 import { MESSAGES } from './inference-proto.ts'
@@ -50,7 +51,7 @@ export class MetadataEndpoint implements Endpoint {
   }
 
   async call(request: EndpointRequest): Promise<EndpointResponse> {
-    return jsonResponse(await askMetadata(this.#target, this.#model, request))
+    return jsonResponse(await askMetadata(this.#target, this.#model, request), this.#target, METHODS.metadata)
   }
 }
 
@@ -73,7 +74,7 @@ export class ReadyEndpoint implements Endpoint {
       MESSAGES.ready,
     )
     const { name } = this.#model
-    if (ready) return jsonResponse({ name, ready })
+    if (ready) return jsonResponse({ name, ready }, this.#target, method)
     throw modelError({
       status: 503,
       body: Buffer.from(JSON.stringify({ error: `Model with name ${name} is not ready.` })),
@@ -100,11 +101,10 @@ function toDeclared({ name, datatype, shape }: DecodedTensor): DeclaredInput {
   return { name, datatype, shape }
 }
 
-function jsonResponse(body: object): EndpointResponse {
-  return {
-    status: 200,
-    body: Buffer.from(JSON.stringify(body)),
-    contentType: JSON_TYPE,
-    inferenceHeaderContentLength: undefined,
-  }
+// A message can grow when it becomes JSON, so the limit for answers applies to the JSON as well.
+function jsonResponse(value: object, target: GrpcTarget, method: string): EndpointResponse {
+  const body = Buffer.from(JSON.stringify(value))
+  const { responseBytesMax } = target
+  if (body.length > responseBytesMax) throw tooLarge(responseBytesMax, addressOf(target, method))
+  return { status: 200, body, contentType: JSON_TYPE, inferenceHeaderContentLength: undefined }
 }

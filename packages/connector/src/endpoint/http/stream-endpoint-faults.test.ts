@@ -51,6 +51,19 @@ test('an event named "error" is an error, whatever it contains', async () => {
   expect((await rig.call()).problem).toMatchObject({ code: 'upstream_error', status: 500 })
 })
 
+test('a large event after the last event is ignored, also in several chunks', async () => {
+  const after = [`data: ${'x'.repeat(100)}\n`, `data: ${'x'.repeat(290)}`, 'x'.repeat(20)]
+  for (const chunks of [after, [after.join('')]]) {
+    rig.answer = (response) => {
+      response.writeHead(200, SSE)
+      for (const each of [event(chunk('a')), DONE, ...chunks]) response.write(each)
+      response.end()
+    }
+    const { parts, problem } = await rig.call({ eventBytesMax: 300 })
+    expect([parts, problem]).toEqual([[chunk('a')], undefined])
+  }
+})
+
 test("errors before the stream have the server's own status and body", async () => {
   const body = '{"error":{"message":"no such thing","type":"BadRequestError","code":400}}'
   rig.answer = (response) => response.writeHead(400, { 'content-type': 'application/json' }).end(body)

@@ -1,0 +1,35 @@
+// The options for models behind Kubeflow's service mesh, with their checks.
+import { OptionError } from '../option-error.ts'
+import { PATTERNS } from '../patterns.ts'
+
+/** How KServe deploys the models: https://kserve.github.io/website/docs/concepts/architecture/control-plane */
+export type DeploymentMode = 'standard' | 'knative'
+
+/** Options for models in a namespace of Kubeflow's service mesh. */
+export interface KubeflowOptions {
+  /** Namespace of the InferenceServices, usually that of a Kubeflow profile. */
+  readonly modelNamespace: string
+  /** KServe's deployment mode. */
+  readonly mode: DeploymentMode
+  /** Whether the mesh uses ztunnel (Istio's ambient mode) instead of sidecars. @default false */
+  readonly ambient?: boolean
+  /** The InferenceServices that the connector may call. @default none */
+  readonly inferenceServices?: readonly string[]
+}
+
+/** The options with every default. */
+export type Kubeflow = Required<KubeflowOptions>
+
+/** Returns the options with all defaults. @throws OptionError for the first unusable option */
+export function completeKubeflow(options: KubeflowOptions): Kubeflow {
+  const { modelNamespace, mode, ambient = false, inferenceServices = [] } = options
+  check('kubeflow.modelNamespace', modelNamespace, 'the name of a namespace')
+  for (const name of inferenceServices) {
+    check('kubeflow.inferenceServices', name, 'the name of an InferenceService')
+  }
+  return { modelNamespace, mode, ambient, inferenceServices: [...new Set(inferenceServices)] }
+}
+
+function check(option: string, value: string, expected: string): void {
+  if (!PATTERNS.namespace.test(value)) throw new OptionError(option, `is "${value}"; expected ${expected}`)
+}

@@ -1,0 +1,16 @@
+// The error for an unusable option.
+
+/** An unusable option. The message states what was expected. */
+export class OptionError extends Error {
+  override readonly name = 'OptionError'
+  /** The path of the option, for example broker.storage. */
+  readonly option: string
+  /** How to correct the option, if the message does not explain it. */
+  readonly remedy: string | undefined
+
+  constructor(option: string, message: string, remedy?: string) {
+    super(message)
+    this.option = option
+    this.remedy = remedy
+  }
+}
