@@ -12,6 +12,11 @@ import { brokerSession } from './broker/session.ts'
 import { brokerTls } from './broker/tls.ts'
 import { brokerVersion } from './broker/version.ts'
 import type { Check } from './check.ts'
+import { clusterAccess, clusterKserve } from './cluster/access.ts'
+import { clusterMesh } from './cluster/mesh.ts'
+import { clusterAuthorization, clusterNetwork } from './cluster/policies.ts'
+import { clusterRights } from './cluster/rights.ts'
+import { clusterAddresses, clusterModels } from './cluster/services.ts'
 import { configurationFile } from './configuration/file.ts'
 import { configurationWarnings } from './configuration/warnings.ts'
 import { connectorAnswer } from './connector/answer.ts'
@@ -48,4 +53,12 @@ export const CHECKS: readonly Check[] = [
   connectorAnswer,
   modelsMetadata,
   modelsSample,
+  clusterAccess,
+  clusterKserve,
+  clusterModels,
+  clusterAddresses,
+  clusterRights,
+  clusterMesh,
+  clusterAuthorization,
+  clusterNetwork,
 ]

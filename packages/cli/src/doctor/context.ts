@@ -1,6 +1,7 @@
 // What the checks share: the options, the configuration, the two MQTT identities and their connections.
 import type { ConnectorConfig } from '@inferwire/connector'
 import type { TopicSpace } from '@inferwire/protocol'
+import type { ClusterFlags } from './cluster/cluster-flags.ts'
 import type { ProbeLink } from './mqtt/probe-link.ts'
 import type { ProbeTarget } from './mqtt/probe-target.ts'
 
@@ -35,6 +36,8 @@ export interface DoctorContext {
   readonly configError: unknown
   readonly config: Known<ConnectorConfig>
   readonly topics: TopicSpace
+  readonly clusterFlags: ClusterFlags
+  readonly env: NodeJS.ProcessEnv
   readonly connector: Known<Side>
   readonly client: Known<ClientSide>
   /** The sides that are known: the connector's first. */

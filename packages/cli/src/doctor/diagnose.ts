@@ -1,6 +1,7 @@
 // Runs all checks for the given options.
 import type { CheckResult } from './check.ts'
 import { CHECKS } from './checks.ts'
+import { closeCluster } from './cluster/open-cluster.ts'
 import { closeLinks } from './context.ts'
 import { openContext, type DoctorFlags } from './open-context.ts'
 import { runChecks, type Progress } from './run-checks.ts'
@@ -17,6 +18,6 @@ export async function diagnose(
   try {
     return await runChecks(CHECKS, context, progress)
   } finally {
-    await closeLinks(context.links)
+    await Promise.all([closeLinks(context.links), closeCluster(context)])
   }
 }

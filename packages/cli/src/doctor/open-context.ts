@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { loadConfig, readPassword, type ConnectorConfig } from '@inferwire/connector'
 import { TopicSpace } from '@inferwire/protocol'
 import { brokerTarget, type BrokerFlags } from '../broker-flags.ts'
+import type { ClusterFlags } from './cluster/cluster-flags.ts'
 import type { ClientSide, DoctorContext, Known, Side } from './context.ts'
 
 /** The options of the command. */
-export interface DoctorFlags extends BrokerFlags {
+export interface DoctorFlags extends BrokerFlags, ClusterFlags {
   readonly config?: string
   readonly output?: 'json'
   readonly sample?: boolean
@@ -35,6 +36,8 @@ export function openContext(flags: DoctorFlags, env: NodeJS.ProcessEnv): DoctorC
     configError,
     config,
     topics: new TopicSpace(root),
+    clusterFlags: flags,
+    env,
     connector,
     client,
     sides: [connector, client].flatMap((side) => ('value' in side ? [side.value] : [])),
