@@ -29,7 +29,8 @@ export interface Check {
   readonly id: string
   /** The condition that holds in a healthy system: a short clause without a full stop. */
   readonly title: string
-  /** Ids of the checks that must have passed; otherwise this check is skipped. `id?` may also have been skipped. */
+  /** Ids of the checks that must have passed; otherwise this check is skipped. `id?` is also met by a check that does
+   * not apply. */
   readonly needs: readonly string[]
   /** Anything thrown is reported as a fault of this check. The signal is aborted at the time limit. */
   run(context: DoctorContext, signal: AbortSignal): Promise<Outcome> | Outcome

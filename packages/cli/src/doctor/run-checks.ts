@@ -16,21 +16,30 @@ export async function runChecks(
   progress: Progress,
 ): Promise<CheckResult[]> {
   const results = new Map<string, CheckResult>()
+  // The checks that were skipped because of another check.
+  const blocked = new Set<string>()
   for (const check of checks) {
     progress.started(check)
-    const blocking = check.needs.find((need) => !isMet(need, results))?.replace(/\?$/, '')
+    const blocking = check.needs.find((need) => !isMet(need, results, blocked))?.replace(/\?$/, '')
     const result =
       blocking === undefined ? await runCheck(check, context) : skipped(check, blockedBy(blocking, results))
+    if (blocking !== undefined) blocked.add(check.id)
     results.set(check.id, result)
     progress.finished(result)
   }
   return [...results.values()]
 }
 
-// `id?` is also met by a check that was skipped.
-function isMet(need: string, results: ReadonlyMap<string, CheckResult>): boolean {
-  const state = results.get(need.replace(/\?$/, ''))?.state
-  return state === 'ok' || state === 'warning' || (state === 'skipped' && need.endsWith('?'))
+// `id?` is also met by a check that does not apply.
+function isMet(
+  need: string,
+  results: ReadonlyMap<string, CheckResult>,
+  blocked: ReadonlySet<string>,
+): boolean {
+  const id = need.replace(/\?$/, '')
+  const state = results.get(id)?.state
+  if (state === 'ok' || state === 'warning') return true
+  return state === 'skipped' && need.endsWith('?') && !blocked.has(id)
 }
 
 // A chain of skipped checks is traced back to the reason why the first one was skipped.

@@ -1,7 +1,7 @@
 // Checks that the Kubernetes API can be reached, and that KServe is installed.
 import { existsSync } from 'node:fs'
 import { KubeError } from '@inferwire/connector'
-import { fault, notChecked, ok, warning, type Check } from '../check.ts'
+import { fault, notChecked, ok, type Check, type Outcome } from '../check.ts'
 import { mapOf, textOf } from './inference-service.ts'
 import { clusterOf, isClusterNamed, openCluster } from './open-cluster.ts'
 
@@ -75,9 +75,9 @@ export const clusterKserve: Check = {
   },
 }
 
-/** Turns a refusal by the API server into a finding that names the missing right. @throws any other error */
-export function missingRight(error: unknown, what: string): ReturnType<typeof warning> {
+/** The outcome of a check that could not read objects; a missing right is not a fault. @throws any other error */
+export function unreadable(error: unknown, what: string): Outcome {
   if (!(error instanceof KubeError)) throw error
   if (error.status !== 403) return fault(`${what}: ${error.message}.`, error.remedy)
-  return warning(`${what}: this user may not read them.`, error.remedy)
+  return notChecked(`this user may not read ${what}; use the kubeconfig of an administrator`)
 }

@@ -1,7 +1,7 @@
 // Checks how models and connector take part in Istio's mesh: with sidecars, in ambient mode, or not at all.
 import type { KubeObject } from '@inferwire/connector'
 import { fault, ok, type Check, type Finding } from '../check.ts'
-import { missingRight } from './access.ts'
+import { unreadable } from './access.ts'
 import { mapOf } from './inference-service.ts'
 import { clusterOf } from './open-cluster.ts'
 
@@ -27,7 +27,7 @@ export const clusterMesh: Check = {
       const modes = await Promise.all(namespaces.map(async (name) => [name, await read(name)] as const))
       return modes.map(([namespace, mode]) => judgeMesh(account.namespace, own, namespace, mode))
     } catch (error) {
-      return missingRight(error, 'Namespaces and pods')
+      return unreadable(error, 'namespaces and pods')
     }
   },
 }

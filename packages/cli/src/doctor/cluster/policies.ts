@@ -3,7 +3,7 @@ import { collectionPath, KubeError, type KubeApi, type KubeObject } from '@infer
 import { manifestParts, manifestText } from '@inferwire/kubernetes'
 import { fault, notChecked, ok, type Check, type Finding } from '../check.ts'
 import type { DoctorContext } from '../context.ts'
-import { missingRight } from './access.ts'
+import { unreadable } from './access.ts'
 import { deniesCaller, type Caller } from './authorization-rules.ts'
 import type { FoundService } from './inference-service.ts'
 import { meshModeOf } from './mesh.ts'
@@ -43,7 +43,7 @@ export const clusterAuthorization: Check = {
         (namespace) => meshModeOf(labels.get(namespace) ?? {}, []) === 'ambient',
       )
     } catch (error) {
-      return missingRight(error, 'AuthorizationPolicies')
+      return unreadable(error, 'AuthorizationPolicies')
     }
   },
 }
@@ -62,7 +62,7 @@ export const clusterNetwork: Check = {
       const own = (await api.get(`/api/v1/namespaces/${account.namespace}`, { signal })) as KubeObject
       return judgeNetwork(cluster, wanted, policies, own.metadata.labels ?? {})
     } catch (error) {
-      return missingRight(error, 'NetworkPolicies')
+      return unreadable(error, 'NetworkPolicies')
     }
   },
 }
