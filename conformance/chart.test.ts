@@ -135,6 +135,24 @@ describe('charts/inferwire', () => {
       'config.models.m.credential.tokenFile is "/tmp/t"',
     ],
     [
+      'the secret of a named credential that is not mounted',
+      {
+        config: {
+          credentials: {
+            dex: {
+              kind: 'oauth-token-exchange',
+              tokenUrl: 'http://dex.auth.svc:5556/dex/token',
+              clientId: 'inferwire',
+              clientSecretFile: '/tmp/secret',
+              subjectTokenFile: '/etc/inferwire/config/token',
+            },
+          },
+          models: { m: { url: 'http://m', credential: 'dex' } },
+        },
+      },
+      'config.credentials.dex.clientSecretFile is "/tmp/secret"',
+    ],
+    [
       'a Secret mounted over the configuration',
       { secretMounts: [{ secretName: 'a', mountPath: '/etc/inferwire' }] },
       'secretMounts has "/etc/inferwire", which overlaps with the mount /etc/inferwire/config',
@@ -406,9 +424,8 @@ describe('the settings that helm create generates', () => {
 describe('files that the configuration names', () => {
   const CONFIG = {
     broker: { tls: { caFile: '/etc/secrets/broker/ca.crt' } },
-    models: {
-      m: { url: 'https://m', credential: { kind: 'token-file', tokenFile: '/etc/secrets/m/token' } },
-    },
+    credentials: { m: { kind: 'token-file', tokenFile: '/etc/secrets/m/token' } },
+    models: { m: { url: 'https://m', credential: 'm' } },
   }
 
   test('may be in any Secret, which is mounted as a whole and read-only', async () => {

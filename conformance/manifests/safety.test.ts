@@ -85,6 +85,11 @@ describe('the generator of manifests', () => {
       'has models.m.credential.tokenFile "/var/run/secrets/inferwire/token"',
     ],
     [
+      'a named credential whose file is not mounted',
+      { connector: { config: { credentials: { dex: { clientSecretFile: '/etc/secrets/dex/secret' } } } } },
+      'has credentials.dex.clientSecretFile "/etc/secrets/dex/secret"',
+    ],
+    [
       'a user name with two levels',
       { connector: { config: { broker: { username: 'a/b' } } } },
       '"a/b", which contains',

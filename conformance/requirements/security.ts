@@ -1,10 +1,13 @@
 // Security requirements that tests can verify.
-import { met, open, type Requirement } from './requirement.ts'
+import { met, type Requirement } from './requirement.ts'
 
 const BAD_INPUT = 'conformance/bad-input.test.ts'
 const TOPIC = 'packages/protocol/src/topic.test.ts'
 const ENDPOINT = 'packages/connector/src/endpoint/http/http-endpoint.test.ts'
 const CREDENTIAL = 'packages/connector/src/credential/credential.test.ts'
+const OAUTH = 'packages/connector/src/credential/oauth.test.ts'
+const RENEWED = 'packages/connector/src/credential/renewed-token.test.ts'
+const REGISTRY = 'packages/connector/src/model-registry-credentials.test.ts'
 const SECURITY_PAGE = 'design, Security'
 
 /** Security requirements. */
@@ -70,6 +73,7 @@ export const SECURITY: readonly Requirement[] = [
     `${ENDPOINT} > rereads the token after a rejection, and retries once if the token changed`,
     `${ENDPOINT} > rereads the token only once if it is rejected repeatedly`,
     `${CREDENTIAL} > refresh rereads the file at once, and returns whether the secret has changed`,
+    `${CREDENTIAL} > refresh returns true if another call has already read the new secret`,
     `${CREDENTIAL} > never returns a secret for another origin`,
   ),
   met(
@@ -86,12 +90,46 @@ export const SECURITY: readonly Requirement[] = [
     'The Host header is independent of the address to connect to.',
     `${ENDPOINT} > sends the configured Host instead of the address`,
   ),
-  open(
+  met(
     'X-CREDENTIAL-3',
     SECURITY_PAGE,
     'OAuth2 client credentials and token exchange are supported.',
-    'Supported kinds: none, token file, static header, and TLS client certificates.',
-    `${CREDENTIAL} > creates the headers of each kind of credential`,
+    `${OAUTH} > client credentials send what RFC 6749 requires, with the client in the header or in the body`,
+    `${OAUTH} > token exchange sends the token of the file, its type and the connector of Dex`,
+  ),
+  met(
+    'X-CREDENTIAL-4',
+    SECURITY_PAGE,
+    'A token of an issuer is renewed before it expires, with one request at a time. A call waits for a token only if there is none, and never beyond its deadline.',
+    `${RENEWED} > renews the token at 80 % of its lifetime, while calls use the old one`,
+    `${RENEWED} > a thousand calls wait for one request, and then use the same array without a promise`,
+    `${RENEWED} > keeps the old token until it dies while the issuer is down, with a growing pause between requests`,
+    `${RENEWED} > a call that waits ends with its deadline, and the reason is the issuer, not the model server`,
+    `${RENEWED} > a rejection of many calls causes one request, and each call repeats once`,
+  ),
+  met(
+    'X-CREDENTIAL-5',
+    SECURITY_PAGE,
+    'A mistake of an issuer is named, without a secret: a redirect, a web page, an OAuth error, an answer that is too large or too slow.',
+    `${OAUTH} > names the mistake, without a secret, if the issuer answers with %s`,
+    `${OAUTH} > keeps trying after %s`,
+    `${OAUTH} > ends a request to an issuer that is slow, or that sends its answer one byte at a time`,
+  ),
+  met(
+    'X-CREDENTIAL-6',
+    SECURITY_PAGE,
+    'A named credential is sent only to its origins; a discovered model can use only a credential with origins.',
+    `${REGISTRY} > refuses a model whose server is not among the origins of the credential`,
+    `${REGISTRY} > after a reload that withdraws a credential, a model that was set individually is no longer exposed`,
+    'packages/connector/src/config/origin-pattern.test.ts > %s matches %s: %s',
+    'packages/connector/src/config/origin-pattern.test.ts > rejects the pattern %j',
+  ),
+  met(
+    'X-CREDENTIAL-7',
+    SECURITY_PAGE,
+    'Passwords of users, session cookies and Basic authentication are refused in the configuration, with the reason.',
+    'packages/connector/src/config/load.test.ts > reports the place of a mistake and its remedy: %s',
+    'packages/connector/src/config/contradictions.test.ts > rejects Basic credentials in the file of a header, and does not show them',
   ),
   met(
     'X-LOG-1',

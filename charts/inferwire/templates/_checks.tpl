@@ -88,7 +88,7 @@
 {{- fail (printf "config.models.%s.%s was renamed: use config.models.%s.%s" $name $old $name $new) }}
 {{- end }}
 {{- end }}
-{{- if hasKey ($model.credential | default dict) "file" }}
+{{- if and (kindIs "map" $model.credential) (hasKey ($model.credential | default dict) "file") }}
 {{- fail (printf "config.models.%s.credential.file was renamed: use config.models.%s.credential.tokenFile" $name $name) }}
 {{- end }}
 {{- end }}

@@ -29,7 +29,7 @@ export interface Connector {
   /** The cards of the exposed models. */
   readonly cards: readonly ModelCard[]
   /**
-   * Applies the models and the policy of a new configuration. Other changes need a restart; the log lists them.
+   * Applies the models, the credentials and the policy of a new configuration. Other changes need a restart; the log lists them.
    * @throws ConfigError if a model's file cannot be read; in that case nothing changes.
    */
   reload(config: ConnectorConfig): void
@@ -110,11 +110,11 @@ class RunningConnector implements Connector {
   }
 
   async start(): Promise<void> {
-    const { admin, models } = this.#config
+    const { admin, models, credentials } = this.#config
     this.#lock = await lockState(this.#config)
     try {
       if (admin.enabled) this.#admin = await this.#startAdmin(admin.host, admin.port)
-      this.#registry.update(models)
+      this.#registry.update(models, credentials)
     } catch (error) {
       await this.#admin?.close()
       this.#lock?.release()
@@ -168,7 +168,8 @@ class RunningConnector implements Connector {
   }
 
   reload(config: ConnectorConfig): void {
-    this.#registry.update(config.models)
+    const { models, credentials, policy } = config
+    this.#registry.update(models, credentials)
     const restart = needsRestart(this.#config, config)
     if (restart.length > 0) {
       this.#log.warn(
@@ -176,7 +177,7 @@ class RunningConnector implements Connector {
         `These changes take effect only after a restart: ${restart.join(', ')}.`,
       )
     }
-    this.#config = { ...this.#config, models: config.models, policy: config.policy }
+    this.#config = { ...this.#config, models, credentials, policy }
     this.#rooms.policy.update(config.policy?.allow, config.policy?.showForbidden)
     this.#rooms.lanes.update(laneNames(config))
     this.#warnAbout(config)

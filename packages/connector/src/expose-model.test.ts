@@ -8,6 +8,7 @@ import { TopicSpace } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
 import { ByteBudget, judgePayload } from './admission/index.ts'
 import { loadConfig, type ConfigInput, type ModelConfig } from './config/index.ts'
+import { CredentialStore } from './credential/index.ts'
 import { exposeModel, guardServer, openServer, type Exposure, type ModelServer } from './expose-model.ts'
 import { findOperation } from './route/index.ts'
 import type { BoundOperation, ModelFacts } from './step.ts'
@@ -197,7 +198,12 @@ test('one file is enough to configure, expose and call a new dialect over HTTP',
   closing.push(() => server.close())
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const config = configOf({ url, protocolVersion: ECHO })
-  const opened = openServer('iris', config, { log, telemetry })
+  const opened = openServer('iris', config, {
+    definition: { kind: 'none' },
+    credentials: new CredentialStore(log),
+    log,
+    telemetry,
+  })
   closing.push(() => opened.upstream.destroy())
   const facts = await opened.upstream.facts(new AbortController().signal)
   expect(facts).toMatchObject({ protocolVersions: [ECHO], unanswered: [] })

@@ -19,18 +19,17 @@ import {
   type TopicSpace,
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget, type GateLimits } from './admission/index.ts'
-import { AUTO_BATCHING, exposedNames, originOf, type ModelConfig } from './config/index.ts'
-import { createCredential } from './credential/index.ts'
+import { AUTO_BATCHING, exposedNames, type ModelConfig } from './config/index.ts'
 import {
   Circuit,
   mayMerge,
   ModelBatcher,
-  openUpstream,
   RetryBudget,
   withBatching,
   withBreaker,
   withRetry,
 } from './endpoint/index.ts'
+import { openModelUpstream, type UpstreamParts } from './open-model-upstream.ts'
 import { modelCard } from './presence/index.ts'
 import type {
   BoundOperation,
@@ -53,27 +52,19 @@ export interface ModelServer {
 // Allows a retry for every call in flight if all of them break at once.
 const RETRY_BURST_MIN = 30
 
+/** What `openServer` needs in addition to the options of the model. */
+export interface ServerParts extends UpstreamParts {
+  readonly log: Log
+  readonly telemetry: Telemetry
+}
+
 /** Creates the client of a model's server; it connects on the first call. @throws if a file cannot be read */
 export function openServer(
   name: string,
   config: ModelConfig,
-  { log, telemetry }: { readonly log: Log; readonly telemetry: Telemetry },
+  { definition, credentials, log, telemetry }: ServerParts,
 ): ModelServer {
-  const upstream = openUpstream({
-    url: config.url,
-    host: config.host,
-    tls: config.tls,
-    credential: createCredential(config.credential, originOf(config.url)),
-    model: config.modelName ?? name,
-    ...protocolOf(config.protocolVersion),
-    versions: config.versions,
-    // Twice the number of calls that the gates of the model and its versions admit, because cancelled calls may still
-    // be waiting for a connection. Four more calls are allowed for the metadata queries.
-    callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
-    responseBytesMax: config.limits.responseBytesMax,
-    stream: config.stream,
-    errorText: config.errorText,
-  })
+  const upstream = openModelUpstream(name, config, { definition, credentials })
   return guardServer(name, config, upstream, { log, telemetry })
 }
 

@@ -1,10 +1,18 @@
 // Manages the exposed models: opens clients for their servers, queries metadata, and publishes and clears cards.
 import { protocolOf, type ModelCard, type Problem, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
-import { ConfigError, exposedNames, type ConfigMistake, type ModelConfig } from './config/index.ts'
+import {
+  ConfigError,
+  exposedNames,
+  type ConfigMistake,
+  type ModelConfig,
+  type NamedCredentials,
+} from './config/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
-import { exposeModel, openServer, type Exposure, type ModelServer } from './expose-model.ts'
+import { exposeModel, type Exposure, type ModelServer } from './expose-model.ts'
+import { logExposed, whereToLook } from './model-news.ts'
 import type { ModelTable } from './route/index.ts'
+import { ServerOpener, type ModelOrigin } from './server-opener.ts'
 import type { ModelFacts } from './step.ts'
 import type { Log, ProblemLog, Telemetry } from './telemetry/index.ts'
 
@@ -23,7 +31,7 @@ export interface RegistryParts {
 interface Entry {
   readonly name: string
   readonly config: ModelConfig
-  /** The configuration as JSON, to detect changes. */
+  /** The configuration and its credential as JSON, to detect changes. */
   readonly fingerprint: string
   readonly server: ModelServer
   watch: FactsWatch | undefined
@@ -59,11 +67,13 @@ export class ModelRegistry {
   readonly #retired = new Set<Entry>()
   /** Servers whose connections are not closed yet. */
   readonly #open = new Set<ModelServer>()
+  readonly #opener: ServerOpener
   #idleCheck: NodeJS.Timeout | undefined
   #requestBytesMax = 0
 
   constructor(parts: RegistryParts) {
     this.#parts = parts
+    this.#opener = new ServerOpener(parts)
   }
 
   /** The cards of all exposed models. */
@@ -107,13 +117,13 @@ export class ModelRegistry {
   }
 
   /**
-   * Exposes a model, or replaces it if its configuration differs. Running and queued requests finish with the old
+   * Exposes a discovered model, or replaces it if its configuration differs. Running and queued requests finish with the old
    * configuration, which also serves new requests until the new server has answered. If a configured file cannot be
    * read, changes nothing and returns the mistake.
    */
   set(name: string, config: ModelConfig): ConfigMistake | undefined {
     if (!this.#differs(name, config)) return undefined
-    const opened = this.#openServer(name, config)
+    const opened = this.#openServer(name, config, 'discovered')
     if ('message' in opened) return opened
     this.#replace(name, config, opened)
     return undefined
@@ -132,22 +142,43 @@ export class ModelRegistry {
   }
 
   /**
-   * Sets all models of a configuration, and removes models that only the previous configuration contained.
+   * Sets all models and credentials of a configuration, and removes models that only the previous configuration
+   * contained. A model that was set by `set` is removed if it may not use its credential any more.
    * @throws ConfigError if a model's file cannot be read; in that case nothing has changed.
    */
-  update(models: Readonly<Record<string, ModelConfig>>): void {
+  update(models: Readonly<Record<string, ModelConfig>>, credentials: NamedCredentials = {}): void {
+    const before = this.#opener.credentials
+    this.#opener.credentials = credentials
     const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config))
-    const opened = changed.map(([name, config]) => [name, config, this.#openServer(name, config)] as const)
+    const opened = changed.map(
+      ([name, config]) => [name, config, this.#openServer(name, config, 'configured')] as const,
+    )
     const mistakes = opened.flatMap(([, , result]) => ('message' in result ? [result] : []))
     if (mistakes.length > 0) {
       for (const [name, config, result] of opened) {
         if ('upstream' in result) this.#discard(name, config, result)
       }
+      this.#opener.credentials = before
       throw new ConfigError(mistakes)
     }
     for (const name of this.#configured) if (!Object.hasOwn(models, name)) this.remove(name)
     this.#configured = new Set(Object.keys(models))
     for (const [name, config, result] of opened) if ('upstream' in result) this.#replace(name, config, result)
+    this.#updateOthers()
+    this.#opener.forgetUnused()
+  }
+
+  // The definition of a credential may have changed for models that are not in the configuration.
+  #updateOthers(): void {
+    for (const { name, config } of Array.from(this.#entries.values())) {
+      const mistake = this.#configured.has(name) ? undefined : this.set(name, config)
+      if (mistake === undefined) continue
+      this.#parts.log.error(
+        { event: 'model_refused', model: name, path: mistake.path },
+        `Model "${name}" cannot be exposed any more: ${mistake.path}: ${mistake.message}`,
+      )
+      this.remove(name)
+    }
   }
 
   /** Closes all connections to model servers at once. */
@@ -159,22 +190,13 @@ export class ModelRegistry {
   }
 
   #differs(name: string, config: ModelConfig): boolean {
-    return this.#entries.get(name)?.fingerprint !== JSON.stringify(config)
+    return this.#entries.get(name)?.fingerprint !== this.#opener.fingerprintOf(config)
   }
 
-  #openServer(name: string, config: ModelConfig): ModelServer | ConfigMistake {
-    try {
-      const server = openServer(name, config, this.#parts)
-      this.#open.add(server)
-      return server
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      return {
-        path: `models.${name}`,
-        source: 'configuration',
-        message: `The client for its server "${config.url}" cannot be created: ${reason}. Check that the configured files exist and are readable.`,
-      }
-    }
+  #openServer(name: string, config: ModelConfig, origin: ModelOrigin): ModelServer | ConfigMistake {
+    const opened = this.#opener.open(name, config, origin)
+    if ('upstream' in opened) this.#open.add(opened)
+    return opened
   }
 
   #discard(name: string, config: ModelConfig, server: ModelServer): void {
@@ -188,7 +210,7 @@ export class ModelRegistry {
     const entry: Entry = {
       name,
       config,
-      fingerprint: JSON.stringify(config),
+      fingerprint: this.#opener.fingerprintOf(config),
       server,
       watch: undefined,
       exposures: [],
@@ -281,7 +303,7 @@ export class ModelRegistry {
     for (const { model } of exposures) this.#parts.table.set(model)
     if (changed.length === 0) return
     if (isFirst) this.#becomeServing(entry)
-    this.#logExposed(entry, isFirst, changed)
+    logExposed(this.#parts.log, entry, isFirst, changed)
     for (const { card } of changed) this.#parts.cardChanged(card.name, card)
   }
 
@@ -314,23 +336,6 @@ export class ModelRegistry {
     entry.predecessor = undefined
     this.#noteRequestBytesMax()
     if (predecessor !== undefined) this.#retire(predecessor, new Set(exposedNames(entry.name, entry.config)))
-  }
-
-  #logExposed({ name, config, exposures }: Entry, isFirst: boolean, changed: readonly Exposure[]): void {
-    const { log } = this.#parts
-    const operations = [...exposures[0]!.model.operations.keys()]
-    const event = isFirst ? 'model_exposed' : 'model_changed'
-    log.info(
-      { event, model: name, url: config.url, operations },
-      isFirst ? `Model "${name}" is exposed.` : `The card of model "${name}" has changed.`,
-    )
-    for (const { model, missingDefault } of changed) {
-      if (missingDefault === undefined) continue
-      log.warn(
-        { event: 'default_operation_missing', model: model.name, operations: [...model.operations.keys()] },
-        `Model "${model.name}" does not offer its configured default operation "${missingDefault}"; requests without an operation use "${model.defaultOperation.name}". Set models.*.defaultOperation to an operation that it offers.`,
-      )
-    }
   }
 
   #retire(entry: Entry, keptNames: ReadonlySet<string>): void {
@@ -388,12 +393,4 @@ function settledPromise(): Pick<Entry, 'settled' | 'settle'> {
   let settle!: () => void
   const settled = new Promise<void>((resolve) => (settle = resolve))
   return { settled, settle }
-}
-
-// Suggests a kubectl command if the server is in a cluster.
-function whereToLook({ url, host }: ModelConfig, upstreamName: string): string {
-  const isInCluster = /\.svc(?:[.:]|$)/.test(new URL(url).host) || host !== undefined
-  return isInCluster
-    ? `Check: kubectl get inferenceservice ${upstreamName}`
-    : `Check that the model server runs at ${url} and serves "${upstreamName}".`
 }

@@ -1,19 +1,21 @@
 // Queries one configured model's server outside a running connector, for `inferwire doctor`.
+import assert from 'node:assert/strict'
 import {
   defaultOperationOf,
   dialectOf,
   isOperationName,
   operationsOf,
-  protocolOf,
   TopicSpace,
   writeJson,
 } from '@inferwire/protocol'
 import { RequestDeadline } from './admission/index.ts'
-import { originOf, type ModelConfig } from './config/index.ts'
-import { createCredential } from './credential/index.ts'
-import { HttpUpstream, openUpstream } from './endpoint/index.ts'
+import { definitionOfCredential, type ConnectorConfig, type ModelConfig } from './config/index.ts'
+import { CredentialStore } from './credential/index.ts'
+import { HttpUpstream } from './endpoint/index.ts'
+import { openModelUpstream } from './open-model-upstream.ts'
 import { modelCard } from './presence/index.ts'
 import type { ModelFacts } from './step.ts'
+import { createLog } from './telemetry/index.ts'
 
 /** A client of one model's server, with the model's TLS and credential, but without retries and circuit breaker. */
 export interface ModelProbe {
@@ -30,20 +32,16 @@ export interface ModelProbe {
 }
 
 /** Opens a client; it connects on the first call. @throws if a file cannot be read */
-export function openModelProbe(name: string, config: ModelConfig): ModelProbe {
-  const upstream = openUpstream({
-    url: config.url,
-    host: config.host,
-    tls: config.tls,
-    credential: createCredential(config.credential, originOf(config.url)),
-    model: config.modelName ?? name,
-    ...protocolOf(config.protocolVersion),
-    versions: config.versions,
-    callsMax: CALLS_MAX,
-    responseBytesMax: config.limits.responseBytesMax,
-    stream: config.stream,
-    errorText: config.errorText,
-  })
+export function openModelProbe(
+  name: string,
+  config: ModelConfig,
+  credentials: ConnectorConfig['credentials'],
+): ModelProbe {
+  // A failed credential is reported by the call that needs it.
+  const log = createLog({ level: 'error', format: 'json' }, { write: () => {} })
+  const definition = definitionOfCredential(config, credentials)
+  assert(definition, 'loadConfig checks the names of credentials')
+  const upstream = openModelUpstream(name, config, { definition, credentials: new CredentialStore(log) })
   return {
     facts: (signal) => upstream.facts(signal),
     names: (signal) => (upstream instanceof HttpUpstream ? upstream.modelNames(signal) : Promise.resolve([])),
@@ -72,9 +70,6 @@ export function openModelProbe(name: string, config: ModelConfig): ModelProbe {
     close: () => upstream.destroy(),
   }
 }
-
-// Versions are queried in parallel, and there are at most 64.
-const CALLS_MAX = 80
 
 function exampleOf(name: string, config: ModelConfig, facts: ModelFacts) {
   const { protocolVersions } = facts

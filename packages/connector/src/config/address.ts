@@ -50,6 +50,32 @@ function goesIntoDialect(pathname: string, path: string): boolean {
   return `${pathname}/`.includes(`${path}/`) || pathname.replace(/\/+$/, '') === root
 }
 
+/** Returns the expected form of the URL of a token endpoint; see `brokerUrlMistake`. */
+export function tokenUrlMistake(value: string): string | undefined {
+  const url = parse(value)
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
+    return 'a URL such as https://issuer.example/token'
+  }
+  if (url.username !== '' || url.password !== '') {
+    return 'a URL without a user name or password: use clientId and clientSecretFile'
+  }
+  // RFC 6749 §3.2: a token endpoint may have a query, but no fragment.
+  if (value.includes('#')) return 'a URL without a fragment'
+  // RFC 6749 §3.2: TLS is required, because the request contains the client secret.
+  return url.protocol === 'https:' || isInside(url.hostname)
+    ? undefined
+    : 'an https URL; http is allowed only for localhost and for names of Services in the cluster, such as dex.auth.svc.cluster.local'
+}
+
+// A request to such a host does not leave the machine or the cluster.
+function isInside(hostname: string): boolean {
+  return (
+    /^(?:localhost|127\.[0-9.]+|\[::1\])$/.test(hostname) ||
+    /^[a-z0-9-]+$/.test(hostname) ||
+    /^[a-z0-9-]+\.[a-z0-9-]+\.svc(?:\.|$)/.test(hostname)
+  )
+}
+
 /** Returns the URL with the scheme for TLS; undefined if it already uses TLS. */
 export function withTls(modelUrl: string): string | undefined {
   const scheme = modelUrl.slice(0, modelUrl.indexOf(':') + 1)

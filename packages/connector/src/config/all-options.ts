@@ -2,17 +2,14 @@
 import { defaultOf, definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 import { configSchema } from './schema.ts'
 
-/** The path prefix of every model's options, as in `models.*.url`. */
-const ANY_MODEL = ['models', '*']
-
 /**
- * Returns every option in the order of the schema. The options of a model have the prefix `models.*`; `models` itself
- * is not included.
+ * Returns every option in the order of the schema. The options of a map's entries have a `*` in place of the name, as in
+ * `models.*.url`; the map itself is not included.
  */
 export function allOptions(): Leaf[] {
   return leavesOf(configSchema).flatMap((leaf) => {
     const { valueType } = definitionOf(unwrap(leaf.schema))
-    return valueType === undefined ? [leaf] : leavesOf(valueType, ANY_MODEL)
+    return valueType === undefined ? [leaf] : leavesOf(valueType, [...leaf.path, '*'])
   })
 }
 

@@ -3,6 +3,7 @@ import { DIALECTS, fitsRoutes, protocolOf, protocolVersions, versionedDialects }
 import type { z } from 'zod'
 import { withTls } from './address.ts'
 import type { ConfigMistake } from './config-error.ts'
+import { credentialMistake, definitionOfCredential } from './model-credential.ts'
 import type { SourceOf } from './issue-mistakes.ts'
 import { hasOpaqueBodies } from './model-schema.ts'
 import type { configSchema } from './schema.ts'
@@ -26,6 +27,7 @@ export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistak
     )
   }
   for (const [name, model] of Object.entries(config.models)) {
+    checkCredential(['models', name], model, config.credentials, add)
     checkModel(['models', name], model, config.limits.bytesInFlightMax, add)
   }
   return mistakes
@@ -55,7 +57,6 @@ function checkBroker(broker: Parsed['broker'], add: Add): void {
 const ALREADY_PASSED = new Set(['inference-header-content-length', 'traceparent', 'tracestate'])
 
 function checkModel(path: readonly string[], model: Parsed['models'][string], bytesMax: number, add: Add) {
-  checkPassHeaders([...path, 'passHeaders'], model, add)
   checkTls([...path, 'tls'], model.tls, withTls(model.url), add)
   const { dialects, transport } = protocolOf(model.protocolVersion)
   const versioned = versionedDialects()
@@ -111,9 +112,25 @@ function checkModel(path: readonly string[], model: Parsed['models'][string], by
   }
 }
 
-function checkPassHeaders(path: readonly string[], model: Parsed['models'][string], add: Add): void {
-  const { credential, passHeaders } = model
-  const secretName = credential.kind === 'static-header' ? credential.name.toLowerCase() : undefined
+function checkCredential(
+  path: readonly string[],
+  model: Parsed['models'][string],
+  credentials: Parsed['credentials'],
+  add: Add,
+): void {
+  const mistake = credentialMistake(model, credentials)
+  if (mistake !== undefined) add([...path, 'credential'], mistake)
+  const definition = definitionOfCredential(model, credentials)
+  const secretName = definition?.kind === 'static-header' ? definition.name.toLowerCase() : undefined
+  checkPassHeaders([...path, 'passHeaders'], model.passHeaders, secretName, add)
+}
+
+function checkPassHeaders(
+  path: readonly string[],
+  passHeaders: readonly string[],
+  secretName: string | undefined,
+  add: Add,
+): void {
   for (const [index, name] of passHeaders.entries()) {
     // Without this error, a client could send its own value in addition to the secret.
     if (name === secretName) {

@@ -16,9 +16,12 @@ export function variableOf(path: readonly string[]): string {
   return PREFIX + path.map((key) => key.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')
 }
 
-/** Returns the options outside of `models` and `policy`, keyed by the name of their environment variable. */
+// Sections whose keys are names or list items; a variable cannot set them.
+const FILE_ONLY = new Set(['models', 'credentials', 'policy'])
+
+/** Returns the options outside of `models`, `credentials` and `policy`, keyed by the name of their environment variable. */
 export function environmentOptions(): Map<string, Leaf> {
-  const leaves = leavesOf(configSchema).filter(({ path }) => path[0] !== 'models' && path[0] !== 'policy')
+  const leaves = leavesOf(configSchema).filter(({ path }) => !FILE_ONLY.has(path[0] ?? ''))
   return new Map(leaves.map((leaf) => [variableOf(leaf.path), leaf]))
 }
 

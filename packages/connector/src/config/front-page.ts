@@ -57,13 +57,16 @@ root: plant/infer
   },
   {
     title: 'Credentials',
-    text: 'How calls to a model server authenticate, and which server certificates they accept.',
-    example: `models:
+    text: 'How calls to a model server authenticate, and which server certificates they accept. A credential with a name can be used by several models.',
+    example: `credentials:
+  kubeflow:
+    kind: token-file
+    tokenFile: /var/run/secrets/inferwire/token
+    origins: ['https://gateway.example', 'http://*.alice.svc.cluster.local']
+models:
   defects:
     url: https://gateway.example
-    credential:
-      kind: token-file
-      tokenFile: /var/run/secrets/inferwire/token
+    credential: kubeflow
     tls:
       caFile: /etc/inferwire/gateway-ca.crt
   scores:
@@ -73,7 +76,13 @@ root: plant/infer
       name: x-api-key
       valueFile: /etc/inferwire/api-key
 `,
-    options: ['models.*.credential', 'models.*.tls.caFile', 'models.*.tls.certFile', 'models.*.tls.keyFile'],
+    options: [
+      'credentials.*',
+      'models.*.credential',
+      'models.*.tls.caFile',
+      'models.*.tls.certFile',
+      'models.*.tls.keyFile',
+    ],
   },
   {
     title: 'Limits',

@@ -30,6 +30,7 @@ function endsWell(load: () => unknown): void {
 const key = fc.constantFrom(
   ...'name root broker url tls caFile models a credential kind file limits policy allow clients'.split(' '),
   ...'example body password versions admin log constructor toString'.split(' '),
+  ...'credentials kind origins tokenUrl clientId mtls'.split(' '),
   'x y',
 )
 const scalar = fc.oneof(
@@ -112,6 +113,13 @@ const modelArbitrary = fc.record(
       { kind: 'none' as const },
       { kind: 'token-file' as const, tokenFile: '/dev/null' },
       { kind: 'static-header' as const, name: 'x-api-key', valueFile: '/dev/null' },
+      {
+        kind: 'oauth-token-exchange' as const,
+        tokenUrl: 'http://dex.auth.svc:5556/dex/token',
+        clientId: 'null',
+        clientSecretFile: '/dev/null',
+        subjectTokenFile: '/dev/null',
+      },
     ),
   },
   { requiredKeys: ['url'] },
@@ -124,6 +132,10 @@ const configArbitrary = fc.record(
     policy: fc.record({
       allow: fc.array(fc.constant({ clients: ['line-*', '*'], models: ['*'] }), { maxLength: 2 }),
     }),
+    credentials: fc.dictionary(
+      fc.constantFrom('a', '1', 'true', 'B.c'),
+      fc.constant({ kind: 'token-file' as const, tokenFile: '/dev/null', origins: ['https://*.h:*'] }),
+    ),
     log: fc.record({ level: fc.constantFrom('debug' as const, 'error' as const) }),
   },
   { requiredKeys: ['name'] },

@@ -12,6 +12,10 @@ export type SourceOf = (path: readonly PropertyKey[]) => string
 
 /** Converts an issue. An issue that names several unknown keys becomes several mistakes. */
 export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: SourceOf): ConfigMistake[] {
+  if (issue.code === 'invalid_union') {
+    const nested = issuesOfMap(issue, valueAt(values, issue.path))
+    if (nested !== undefined) return nested.flatMap((each) => toMistakes(each, values, sourceOf))
+  }
   if (issue.code === 'unrecognized_keys') {
     const keys = [...new Set(keysAt(configSchema, issue.path))]
     return issue.keys.map((key) => {
@@ -20,6 +24,7 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
       const renamed = renamedOption(issue.path, key, valueAt(values, issue.path))
       if (renamed !== undefined) return { ...place, message: renamedMessage(renamed) }
       const nearest = nearestName(key, keys)
+      if (nearest === key) return { ...place, message: 'is not an option of this kind; remove it' }
       const hint = nearest === undefined ? `valid are: ${keys.join(', ')}` : `did you mean "${nearest}"?`
       return { ...place, message: `is not an option; ${hint}` }
     })
@@ -43,6 +48,15 @@ export function toMistakes(issue: z.core.$ZodIssue, values: unknown, sourceOf: S
         ? 'has no value'
         : `${shownValue(path, value)} is not valid`
   return [{ ...place, message: `${found}; expected ${expectedBy(issue)}${meant(issue, value)}` }]
+}
+
+// An option may be a word or a map. The mistakes in a map are those of the alternative that is a map.
+function issuesOfMap(issue: z.core.$ZodIssueInvalidUnion, value: unknown): z.core.$ZodIssue[] | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  const ofMap = issue.errors.find(
+    (issues) => !issues.some(({ code, path }) => path.length === 0 && code === 'invalid_type'),
+  )
+  return ofMap?.map((each) => ({ ...each, path: [...issue.path, ...each.path] }))
 }
 
 function hasFormerName(values: unknown, path: readonly PropertyKey[]): boolean {

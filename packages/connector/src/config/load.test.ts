@@ -191,7 +191,66 @@ test.each<[what: string, text: string, messages: RegExp[]]>([
   [
     'an unknown kind of credential',
     'models: {a: {url: http://h, credential: {kind: password}}}',
-    [/expected none, token-file or static-header/],
+    [
+      /credential\.kind: "password" is not valid; expected none, token-file, .* or mtls; "password" is not supported, because a person's password/,
+    ],
+  ],
+  [
+    'a kind of credential for a session',
+    'credentials: {a: {kind: session-cookie}}',
+    [/credentials\.a\.kind: .* because a session cookie needs a login form/],
+  ],
+  [
+    'the name of a credential that does not exist',
+    'credentials: {gateway: {kind: token-file, tokenFile: /dev/null}}\nmodels: {a: {url: http://h, credential: gatewy}}',
+    [
+      /:2:29: models\.a\.credential: "gatewy" is not the name of an entry in credentials; did you mean "gateway"\?/,
+    ],
+  ],
+  [
+    'a credential for another origin',
+    "credentials: {g: {kind: token-file, tokenFile: /dev/null, origins: ['https://h']}}\nmodels: {a: {url: 'https://h:8443', credential: g}}",
+    [
+      /models\.a\.credential: "g" may not be sent to "https:\/\/h:8443"; add the origin to credentials\.g\.origins/,
+    ],
+  ],
+  [
+    'an origin without a host',
+    "credentials: {g: {kind: token-file, tokenFile: /dev/null, origins: ['https://*']}}",
+    [
+      /credentials\.g\.origins\[0\]: "https:\/\/\*" is not valid; expected an origin .*"\*" must be followed by a domain/,
+    ],
+  ],
+  [
+    'a misspelt option of a named credential, and one of another kind',
+    'credentials: {g: {kind: token-file, tokenFile: /dev/null, valueFile: /dev/null, tokenUlr: x}}',
+    [
+      /credentials\.g\.valueFile: is not an option of this kind; remove it/,
+      /credentials\.g\.tokenUlr: is not an option; did you mean "tokenUrl"\?/,
+    ],
+  ],
+  [
+    'a client secret in the file',
+    'credentials: {g: {kind: oauth-client-credentials, tokenUrl: https://i/t, clientId: c, clientSecret: canary}}',
+    [
+      /credentials\.g\.clientSecretFile: is missing; expected the path of a file/,
+      /credentials\.g\.clientSecret: is not an option; did you mean "clientSecretFile"\?/,
+    ],
+  ],
+  [
+    'a token endpoint without TLS outside the cluster',
+    'credentials: {g: {kind: oauth-client-credentials, tokenUrl: http://issuer.example/t, clientId: c, clientSecretFile: /dev/null}}',
+    [/credentials\.g\.tokenUrl: .* expected an https URL; http is allowed only for localhost/],
+  ],
+  [
+    'a cookie as a header',
+    'credentials: {g: {kind: static-header, name: Cookie, valueFile: /dev/null}}',
+    [/credentials\.g\.name: must not be "cookie": a session cookie needs a login form, .*; use token-file/],
+  ],
+  [
+    'a client certificate without TLS',
+    'credentials: {g: {kind: mtls, certFile: /dev/null, keyFile: /dev/null}}\nmodels: {a: {url: http://h, credential: g}}',
+    [/credentials\.g\.certFile: "\/dev\/null" contains no readable certificate/],
   ],
   [
     'a misspelt option of a credential',

@@ -18,7 +18,10 @@ export interface ConfigSources {
   readonly file?: string | undefined
   /** @default process.env */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Options from the command line, structured as in the file. A model replaces the file's model of the same name. */
+  /**
+   * Options from the command line, structured as in the file. A model or credential replaces the file's
+   * one of the same name.
+   */
   readonly flags?: ConfigInput
 }
 
@@ -60,6 +63,9 @@ export function assign(target: Record<string, unknown>, path: readonly string[],
   section[path.at(-1)!] = value
 }
 
+// An entry of these maps replaces the file's entry of the same name.
+const BY_NAME = new Set(['models', 'credentials'])
+
 function mergeFlags(
   target: Record<string, unknown>,
   flags: object,
@@ -76,7 +82,7 @@ function mergeFlags(
       continue
     }
     const known = Object.hasOwn(target, key) ? target[key] : undefined
-    if (isSection(value) && path[0] !== 'models' && (known === undefined || isSection(known))) {
+    if (isSection(value) && !BY_NAME.has(path[0] ?? '') && (known === undefined || isSection(known))) {
       const section = known ?? {}
       target[key] = section
       mistakes.push(...mergeFlags(section, value, here, origins))

@@ -7,7 +7,7 @@ import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
 
 const INTRODUCTION = [
   'The configuration is a YAML file, whose path is set with `-c FILE` or in `INFERWIRE_CONFIG`. The first part of this page contains the options that most installations set. Every [advanced option](#advanced-options) has a default that fits most installations.',
-  'Every option outside of `models` and `policy` has an environment variable, for example `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS` for `broker.keepAliveSeconds`. Environment variables override the file, and flags override both. Relative paths are resolved against the working folder. An unknown option is an error.',
+  'Every option outside of `models`, `credentials` and `policy` has an environment variable, for example `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS` for `broker.keepAliveSeconds`. Environment variables override the file, and flags override both. Relative paths are resolved against the working folder. An unknown option is an error.',
   '`inferwire config check` reports every mistake with its place. `inferwire config print` shows the options that differ from the defaults, then the defaults. `inferwire config schema` prints the JSON Schema for an editor.',
 ]
 const LINE_LENGTH_MAX = 120
@@ -78,15 +78,18 @@ function keysOfUnion({ schema, path }: Leaf): Leaf[] {
   const { options } = definitionOf(unwrap(schema))
   if (options === undefined) return []
   const kinds = options.flatMap((map) => kindsOf(map))
-  const keys = options.flatMap((map) => leavesOf(map, path))
-  if (kinds.length === 0) return keys
+  // Several kinds may share a key.
+  const keys = new Map(
+    options.flatMap((map) => leavesOf(map, path)).map((leaf) => [leaf.path.join('.'), leaf]),
+  )
+  if (kinds.length === 0) return [...keys.values()]
   return [
     {
       path: [...path, 'kind'],
       schema: z.enum(kinds),
-      text: { description: 'Determines the other keys of the map.', defaultText: `\`${kinds[0]}\`` },
+      text: { description: 'Determines the other keys of the map.' },
     },
-    ...keys,
+    ...keys.values(),
   ]
 }
 
@@ -104,6 +107,7 @@ function typeOf({ schema, text }: Leaf): string {
   const { type, entries, values, options } = definitionOf(inner)
   const choices = entries === undefined ? values : Object.values(entries)
   const words = (options ?? []).flatMap((choice) => Object.values(definitionOf(choice).entries ?? {}))
+  if (options?.some((choice) => definitionOf(choice).type === 'string') === true) return 'text, or a map'
   if (words.length > 0) return `${words.map((word) => `\`${word}\``).join(', ')}, or a map`
   if (choices !== undefined) return choices.map((choice) => `\`${String(choice)}\``).join(', ')
   if (type !== 'number') return TYPE_NAMES[type] ?? type

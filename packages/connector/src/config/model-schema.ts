@@ -15,8 +15,9 @@ import {
 } from '@inferwire/protocol'
 import { z } from 'zod'
 import { isHost, modelPaths, modelUrlMistake } from './address.ts'
-import { advanced, bytesOfMemory, file, integer, option, text } from './option.ts'
+import { advanced, bytesOfMemory, integer, option, text } from './option.ts'
 import { batching } from './batching-options.ts'
+import { credential } from './credential-schema.ts'
 import { circuit, retry } from './retry-options.ts'
 import { address, MIB, shortText, tls } from './schema-parts.ts'
 
@@ -102,38 +103,6 @@ const stream = z.strictObject({
     ),
   ),
 })
-
-const staticHeaderName = text(
-  (value) =>
-    /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(value) &&
-    !/^(?:host|cookie|connection|expect|te|trailer|upgrade|transfer-encoding|content-.*|proxy-.*)$/i.test(
-      value,
-    ),
-  'the name of a header that may carry a secret, such as x-api-key (not host, cookie, content-…)',
-)
-const credential = z.discriminatedUnion(
-  'kind',
-  [
-    z.strictObject({ kind: z.literal('none') }),
-    z.strictObject({
-      kind: z.literal('token-file'),
-      tokenFile: file(
-        'With `token-file`: file with a bearer token, such as a JWT; read again when it changes.',
-      ),
-    }),
-    z.strictObject({
-      kind: z.literal('static-header'),
-      name: option(staticHeaderName, { description: 'With `static-header`: name of the header.' }),
-      valueFile: file('With `static-header`: file with the value of the header; read again when it changes.'),
-    }),
-  ],
-  {
-    error: ({ code }) =>
-      code === 'invalid_union'
-        ? 'none, token-file or static-header'
-        : 'a map with kind: none, token-file or static-header',
-  },
-)
 
 const VERSION_EXPECTED = 'a version such as 1: letters, digits, ".", "_", "-"'
 const versionText = text(
@@ -274,11 +243,7 @@ export const model = z.strictObject({
       { description: 'Exact lower-case names of the user properties that become HTTP headers.' },
     ),
   ),
-  credential: option(credential.default({ kind: 'none' }), {
-    description: 'How calls authenticate to the model server.',
-    details:
-      '`token-file` sends `Authorization: Bearer` with the content of `tokenFile`. `static-header` sends the header `name` with the content of `valueFile`. Both files are read again when they change.',
-  }),
+  credential,
   tls: tls.prefault({}),
 })
 

@@ -65,7 +65,8 @@ test('lists every other option as a one-line comment, advanced options last', ()
     const key = path.join('.')
     const found = lines.filter((line) => line.startsWith(`# ${key}: `))
     const isShown =
-      text.isSecret !== true && !['name', 'broker.url', 'broker.username', 'models.*.url'].includes(key)
+      text.isSecret !== true &&
+      !['name', 'broker.url', 'broker.username', 'models.*.url', 'credentials.*'].includes(key)
     expect({ key, count: found.length }).toEqual({ key, count: isShown ? 1 : 0 })
   }
   const advanced = lines.indexOf('# Defaults of the advanced options')

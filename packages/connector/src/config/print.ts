@@ -56,6 +56,8 @@ function differencesText(config: ConnectorConfig, defaults: Defaults, options: r
     const { path } = leaf
     if (isModelOption(leaf)) {
       if (models.length > 0) different['models'] = Object.fromEntries(models)
+    } else if (isCredential(leaf)) {
+      if (Object.keys(config.credentials).length > 0) different['credentials'] = config.credentials
     } else {
       const value = valueAt(config, path)
       if (!isSame(value, valueAt(defaults.config, path))) assign(different, path, value)
@@ -114,6 +116,10 @@ function inWords({ text }: Leaf): string {
 
 function inOneLine(value: unknown): string {
   return stringify(value, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd()
+}
+
+function isCredential({ path }: Leaf): boolean {
+  return path[0] === 'credentials'
 }
 
 function isRequired({ schema }: Leaf): boolean {

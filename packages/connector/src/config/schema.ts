@@ -3,6 +3,7 @@
 import { isCleanLevel, isModelName } from '@inferwire/protocol'
 import { z } from 'zod'
 import { brokerUrlMistake } from './address.ts'
+import { credentials } from './credential-schema.ts'
 import { model } from './model-schema.ts'
 import { advanced, bytesOfMemory, integer, option, optionalFile, text } from './option.ts'
 import { address, glob, level, MIB, shortText, tls } from './schema-parts.ts'
@@ -255,6 +256,7 @@ export const configSchema = z.strictObject({
       .default({}),
     { description: 'The exposed models, by their names in topics.' },
   ),
+  credentials,
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',
     details:
@@ -303,7 +305,7 @@ export type TlsConfig = Partial<Parsed['broker']['tls']>
 export type BrokerConfig = ConnectorConfig['broker']
 /** One exposed model. */
 export type ModelConfig = Parsed['models'][string]
-/** The credential for calls to a model server. */
-export type CredentialConfig = ModelConfig['credential']
+/** The credentials that models refer to, by name. */
+export type NamedCredentials = Parsed['credentials']
 /** A configuration as it is written, in which an option with a default may be omitted. */
 export type ConfigInput = z.input<typeof configSchema>

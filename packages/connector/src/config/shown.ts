@@ -30,7 +30,7 @@ export function shownValue(path: readonly PropertyKey[], value: unknown): string
   if (Array.isArray(value)) return `a list of ${value.length} ${value.length === 1 ? 'item' : 'items'}`
   if (typeof value === 'object' && value !== null) return 'a map'
   if (typeof value !== 'string') return String(value)
-  return shownText(path.at(-1) === 'url' ? withoutUserinfo(value) : value)
+  return shownText(/url$/i.test(String(path.at(-1))) ? withoutUserinfo(value) : value)
 }
 
 /** Masks everything between the scheme and the last `@`. */

@@ -5,22 +5,27 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createCredential } from './create-credential.ts'
-import type { Credential } from './credential.ts'
-import { staticHeader } from './static-header.ts'
-import { tokenFile } from './token-file.ts'
+import type { CredentialConfig } from '../config/index.ts'
+import { bindCredential } from './bind-credential.ts'
+import { createSource } from './create-credential.ts'
+import type { CredentialSource } from './credential.ts'
+import { staticHeader, tokenFile } from './file-source.ts'
+import { NO_DEADLINE, RecordedNews } from './testing/source-parts.ts'
 
 const ORIGIN = 'http://iris.models.svc'
 const CANARY = 'hunter2-canary'
 let folder: string
 let file: string
 let nowMs: number
-const now = (): number => nowMs
+let news: RecordedNews
+const parts = () => ({ place: 'credentials.a', news, now: () => nowMs })
+const headersOf = (source: CredentialSource) => source.headers(NO_DEADLINE) as readonly string[]
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'inferwire-credential-'))
   file = join(folder, 'token')
   nowMs = 1_000_000
+  news = new RecordedNews()
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -30,9 +35,9 @@ function rotate(text: string): void {
   renameSync(join(folder, 'next'), file)
 }
 
-function problemOf(credential: Credential): Problem {
+function problemOf(source: CredentialSource): Problem {
   try {
-    credential.headers(ORIGIN)
+    headersOf(source)
   } catch (error) {
     if (error instanceof Problem) return error
     throw error
@@ -40,74 +45,87 @@ function problemOf(credential: Credential): Problem {
   throw new Error('Nothing was thrown.')
 }
 
-test('creates the headers of each kind of credential', () => {
+const created = (config: CredentialConfig) => headersOf(createSource(config, parts()))
+
+test('creates the headers of each kind of credential that has no issuer', () => {
   writeFileSync(file, 'secret\n')
-  expect(createCredential({ kind: 'none' }, ORIGIN).headers(ORIGIN)).toEqual([])
-  expect(createCredential({ kind: 'token-file', tokenFile: file }, ORIGIN).headers(ORIGIN)).toEqual([
-    'authorization',
-    'Bearer secret',
+  expect(created({ kind: 'none' })).toEqual([])
+  expect(created({ kind: 'mtls', certFile: file, keyFile: file })).toEqual([])
+  expect(created({ kind: 'token-file', tokenFile: file })).toEqual(['authorization', 'Bearer secret'])
+  expect(created({ kind: 'static-header', name: 'x-api-key', valueFile: file })).toEqual([
+    'x-api-key',
+    'secret',
   ])
-  const header = { kind: 'static-header' as const, name: 'x-api-key', valueFile: file }
-  expect(createCredential(header, ORIGIN).headers(ORIGIN)).toEqual(['x-api-key', 'secret'])
 })
 
 test.each([
-  ['token-file', () => tokenFile(file, ORIGIN, now), 'Bearer '],
-  ['static-header', () => staticHeader('x-api-key', file, ORIGIN, now), ''],
+  ['token-file', () => tokenFile(file, parts()), 'Bearer '],
+  ['static-header', () => staticHeader('x-api-key', file, parts()), ''],
 ])(
   '%s picks up a rotated secret after one second, and does not reread the file before that',
   (_kind, create, scheme) => {
     rotate('one')
     const credential = create()
-    const first = credential.headers(ORIGIN)
+    const first = headersOf(credential)
     expect(first[1]).toBe(`${scheme}one`)
     rotate('two')
     nowMs += 999
-    expect(credential.headers(ORIGIN)).toBe(first)
+    expect(headersOf(credential)).toBe(first)
     nowMs += 1
-    expect(credential.headers(ORIGIN)[1]).toBe(`${scheme}two`)
+    expect(headersOf(credential)[1]).toBe(`${scheme}two`)
   },
 )
 
 test('refresh rereads the file at once, and returns whether the secret has changed', () => {
   rotate('one')
-  const credential = tokenFile(file, ORIGIN, now)
-  credential.headers(ORIGIN)
-  expect(credential.refresh!()).toBe(false)
+  const credential = tokenFile(file, parts())
+  const one = headersOf(credential)
+  expect(credential.refresh!(one, NO_DEADLINE)).toBe(false)
   rotate('two')
-  expect(credential.refresh!()).toBe(true)
-  expect(credential.headers(ORIGIN)[1]).toBe('Bearer two')
+  expect(credential.refresh!(one, NO_DEADLINE)).toBe(true)
+  const two = headersOf(credential)
+  expect(two[1]).toBe('Bearer two')
   // The file is replaced by a file with the same secret.
   rotate('two')
-  expect(credential.refresh!()).toBe(false)
+  expect(credential.refresh!(two, NO_DEADLINE)).toBe(false)
+  expect(headersOf(credential)).toBe(two)
+})
+
+test('refresh returns true if another call has already read the new secret', () => {
+  rotate('one')
+  const credential = tokenFile(file, parts())
+  const used = headersOf(credential)
+  rotate('two')
+  expect(credential.refresh!(used, NO_DEADLINE)).toBe(true)
+  expect(credential.refresh!(used, NO_DEADLINE)).toBe(true)
 })
 
 test('notices a file that was changed in place', () => {
   writeFileSync(file, 'one')
-  const credential = tokenFile(file, ORIGIN, now)
-  credential.headers(ORIGIN)
+  const credential = tokenFile(file, parts())
+  headersOf(credential)
   writeFileSync(file, 'two')
   utimesSync(file, 1, 1)
   nowMs += 1_000
-  expect(credential.headers(ORIGIN)[1]).toBe('Bearer two')
+  expect(headersOf(credential)[1]).toBe('Bearer two')
 })
 
 test('keeps the last secret while the file is missing, empty or invalid', () => {
   rotate('one')
-  const credential = tokenFile(file, ORIGIN, now)
-  credential.headers(ORIGIN)
+  const credential = tokenFile(file, parts())
+  headersOf(credential)
   rmSync(file)
   nowMs += 1_000
-  expect(credential.headers(ORIGIN)[1]).toBe('Bearer one')
+  expect(headersOf(credential)[1]).toBe('Bearer one')
   rotate('')
   nowMs += 1_000
-  expect(credential.headers(ORIGIN)[1]).toBe('Bearer one')
+  expect(headersOf(credential)[1]).toBe('Bearer one')
   rotate('Bearer three')
   nowMs += 1_000
-  expect(credential.headers(ORIGIN)[1]).toBe('Bearer one')
+  expect(headersOf(credential)[1]).toBe('Bearer one')
   rotate('four')
   nowMs += 1_000
-  expect(credential.headers(ORIGIN)[1]).toBe('Bearer four')
+  expect(headersOf(credential)[1]).toBe('Bearer four')
 })
 
 test.each([
@@ -119,7 +137,7 @@ test.each([
   ['is larger than 16384 bytes', CANARY.repeat(2_000)],
 ])('reports that the token file %s, and does not show its content', (detail, text) => {
   writeFileSync(file, text)
-  const problem = problemOf(tokenFile(file, ORIGIN, now))
+  const problem = problemOf(tokenFile(file, parts()))
   expect(problem.code).toBe('unauthorized_upstream')
   expect(problem.detail).toContain(`"${file}" ${detail}`)
   expect(problem.message).not.toContain(file)
@@ -127,25 +145,51 @@ test.each([
 })
 
 test('looks for a missing file once a second, not on every request', () => {
-  const credential = tokenFile(file, ORIGIN, now)
+  const credential = tokenFile(file, parts())
   expect(problemOf(credential).detail).toContain('cannot be read (ENOENT)')
   rotate('late')
   expect(problemOf(credential).detail).toContain('ENOENT')
   nowMs += 1_000
-  expect(credential.headers(ORIGIN)[1]).toBe('Bearer late')
+  expect(headersOf(credential)[1]).toBe('Bearer late')
+})
+
+test('reports once that the secret cannot be renewed, and once that it was renewed', () => {
+  rotate('one')
+  const credential = tokenFile(file, parts())
+  headersOf(credential)
+  rotate('')
+  for (let look = 0; look < 5; look++) {
+    nowMs += 1_000
+    headersOf(credential)
+  }
+  rotate('two')
+  nowMs += 1_000
+  headersOf(credential)
+  expect(news.all).toEqual([
+    `failed, valid: Credential file "${file}" is empty. Check credentials.a and the mounted volume.`,
+    'recovered',
+  ])
+})
+
+test('rejects Basic credentials that a file contains', () => {
+  writeFileSync(file, `Basic ${CANARY}`)
+  const { detail } = problemOf(staticHeader('authorization', file, parts()))
+  expect(detail).toContain('contains Basic credentials, which are not supported')
+  expect(detail).not.toContain(CANARY)
 })
 
 test('never returns a secret for another origin', () => {
   rotate(CANARY)
-  for (const credential of [tokenFile(file, ORIGIN), staticHeader('x-api-key', file, ORIGIN)]) {
-    credential.headers(ORIGIN)
+  for (const source of [tokenFile(file, parts()), staticHeader('x-api-key', file, parts())]) {
+    const credential = bindCredential(source, ORIGIN)
+    expect(JSON.stringify(credential.headers(ORIGIN, NO_DEADLINE))).toContain(CANARY)
     for (const other of [
       'https://iris.models.svc',
       'http://iris.models.svc:8080',
       'http://evil.example.com',
       '',
     ]) {
-      expect(() => credential.headers(other)).toThrow('an origin other than its own')
+      expect(() => credential.headers(other, NO_DEADLINE)).toThrow('an origin other than its own')
     }
     expect(inspect(credential, { depth: 9, showHidden: true }) + JSON.stringify(credential)).not.toContain(
       CANARY,

@@ -1,2 +1,3 @@
-// Creates the credential headers of calls to model servers: none, a bearer token from a file, or a fixed header.
-export { createCredential } from './create-credential.ts'
+// Creates the credential headers of calls to model servers: none, a token from a file or an OAuth 2.0 issuer, or a fixed
+// header.
+export { CredentialStore } from './credential-store.ts'

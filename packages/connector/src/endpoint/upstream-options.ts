@@ -1,15 +1,22 @@
 // The options of a client for one model server, for any transport.
 import type { Dialect, Transport } from '@inferwire/protocol'
 import type { TlsConfig } from '../config/index.ts'
+import type { Deadline } from '../step.ts'
 import type { ErrorText } from './error-text.ts'
 import type { StreamLimits } from './stream-clock.ts'
 
 /** Authenticates the connector to a model server; implemented in the folder `credential/`. */
 export interface CallCredential {
-  /** Returns the headers for a call to this origin, as a flat name/value list. */
-  headers(origin: string): readonly string[] | Promise<readonly string[]>
-  /** Rereads the secret. Returns whether it changed, so that one retry may succeed. */
-  refresh?(): boolean | Promise<boolean>
+  /**
+   * Returns the headers for a call to this origin, as a flat name/value list: the same array until the secret changes.
+   * A promise settles before the deadline passes.
+   */
+  headers(origin: string, deadline: Deadline): readonly string[] | Promise<readonly string[]>
+  /**
+   * Obtains the secret again, because the server rejected a call with the headers `used`. Returns whether the headers
+   * differ now, so that one retry may succeed.
+   */
+  refresh?(used: readonly string[], deadline: Deadline): boolean | Promise<boolean>
 }
 
 /** Options of `openUpstream`. */

@@ -1,5 +1,5 @@
 // Calls a function for each configured model, several at a time.
-import { openModelProbe, type ModelConfig, type ModelProbe } from '@inferwire/connector'
+import { openModelProbe, type ConnectorConfig, type ModelConfig, type ModelProbe } from '@inferwire/connector'
 import { fault, type Finding } from '../check.ts'
 import type { DoctorContext } from '../context.ts'
 
@@ -25,12 +25,14 @@ export async function forEachModel(
   { config }: DoctorContext,
   check: (name: string, model: ModelConfig, probe: ModelProbe) => Promise<readonly Finding[]>,
 ): Promise<Finding[]> {
-  const models = 'value' in config ? Object.entries(config.value.models) : []
+  if ('missing' in config) return []
+  const { credentials } = config.value
+  const models = Object.entries(config.value.models)
   const findings: (readonly Finding[])[] = []
   let next = 0
   const work = async (): Promise<void> => {
     for (let index = next++; index < models.length; index = next++) {
-      findings[index] = await checkOne(...models[index]!, check)
+      findings[index] = await checkOne(...models[index]!, credentials, check)
     }
   }
   await Promise.all(Array.from({ length: PARALLEL_MAX }, work))
@@ -40,11 +42,12 @@ export async function forEachModel(
 async function checkOne(
   name: string,
   model: ModelConfig,
+  credentials: ConnectorConfig['credentials'],
   check: (name: string, model: ModelConfig, probe: ModelProbe) => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
   let probe: ModelProbe
   try {
-    probe = openModelProbe(name, model)
+    probe = openModelProbe(name, model, credentials)
   } catch (error) {
     return [fault(`Model "${name}": ${(error as Error).message}`, `Correct the files of models.${name}.`)]
   }

@@ -54,29 +54,34 @@ export function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> 
   return target.credential.refresh === undefined ? callOnce(target, call) : callTwice(target, call)
 }
 
-// Rereads the token after a rejection, because the token may have been rotated. Calls once more only if the token
+// Renews the token after a rejection, because the token may have been rotated. Calls once more only if the token
 // has changed and the server has sent no message. A message means that the server accepted the token.
 async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
+  const { credential, origin } = target
   let hasMessages = false
   const onMessage = (message: Buffer): void => {
     hasMessages = true
     call.onMessage(message)
   }
+  const used = await credential.headers(origin, call.deadline)
   try {
-    await callOnce(target, { ...call, onMessage })
+    await send(target, { ...call, onMessage }, used)
   } catch (error) {
     const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream' && !hasMessages
-    if (!isRefused || !(await target.credential.refresh!())) throw error
+    if (!isRefused || !(await credential.refresh!(used, call.deadline))) throw error
     // The first call may still be sending the request.
     await callOnce(target, { ...call, onSent: () => {} })
   }
 }
 
 async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
-  const { method, isReadiness = false, sendsTimeout = true, frame, deadline, onMessage, onSent } = call
-  const given = target.credential.headers(target.origin)
+  const given = target.credential.headers(target.origin, call.deadline)
   // Most credentials are synchronous.
-  const proof = Array.isArray(given) ? (given as readonly string[]) : await given
+  await send(target, call, Array.isArray(given) ? (given as readonly string[]) : await given)
+}
+
+async function send(target: GrpcTarget, call: TargetCall, proof: readonly string[]): Promise<void> {
+  const { method, isReadiness = false, sendsTimeout = true, frame, deadline, onMessage, onSent } = call
   const address = addressOf(target, method)
   const status = await callGrpc(target.connection, {
     method,

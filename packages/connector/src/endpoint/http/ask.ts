@@ -44,7 +44,7 @@ export async function askForAnswer(
       {
         method: route.method,
         path: target.pathPrefix + route.path,
-        headers: [...host, ...IDENTITY_ONLY, ...(await target.credential.headers(target.origin))],
+        headers: [...host, ...IDENTITY_ONLY, ...(await target.credential.headers(target.origin, deadline))],
         body: null,
         responseBytesMax: METADATA_BYTES_MAX,
         deadline,

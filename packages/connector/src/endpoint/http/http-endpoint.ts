@@ -74,15 +74,17 @@ export class HttpEndpoint implements Endpoint {
       : this.#askTwice(request, finish, open)
   }
 
-  // Rereads the token after a rejection, because it may have been rotated. Retries once if the token changed.
+  // Renews the token after a rejection, because it may have been rotated. Retries once if the token changed.
   async #askTwice<Result>(
     request: EndpointRequest,
     finish: (answer: HttpAnswer) => Result,
     open: OpenBody | undefined,
   ): Promise<Result> {
-    const first = await this.#ask(request, (answer) => answer, open)
+    const { credential, origin } = this.#target
+    const used = await credential.headers(origin, request.deadline)
+    const first = await this.#send(request, used, (answer) => answer, open)
     const isRefused = first.status === 401 || first.status === 403
-    const mayTryAgain = isRefused && (await this.#target.credential.refresh!())
+    const mayTryAgain = isRefused && (await credential.refresh!(used, request.deadline))
     if (!mayTryAgain) return finish(first)
     // The first connection may still be sending the body.
     return this.#ask(request, (answer) => finish({ ...answer, isBodySent: false }), open)
@@ -93,15 +95,24 @@ export class HttpEndpoint implements Endpoint {
     finish: (answer: HttpAnswer) => Result,
     open: OpenBody | undefined,
   ): Promise<Result> {
-    const { pool, credential, origin } = this.#target
+    const { credential, origin } = this.#target
     try {
-      const proof = credential.headers(origin)
+      const proof = credential.headers(origin, request.deadline)
       // Most credentials are synchronous; calling at once saves a turn of the event loop.
-      if (!isPromise(proof)) return callHttp(pool, this.#options(request, proof, open), finish)
-      return proof.then((headers) => callHttp(pool, this.#options(request, headers, open), finish))
+      if (!isPromise(proof)) return this.#send(request, proof, finish, open)
+      return proof.then((headers) => this.#send(request, headers, finish, open))
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  #send<Result>(
+    request: EndpointRequest,
+    proof: readonly string[],
+    finish: (answer: HttpAnswer) => Result,
+    open: OpenBody | undefined,
+  ): Promise<Result> {
+    return callHttp(this.#target.pool, this.#options(request, proof, open), finish)
   }
 
   #options(request: EndpointRequest, proof: readonly string[], open: OpenBody | undefined): HttpCallOptions {
