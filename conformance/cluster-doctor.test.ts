@@ -45,7 +45,6 @@ async function check(
     JSON.stringify({ broker: { url: 'mqtt://127.0.0.1:9' }, models: Object.fromEntries(urls) }),
   )
   const results = await diagnose({ config, kubeconfig, namespace: 'models', mqttVersion: 5, timeout: 20 }, {})
-  console.log(JSON.stringify(results.find((r) => r.id === 'cluster.access')))
   return new Map(results.filter(({ id }) => id.startsWith('cluster.')).map((result) => [result.id, result]))
 }
 
