@@ -16,6 +16,8 @@ export interface ControlPlane {
   readonly kubeconfig: string
   /** Certificate of the API server's certificate authority. */
   readonly ca: Buffer
+  /** Kills the API server, starts it again, and waits until it is ready. */
+  restartApiServer(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -41,7 +43,8 @@ export async function startControlPlane(
   writeFileSync(kubeconfig, kubeconfigText(files.ca, token))
 
   const processes = [startEtcd(components, folder)]
-  processes.push(startApiServer(components, folder, address))
+  let stopApiServer = startApiServer(components, folder, address)
+  processes.push(() => stopApiServer())
   const ca = readFileSync(files.ca)
   const api = new KubeApi('https://127.0.0.1:6443', ca, token)
   await becomesReady(api, folder)
@@ -51,6 +54,11 @@ export async function startControlPlane(
     api,
     kubeconfig,
     ca,
+    restartApiServer: async () => {
+      await stopApiServer()
+      stopApiServer = startApiServer(components, folder, address)
+      await becomesReady(api, folder)
+    },
     stop: async () => {
       api.close()
       await Promise.all(processes.toReversed().map((stop) => stop()))

@@ -9,6 +9,7 @@ const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
 const PASSWD = 'conformance/passwd.test.ts'
 const DOCTOR = 'conformance/doctor.test.ts'
+const CLUSTER_DOCTOR = 'conformance/cluster-doctor.test.ts'
 const GUIDE = 'the Kubernetes guide'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
 
@@ -102,6 +103,10 @@ export const KUBERNETES: readonly Requirement[] = [
     `${DOCTOR} > a healthy system > is not changed`,
     `${DOCTOR} > planted faults > %s`,
     `${DOCTOR} > the command > prints JSON for monitoring`,
+    `${CLUSTER_DOCTOR} > reports that KServe is not installed`,
+    `${CLUSTER_DOCTOR} > with KServe and Istio > finds nothing in a healthy cluster`,
+    `${CLUSTER_DOCTOR} > with KServe and Istio > finds nothing with the connector's ServiceAccount`,
+    `${CLUSTER_DOCTOR} > with KServe and Istio > reports`,
   ),
   met(
     'K-SPEED-1',

@@ -13,6 +13,8 @@ const LOADERS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarg
   grpc: () => import('./grpc.ts'),
   openai: () => import('./openai.ts'),
   config: () => import('./config.ts'),
+  kubeconfig: () => import('./kubeconfig.ts'),
+  'kube-stream': () => import('./kube-stream.ts'),
   'password-file': () => import('./password-file.ts'),
 }
 

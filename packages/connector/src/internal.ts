@@ -1,5 +1,9 @@
 // For the simulation and the fuzzer in `conformance/`, exports internals that no room's index.ts exports. They are not
 // part of the package's public exports.
+export { findIdentity } from './discovery/kube/find-identity.ts'
+export { LineReader } from './discovery/kube/line-reader.ts'
+export { ListReader } from './discovery/kube/list-reader.ts'
+export { parseWatchEvent } from './discovery/kube/watch-event.ts'
 export { GrpcUpstream } from './endpoint/grpc/grpc-upstream.ts'
 export type { GrpcTarget } from './endpoint/grpc/grpc-target.ts'
 export { MESSAGES } from './endpoint/grpc/inference-proto.ts'

@@ -1,4 +1,5 @@
 // Runs the checks in order, each with a time limit; a check whose prerequisite did not pass is skipped.
+import { setMaxListeners } from 'node:events'
 import type { Check, CheckResult, Finding, Outcome } from './check.ts'
 import { describeFailure } from './describe-failure.ts'
 import type { DoctorContext } from './context.ts'
@@ -52,6 +53,8 @@ function blockedBy(id: string, results: ReadonlyMap<string, CheckResult>): strin
 async function runCheck(check: Check, context: DoctorContext): Promise<CheckResult> {
   const { timeoutMs } = context
   const signal = AbortSignal.timeout(timeoutMs)
+  // A check may have many calls in progress, each with a listener.
+  setMaxListeners(0, signal)
   // A check that ignores its signal must not stop the others.
   const late = new Promise<never>((_resolve, reject) => {
     signal.addEventListener('abort', () => setTimeout(() => reject(new CheckTimeout(timeoutMs)), GRACE_MS), {

@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process'
 import { z } from 'zod'
 import { aborted, configError, credentialError } from './kube-error.ts'
-import { parseEntry, pathIn, type KubeconfigEntry } from './kubeconfig.ts'
+import { pathIn, type KubeconfigEntry } from './kubeconfig.ts'
 import type { KubeLogin } from './kube-target.ts'
 import { checkedCertificates, checkedKey } from './pem.ts'
 import { checkedToken } from './secret-text.ts'
@@ -40,6 +40,15 @@ const ANSWER = z.object({
   }),
 })
 
+const HINT = 'Run the plugin by hand to see its output.'
+
+interface Run {
+  readonly login: Promise<KubeLogin>
+  readonly stopping: AbortController
+  /** Number of requests that wait for the credential. */
+  waiting: number
+}
+
 /** Runs a plugin when there is no credential, when it expires, or when the API server refuses it. */
 export class ExecPlugin {
   readonly #config: ExecConfig
@@ -47,7 +56,7 @@ export class ExecPlugin {
   readonly #clusterInfo: Readonly<Record<string, unknown>>
   readonly #base: () => KubeLogin
   #current: { readonly login: KubeLogin; readonly untilMs: number } | undefined
-  #running: Promise<KubeLogin> | undefined
+  #running: Run | undefined
 
   /**
    * @param clusterInfo what the plugin learns about the cluster, if it asks for that
@@ -75,29 +84,41 @@ export class ExecPlugin {
   /** Returns the credential. @throws KubeError `NoCredential` */
   async login(signal: AbortSignal): Promise<KubeLogin> {
     if (this.#current !== undefined && Date.now() < this.#current.untilMs) return this.#current.login
-    return await untilAborted(this.#run(), signal)
+    return await this.#run(signal)
   }
 
   /** Runs the plugin again, unless that has happened since `refused` was sent. */
   async renew(refused: KubeLogin, signal: AbortSignal): Promise<boolean> {
     if (this.#current === undefined || this.#current.login === refused) {
-      await untilAborted(this.#run(), signal)
+      await this.#run(signal)
     }
     return true
   }
 
-  // Requests that wait at the same time share one run.
-  #run(): Promise<KubeLogin> {
-    this.#running ??= this.#execute().finally(() => {
-      this.#running = undefined
-    })
-    return this.#running
+  // Requests that wait at the same time share one run, which ends when no request waits for it any more.
+  async #run(signal: AbortSignal): Promise<KubeLogin> {
+    const run = (this.#running ??= this.#start())
+    run.waiting += 1
+    try {
+      return await untilAborted(run.login, signal)
+    } finally {
+      run.waiting -= 1
+      if (run.waiting === 0) {
+        if (this.#running === run) this.#running = undefined
+        run.stopping.abort()
+      }
+    }
   }
 
-  async #execute(): Promise<KubeLogin> {
+  #start(): Run {
+    const stopping = new AbortController()
+    return { login: this.#execute(stopping.signal), stopping, waiting: 0 }
+  }
+
+  async #execute(signal: AbortSignal): Promise<KubeLogin> {
     const { apiVersion, command } = this.#config
     const what = `The exec plugin "${command}" in "${this.#entry.file}"`
-    const output = await this.#output(what)
+    const output = await this.#output(what, signal)
     const { apiVersion: answered, status } = parseAnswer(output, what)
     if (answered !== apiVersion) {
       throw credentialError(
@@ -107,10 +128,7 @@ export class ExecPlugin {
     }
     const { token, clientCertificateData: cert, clientKeyData: key } = status
     if ((cert ?? '') === '' ? (token ?? '') === '' : (key ?? '') === '') {
-      throw credentialError(
-        `${what} returned neither a token nor a certificate with its key`,
-        'Run the plugin by hand to see its output.',
-      )
+      throw credentialError(`${what} returned neither a token nor a certificate with its key`, HINT)
     }
     const base = this.#base()
     const login: KubeLogin = {
@@ -128,7 +146,7 @@ export class ExecPlugin {
     return login
   }
 
-  #output(what: string): Promise<string> {
+  #output(what: string, signal: AbortSignal): Promise<string> {
     const { apiVersion, command, args, env, installHint, provideClusterInfo } = this.#config
     const spec = {
       interactive: false,
@@ -145,11 +163,12 @@ export class ExecPlugin {
           env: { ...process.env, ...added, KUBERNETES_EXEC_INFO: info },
           timeout: TIMEOUT_MS,
           killSignal: 'SIGKILL',
+          signal,
           maxBuffer: OUTPUT_BYTES_MAX,
         },
         (error, stdout, stderr) => {
           if (error === null) return resolve(stdout)
-          const hint = (installHint ?? '') === '' ? 'Run the plugin by hand to see its output.' : installHint!
+          const hint = (installHint ?? '') === '' ? HINT : installHint!
           reject(credentialError(`${what} failed: ${reasonOf(error)}${shownOutput(stderr)}`, hint))
         },
       )
@@ -165,9 +184,12 @@ function parseAnswer(output: string, what: string): z.infer<typeof ANSWER> {
   try {
     value = JSON.parse(output)
   } catch {
-    throw credentialError(`${what} did not print JSON`, 'Run the plugin by hand to see its output.')
+    throw credentialError(`${what} did not print JSON`, HINT)
   }
-  return parseEntry(ANSWER, value, `exec plugin's answer`)
+  const result = ANSWER.safeParse(value)
+  if (result.success) return result.data
+  const { path, message } = result.error.issues[0]!
+  throw credentialError(`${what} did not print an ExecCredential: ${path.join('.')}: ${message}`, HINT)
 }
 
 function untilMs(expirationTimestamp: string | null | undefined): number {

@@ -47,6 +47,8 @@ export interface KubeLimits {
 }
 
 const TIMEOUT_MS = 15_000
+// The API server itself ends a request that is not a watch after a minute, by default.
+const PAGE_TIMEOUT_MS = 120_000
 const BODY_BYTES_MAX = 8 * 1024 * 1024
 const OBJECTS_MAX = 10_000
 /** The default limits. */
@@ -150,13 +152,6 @@ export class KubeApi {
       const query = new URLSearchParams({ limit: String(pageSize) })
       if (labelSelector !== undefined) query.set('labelSelector', labelSelector)
       if (next !== undefined) query.set('continue', next)
-      const answer = await this.#http.send({
-        method: 'GET',
-        path: `${path}?${query.toString()}`,
-        signal,
-        headMs: silenceMs,
-        silenceMs,
-      })
       const reader = new ListReader(
         {
           item: (bytes) => readItem(bytes, handlers),
@@ -165,7 +160,16 @@ export class KubeApi {
         },
         objectBytesMax,
       )
-      for await (const chunk of answer.chunks) reader.feed(chunk)
+      const request = {
+        method: 'GET',
+        path: `${path}?${query.toString()}`,
+        headMs: silenceMs,
+        silenceMs,
+      } as const
+      await withTimeLimit(signal, PAGE_TIMEOUT_MS, async (limited) => {
+        const answer = await this.#http.send({ ...request, signal: limited })
+        for await (const chunk of answer.chunks) reader.feed(chunk)
+      })
       const end = reader.end()
       if (end.next === undefined) return end.resourceVersion
       next = end.next

@@ -36,6 +36,8 @@ export class KubeHttp {
   readonly #target: KubeTarget
   readonly #prefix: string
   #pool: { readonly pool: Pool; readonly tls: KubeTls } | undefined
+  // Pools with replaced certificates, until their last request has ended.
+  readonly #ending = new Set<Pool>()
 
   constructor(target: KubeTarget) {
     this.#target = target
@@ -60,7 +62,8 @@ export class KubeHttp {
 
   /** Closes all connections; requests in flight fail. */
   async close(): Promise<void> {
-    await this.#pool?.pool.destroy()
+    const pools = [...this.#ending, ...(this.#pool === undefined ? [] : [this.#pool.pool])]
+    await Promise.all(pools.map((pool) => pool.destroy()))
   }
 
   async #attempt(
@@ -87,14 +90,14 @@ export class KubeHttp {
     }
     const chunks = chunksOf(what, response.body, signal)
     if (response.statusCode < 300) return { what, chunks }
-    const text = await errorText(chunks, login)
-    throw statusError(what, response.statusCode, statusOf(text), retryAfterMs(response.headers))
+    const status = statusOf(await errorText(chunks, performance.now() + headMs), login)
+    throw statusError(what, response.statusCode, status, retryAfterMs(response.headers))
   }
 
   // New connections use the current certificates. Running requests keep their connections.
   #poolFor(tls: KubeTls): Pool {
     if (this.#pool !== undefined && sameTls(this.#pool.tls, tls)) return this.#pool.pool
-    void this.#pool?.pool.close()
+    if (this.#pool !== undefined) this.#end(this.#pool.pool)
     const { server, serverName } = this.#target
     const pool = new Pool(server.origin, {
       // One connection per request in flight; the callers limit their requests.
@@ -111,6 +114,14 @@ export class KubeHttp {
     })
     this.#pool = { pool, tls }
     return pool
+  }
+
+  #end(pool: Pool): void {
+    this.#ending.add(pool)
+    void pool
+      .close()
+      .catch(() => {})
+      .finally(() => this.#ending.delete(pool))
   }
 }
 
@@ -146,43 +157,47 @@ async function* chunksOf(
 function failure(what: string, error: unknown, signal: AbortSignal): KubeError {
   if (error instanceof KubeError) return error
   if (!signal.aborted) return unreachable(what, error as Error)
-  return (signal.reason as Error).name === 'TimeoutError' ? timedOut(what) : aborted(what)
+  return (signal.reason as Error | undefined)?.name === 'TimeoutError' ? timedOut(what) : aborted(what)
 }
 
 function withoutQuery(path: string): string {
   return path.split('?', 1)[0]!
 }
 
-// A proxy may put the request's headers into its error page.
-async function errorText(chunks: AsyncIterable<Buffer>, { token }: KubeLogin): Promise<string> {
+async function errorText(chunks: AsyncIterable<Buffer>, untilMs: number): Promise<string> {
   const parts: Buffer[] = []
   let bytes = 0
   try {
     for await (const chunk of chunks) {
       parts.push(chunk)
       bytes += chunk.length
-      if (bytes > ERROR_BYTES_MAX) break
+      if (bytes > ERROR_BYTES_MAX || performance.now() > untilMs) break
     }
   } catch {
     // The status alone describes the error well enough.
   }
-  const text = Buffer.concat(parts).toString('utf8', 0, ERROR_BYTES_MAX)
-  return token === undefined ? text : text.replaceAll(token, '***')
+  return Buffer.concat(parts).toString('utf8', 0, ERROR_BYTES_MAX)
 }
 
 /** Reads reason and message of a Kubernetes Status; another body is the message. */
-function statusOf(text: string): { readonly reason?: string; readonly message?: string } {
+function statusOf(text: string, login: KubeLogin): { readonly reason?: string; readonly message?: string } {
   try {
     const status: unknown = JSON.parse(text)
     if (!isRecord(status)) return {}
     const { reason, message } = status
     return {
-      ...(typeof reason === 'string' && reason !== '' ? { reason } : {}),
-      ...(typeof message === 'string' ? { message } : {}),
+      ...(typeof reason === 'string' && reason !== '' ? { reason: withoutToken(reason, login) } : {}),
+      ...(typeof message === 'string' ? { message: withoutToken(message, login) } : {}),
     }
   } catch {
-    return { message: text.trim().slice(0, 200) }
+    return { message: withoutToken(text, login).trim().slice(0, 200) }
   }
+}
+
+// A proxy may put the request's headers into its error page.
+function withoutToken(text: string, { token }: KubeLogin): string {
+  const shown = text.replaceAll(/\b(bearer)\s+\S+/gi, '$1 ***')
+  return token === undefined ? shown : shown.replaceAll(token, '***')
 }
 
 // The API server sends seconds; a proxy's date is ignored, because the back-off waits anyway.

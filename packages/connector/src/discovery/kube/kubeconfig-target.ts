@@ -23,9 +23,9 @@ const CLUSTER = z.object({
   'certificate-authority': TEXT,
   'certificate-authority-data': TEXT,
   'tls-server-name': TEXT,
-  'insecure-skip-tls-verify': z.unknown(),
+  'insecure-skip-tls-verify': z.unknown().optional(),
   'proxy-url': TEXT,
-  extensions: z.array(z.object({ name: z.string(), extension: z.unknown() })).nullish(),
+  extensions: z.array(z.object({ name: z.string(), extension: z.unknown().optional() })).nullish(),
 })
 const USER = z.object({
   token: TEXT,
@@ -37,11 +37,11 @@ const USER = z.object({
   exec: EXEC_SCHEMA.nullish(),
   username: TEXT,
   password: TEXT,
-  'auth-provider': z.unknown(),
+  'auth-provider': z.unknown().optional(),
   as: TEXT,
   'as-uid': TEXT,
-  'as-groups': z.unknown(),
-  'as-user-extra': z.unknown(),
+  'as-groups': z.unknown().optional(),
+  'as-user-extra': z.unknown().optional(),
 })
 
 type ClusterValue = z.infer<typeof CLUSTER>
@@ -130,6 +130,7 @@ function serverOf({ server }: ClusterValue, { cluster, name }: KubeconfigContext
     url !== undefined &&
     (isHttps || isLocal) &&
     url.username === '' &&
+    url.password === '' &&
     url.search === '' &&
     url.hash === ''
   ) {

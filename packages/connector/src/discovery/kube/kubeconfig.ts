@@ -42,7 +42,7 @@ const NAMES_SHOWN_MAX = 10
 
 const named = (member: string) =>
   z
-    .array(z.object({ name: z.string(), [member]: z.unknown() }))
+    .array(z.object({ name: z.string(), [member]: z.unknown().optional() }))
     .nullish()
     .transform(
       (list) => new Map((list ?? []).toReversed().map((each) => [each.name as string, each[member]])),

@@ -50,7 +50,7 @@ export class ListReader {
     this.#itemBytesMax = itemBytesMax
   }
 
-  /** Takes the next bytes. @throws KubeError `TooLarge` if there is too much between the objects */
+  /** Takes the next bytes. @throws KubeError `TooLarge` if there is too much outside the objects, `InvalidResponse` */
   feed(chunk: Buffer): void {
     // Local variables, because this loop sees every byte.
     let isInText = this.#isInText
@@ -67,9 +67,12 @@ export class ListReader {
       } else if (byte === QUOTE) isInText = true
       else if (byte === OPEN_MAP || byte === OPEN_LIST) {
         depth += 1
-        if (depth === LIST_DEPTH) this.#isInItems = byte === OPEN_LIST
-        if (depth === ITEM_DEPTH && this.#isInItems) {
-          this.#keepFrame(chunk.subarray(from, at), true)
+        if (depth === LIST_DEPTH && byte === OPEN_LIST) {
+          this.#keepFrame(chunk.subarray(from, at + 1))
+          from = at + 1
+          this.#isInItems = true
+        } else if (depth === ITEM_DEPTH && this.#isInItems) {
+          checkBetween(chunk.subarray(from, at))
           from = at
         }
       } else if (byte === CLOSE_MAP || byte === CLOSE_LIST) {
@@ -77,6 +80,10 @@ export class ListReader {
           this.#keepItem(chunk.subarray(from, at + 1))
           this.#endItem()
           from = at + 1
+        } else if (depth === LIST_DEPTH && this.#isInItems) {
+          checkBetween(chunk.subarray(from, at))
+          from = at
+          this.#isInItems = false
         }
         depth -= 1
       }
@@ -85,8 +92,9 @@ export class ListReader {
     this.#isEscaped = isEscaped
     this.#depth = depth
     const rest = chunk.subarray(from)
-    if (this.#isInItems && depth >= ITEM_DEPTH) this.#keepItem(rest)
-    else this.#keepFrame(rest, this.#isInItems && depth === LIST_DEPTH)
+    if (!this.#isInItems) this.#keepFrame(rest)
+    else if (depth >= ITEM_DEPTH) this.#keepItem(rest)
+    else checkBetween(rest)
   }
 
   /** Checks that the list is complete. @throws KubeError `InvalidResponse` */
@@ -104,9 +112,8 @@ export class ListReader {
     return { resourceVersion, next: typeof next === 'string' && next !== '' ? next : undefined }
   }
 
-  // Between two objects there is only a comma. It is not kept, so that the frame is valid JSON.
-  #keepFrame(bytes: Buffer, isBeforeItem: boolean): void {
-    if (bytes.length === 0 || (isBeforeItem && /^[\s,]*$/.test(bytes.toString('latin1')))) return
+  #keepFrame(bytes: Buffer): void {
+    if (bytes.length === 0) return
     this.#frame.push(bytes)
     this.#frameBytes += bytes.length
     if (this.#frameBytes > FRAME_BYTES_MAX) {
@@ -133,6 +140,13 @@ export class ListReader {
     this.#itemBytes = 0
     if (isTooLarge) this.#sink.skipped(bytes)
     else this.#sink.item(bytes)
+  }
+}
+
+// Between two objects there is only a comma. It is not kept, so that the frame is valid JSON.
+function checkBetween(bytes: Buffer): void {
+  if (!/^[\s,]*$/.test(bytes.toString('latin1'))) {
+    throw invalidResponse('The list has an entry that is not an object')
   }
 }
 

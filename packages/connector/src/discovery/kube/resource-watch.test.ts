@@ -125,6 +125,23 @@ test('continues after a watch that was cut in the middle of a line', async () =>
   expect(listCount()).toBe(1)
 })
 
+test('does not list again because the API server was unreachable or busy', async () => {
+  server.put('ns', 'a')
+  start()
+  await watching()
+  for (let each = 0; each < 5; each += 1) server.faults.push({ cutAfterBytes: 0 }, { status: 429 })
+  server.endWatches()
+  server.put('ns', 'b')
+  await inSync()
+  expect(consumer.log.filter((entry) => entry !== 'failing')).toEqual([
+    'set ns/a',
+    'synced',
+    'synced',
+    'set ns/b',
+  ])
+  expect(listCount()).toBe(1)
+})
+
 test('reconnects after silence', async () => {
   start({ silenceMs: 50 })
   await watching()

@@ -16,7 +16,10 @@ export interface WatchHandlers {
    * than `synced`, the known objects stay as they were, except that `absent` follows after `deleted` for each of them.
    */
   status(status: WatchStatus, namespace: string | undefined): void
-  /** An object was ignored because it is too large or cannot be parsed. It counts as deleted until it can be read. */
+  /**
+   * An object was ignored because it is too large or cannot be parsed. It counts as deleted until it can be read. Also
+   * called if another handler throws. Must not throw.
+   */
   skipped(unreadable: UnreadableObject): void
 }
 
@@ -40,9 +43,10 @@ const WATCH_SECONDS = 300
 
 /** A list and watch of one kind. Holds names and versions of the objects, not the objects. */
 export class ResourceWatch {
-  /** Resolves when every namespace has reported its first status, whatever it is. */
+  /** Resolves when every namespace has reported its first status, whatever it is, or when the watch is stopped. */
   readonly firstStatus: Promise<void>
-  readonly #stopping = new AbortController()
+  // One for each scope, because Node.js 20 warns about a signal with more than ten listeners.
+  readonly #stopping: readonly AbortController[]
   readonly #running: Promise<unknown>
 
   /** Starts the watch. @throws KubeError if the kind or a namespace is not a valid name */
@@ -55,11 +59,14 @@ export class ResourceWatch {
     let resolve!: () => void
     this.firstStatus = new Promise((done) => (resolve = done))
     if (waiting.size === 0) resolve()
+    this.#stopping = scopes.map(() => new AbortController())
     const running = scopes.map((namespace, index) => {
+      const { signal } = this.#stopping[index]!
+      const guarded = guard(handlers, namespace, signal)
       const sink: ScopeSink = {
-        ...guarded(handlers),
+        ...guarded,
         status: (status) => {
-          handlers.status(status, namespace)
+          guarded.status(status)
           if (waiting.delete(namespace) && waiting.size === 0) resolve()
         },
       }
@@ -71,45 +78,52 @@ export class ResourceWatch {
         silenceMs,
         watchSeconds: () => Math.round(watchSeconds * (1 + Math.random())),
       }
-      return followScope(scope, sink, this.#stopping.signal)
+      return followScope(scope, sink, signal)
     })
-    this.#running = Promise.all(running)
+    this.#running = Promise.all(running).finally(resolve)
   }
 
   /** Ends the watch. No handler is called afterwards. */
   async stop(): Promise<void> {
-    this.#stopping.abort()
+    for (const controller of this.#stopping) controller.abort()
     await this.#running
   }
 }
 
-// An object that a handler cannot take must not stop the others.
-function guarded(handlers: WatchHandlers): Omit<ScopeSink, 'status'> {
+// An object that a handler cannot take must not stop the others. After the end of the watch, no handler is called.
+function guard(handlers: WatchHandlers, namespace: string | undefined, signal: AbortSignal): ScopeSink {
   const attempt = (identity: UnreadableObject['identity'], run: () => void): void => {
+    if (signal.aborted) return
     try {
       run()
     } catch (error) {
-      const options = {
-        reason: 'InternalError',
-        remedy: 'This is a fault of the connector; please report it.',
-      }
-      handlers.skipped({
-        identity,
-        error: new KubeError(`The object could not be handled: ${(error as Error).message}`, {
-          ...options,
-          cause: error,
-        }),
-      })
+      handlers.skipped({ identity, error: handlerError(error) })
     }
   }
   return {
-    set: (object) => attempt(identityOf(object), () => handlers.set(object)),
-    deleted: (ref) => attempt({ name: ref.name, uid: ref.uid }, () => handlers.deleted(ref)),
-    skipped: (unreadable) => handlers.skipped(unreadable),
+    set: (object) => attempt(identityOf(object.metadata), () => handlers.set(object)),
+    deleted: (ref) => attempt(identityOf(ref), () => handlers.deleted(ref)),
+    status: (status) => attempt(identityOf({ namespace }), () => handlers.status(status, namespace)),
+    skipped: (unreadable) => {
+      if (!signal.aborted) handlers.skipped(unreadable)
+    },
   }
 }
 
-function identityOf({ metadata }: KubeObject): UnreadableObject['identity'] {
-  const { name, namespace, uid, resourceVersion } = metadata
-  return { name, uid, resourceVersion, ...(namespace === undefined ? {} : { namespace }) }
+function handlerError(error: unknown): KubeError {
+  return new KubeError(`What the API server sent could not be handled: ${(error as Error).message}`, {
+    reason: 'InternalError',
+    remedy: 'This is a fault of the connector; please report it.',
+    cause: error,
+  })
+}
+
+type Identity = UnreadableObject['identity']
+
+// Leaves out members that are undefined.
+function identityOf(ref: { readonly [Member in keyof Identity]: Identity[Member] | undefined }): Identity {
+  const members = ['namespace', 'name', 'uid', 'resourceVersion'] as const
+  return Object.fromEntries(
+    members.flatMap((member) => (ref[member] === undefined ? [] : [[member, ref[member]]])),
+  )
 }

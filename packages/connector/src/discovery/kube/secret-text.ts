@@ -3,6 +3,8 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { configError, credentialError } from './kube-error.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
+// Most files fit: a token has about 1 KiB.
+const FIRST_BYTES = 4 * 1024
 // By default Node.js rejects header lists above 16 KiB.
 const TOKEN_LENGTH_MAX = 15 * 1024
 
@@ -12,15 +14,15 @@ export function readText(file: string, what: string, bytesMax = FILE_BYTES_MAX):
   try {
     descriptor = openSync(file, 'r')
     // Does not rely on the size of the file, because pipes and devices have no size.
-    const buffer = Buffer.alloc(bytesMax + 1)
+    let buffer = Buffer.alloc(FIRST_BYTES)
     let length = 0
     for (;;) {
       const read = readSync(descriptor, buffer, length, buffer.length - length, null)
       length += read
-      if (read === 0 || length === buffer.length) break
+      if (read === 0) return buffer.toString('utf8', 0, length)
+      if (length > bytesMax) throw new Error(`is larger than ${bytesMax} bytes`)
+      if (length === buffer.length) buffer = Buffer.concat([buffer, Buffer.alloc(length)])
     }
-    if (length > bytesMax) throw new Error(`is larger than ${bytesMax} bytes`)
-    return buffer.toString('utf8', 0, length)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reason = code === undefined ? message : `cannot be read (${code})`

@@ -179,7 +179,9 @@ class Scope {
       }
     }
     if (status === 410) this.#version = undefined
-    const waitMs = this.#retry(error.retryAfterMs)
+    // A server that cannot be reached or is busy may still be able to serve the version.
+    const isBusy = status === undefined || status === 429
+    const waitMs = isBusy ? this.#pace.failed(error.retryAfterMs) : this.#retry(error.retryAfterMs)
     // A 410 is routine, unless a list ends with it again and again.
     if (status !== 410 || this.#pace.failures >= LIST_AFTER) this.#report({ state: 'failing', error })
     return waitMs

@@ -2,6 +2,7 @@
 // kind of objects per path, and only label selectors of the form `key=value`.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { KubeObject } from '../kube-object.ts'
 
@@ -54,6 +55,7 @@ export class ApiServer {
   /** Whether a version that is too old is answered with a 410, and not with an ERROR event. */
   isGoneAStatus = false
   readonly #server: Server
+  readonly #isTls: boolean
   readonly #objects = new Map<string, KubeObject>()
   readonly #watches = new Set<OpenWatch>()
   #history: Change[] = []
@@ -62,15 +64,19 @@ export class ApiServer {
   #uids = 0
   #port = 0
 
-  constructor() {
-    this.#server = createServer((request, response) => {
+  /** @param tls undefined = HTTP without TLS */
+  constructor(tls?: ServerOptions) {
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
       response.on('error', () => {})
       void this.#answer(request, response)
-    })
+    }
+    this.#server = tls === undefined ? createServer(answer) : createTlsServer(tls, answer)
+    this.#server.on('tlsClientError', () => {})
+    this.#isTls = tls !== undefined
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`
+    return `${this.#isTls ? 'https' : 'http'}://127.0.0.1:${this.#port}`
   }
 
   /** All objects, by `namespace/name`. */
