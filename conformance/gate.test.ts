@@ -1,18 +1,9 @@
 // Tests the gate itself: without the connector, its replies are those that were recorded from Kubeflow's components.
-import { request } from 'node:http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { askGateway as ask, PREDICT_PATH } from './gate/ask-gateway.ts'
 import { FAULTY, hostOf, OWNER, startGate, type Gate } from './gate/gate.ts'
 import { FakeModelServer } from './rig/model-server.ts'
 
-interface Reply {
-  readonly status: number
-  readonly type: string | undefined
-  readonly body: string
-  /** Whether the reply came from behind the first Envoy. */
-  readonly isFromBehind: boolean
-}
-
-const PATH = '/v1/models/iris:predict'
 const DENIED = { status: 403, type: 'text/plain', body: 'RBAC: access denied' }
 
 let model: FakeModelServer
@@ -29,25 +20,6 @@ afterAll(async () => {
   await model?.stop()
 })
 
-function ask(url: string, host: string, headers: Record<string, string> = {}, path = PATH): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const call = request(url + path, { method: 'POST', headers: { host, ...headers } }, (response) => {
-      let body = ''
-      response.on('data', (chunk) => (body += chunk))
-      response.on('end', () =>
-        resolve({
-          status: response.statusCode!,
-          type: response.headers['content-type'],
-          body,
-          isFromBehind: 'x-envoy-upstream-service-time' in response.headers,
-        }),
-      )
-    })
-    call.on('error', reject)
-    call.end('{"instances":[[1]]}')
-  })
-}
-
 function bearer(token: string): Record<string, string> {
   return { authorization: `Bearer ${token}` }
 }
@@ -55,7 +27,7 @@ function bearer(token: string): Record<string, string> {
 test("a token of the profile's owner reaches the model by its host, and by its path", async () => {
   const owner = bearer(gate.tokens.ofUser(OWNER))
   expect(await ask(gate.url, hostOf('iris'), owner)).toMatchObject({ status: 200, isFromBehind: true })
-  const path = `/serving/alice/iris${PATH}`
+  const path = `/serving/alice/iris${PREDICT_PATH}`
   expect(await ask(gate.url, 'any.example.com', owner, path)).toMatchObject({ status: 200 })
   expect(await ask(gate.strippedUrl, hostOf('iris'), owner)).toMatchObject({
     status: 200,

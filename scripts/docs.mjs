@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CHECKS, createProgram, examplesOf, EXIT, EXIT_MEANINGS } from 'inferwire'
-import { configJsonSchema, configMarkdown, describeMetrics } from '@inferwire/connector'
+import { configJsonSchema, configMarkdown, describeMetrics, REFUSALS } from '@inferwire/connector'
 import { dialectNames, DIALECTS, OPERATIONS, optionalOperations, PROBLEMS } from '@inferwire/protocol'
 
 const FOLDER = new URL('../docs/reference/', import.meta.url).pathname
@@ -18,11 +18,11 @@ function line(cells) {
 }
 
 // Wraps a paragraph in the way that Prettier wraps the pages that are not generated.
-function wrapped(paragraph) {
+function wrapped(paragraph, indent = '') {
   const lines = ['']
   for (const word of paragraph.split(' ')) {
-    const longer = `${lines.at(-1)} ${word}`.trimStart()
-    if (longer.length > LINE_LENGTH_MAX) lines.push(word)
+    const longer = lines.at(-1) === '' ? word : `${lines.at(-1)} ${word}`
+    if (longer.length > LINE_LENGTH_MAX) lines.push(indent + word)
     else lines[lines.length - 1] = longer
   }
   return lines.join('\n')
@@ -43,6 +43,43 @@ ${NOTE('packages/protocol/src/problem.ts')}
 ${wrapped('Values of the user property `code` of an error reply, and of the member `code` of its body. A reply with `upstream_error` has the model server\'s own status and body. "Retry" means that the same request may succeed later.')}
 
 ${table(['code', 'status', 'retry', 'when', 'what to do'], rows)}
+`
+}
+
+const REPEATS = {
+  never: 'no',
+  'new-token': 'once, with a changed token',
+  later: 'by the client',
+  once: 'once, after a second',
+  'back-off': 'yes',
+  'retry-after': 'after Retry-After',
+}
+const COUNTS = { yes: 'yes', warm: 'if warm', no: 'no' }
+
+function refusalsPage() {
+  const rows = Object.entries(REFUSALS).map(([name, { mark, code, retry, countsForCircuit, mayHaveRun }]) => [
+    `\`${name}\``,
+    mark,
+    `\`${code}\``,
+    mayHaveRun && retry === 'back-off' ? 'if `repeatable`' : REPEATS[retry],
+    COUNTS[countsForCircuit],
+  ])
+  const remedies = Object.entries(REFUSALS).map(([name, { remedy }]) =>
+    wrapped(`- **\`${name}\`:** ${remedy}`, '  '),
+  )
+  return `# Refusals
+
+${NOTE('packages/connector/src/endpoint/refusal/refusals.ts')}
+
+${wrapped('Gateways and service meshes refuse calls in the ways below, over HTTP and over gRPC. The name is the field `refusal` of the log lines `request_failed`, `model_not_ready` and `circuit_opened`, and the label `refusal` of the metric `inferwire_upstream_refusals_total`. The client receives only the problem code and a sentence without details.')}
+
+${wrapped('"Repeated" means that the connector repeats the call, within `models.*.retry` and the deadline. After each 401 and 403, it also reads its token again, and repeats the call at once if the token changed. "Circuit" means that the refusal counts as a failure of the model server; "if warm" means that it counts only if the server has answered within the last minute, because a model that is scaled to zero is refused in the same way while it starts.')}
+
+${table(['refusal', 'how it is recognized', 'code', 'repeated', 'circuit'], rows)}
+
+## What to do
+
+${remedies.join('\n')}
 `
 }
 
@@ -105,7 +142,7 @@ ${NOTE('packages/connector/src/admin/exposition.ts')}
 
 ${wrapped('The connector serves these metrics at `/metrics` in the Prometheus text format, in addition to the process metrics of Node.js (`process_*` and `nodejs_*`). The address is set by `admin.host` and `admin.port`. Histograms are in seconds; all counters start at 0 when the process starts.')}
 
-${wrapped('The label `model` is the name of the model in topics, `operation` is one of the [operations](operations.md), and `code` is `ok` or one of the [problem codes](problems.md). A request for a model that is not exposed has the label `_unknown`.')}
+${wrapped('The label `model` is the name of the model in topics, `operation` is one of the [operations](operations.md), and `code` is `ok` or one of the [problem codes](problems.md), and `refusal` is one of the [refusals](refusals.md). A request for a model that is not exposed has the label `_unknown`.')}
 
 ${table(['metric', 'type', 'labels', 'meaning'], rows)}
 
@@ -230,6 +267,7 @@ const pages = {
   'commands.md': commandsPage(),
   'configuration.md': configMarkdown(),
   'problems.md': problemsPage(),
+  'refusals.md': refusalsPage(),
   'operations.md': operationsPage(),
   'metrics.md': await metricsPage(),
   'inferwire.schema.json': `${JSON.stringify(configJsonSchema(), null, 2)}\n`,

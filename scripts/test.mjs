@@ -6,6 +6,7 @@ import { checks } from './checks.mjs'
 import { install } from './install.mjs'
 import { buildControlPlane, fetchKubernetesClients } from './kubernetes-tools.mjs'
 import { fetchLlama } from './llama-package.mjs'
+import { buildLoginService } from './login-service.mjs'
 import { prepareMachine } from './machine.mjs'
 import { fail, ROOT, say, step, tool } from './step.mjs'
 
@@ -21,6 +22,8 @@ await install()
 const machine = prepareMachine()
 // Compiles at the lowest priority while the checks and the unit tests run, because these do not need an idle machine.
 const controlPlane = buildControlPlane(machine).catch((error) => error)
+// One build after the other, because each build uses all cores.
+const loginService = controlPlane.then(() => buildLoginService(machine)).catch((error) => error)
 await fetchKubernetesClients(await machine).catch((error) => fail(error.message))
 await fetchLlama().catch((error) => fail(error.message))
 
@@ -33,8 +36,9 @@ const filters = process.argv.slice(2)
 let testsExecuted = 0
 await runTests('unit tests', ['unit*'])
 // The other tests measure times, so the compiler must have finished.
-const buildError = await controlPlane
-if (buildError !== undefined) failure(buildError.message)
+for (const buildError of [await controlPlane, await loginService]) {
+  if (buildError !== undefined) failure(buildError.message)
+}
 await runTests('conformance tests', ['conformance', 'cluster'])
 if (testsExecuted === 0) failure('no test was executed')
 rmSync(folder, { recursive: true, force: true, maxRetries: 3 })

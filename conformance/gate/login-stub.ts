@@ -8,7 +8,7 @@ export type LoginReply = 'page' | 'redirect'
 
 // The bytes between are style sheets and images, on which nothing may depend.
 const PAGE =
-  '\n\n<!DOCTYPE html>\n<html lang="en" charset="utf-8">\n  <head>\n    <meta charset="utf-8">\n    <title>Sign In</title>\n  </head>\n  <body>\n    <form method="GET" action="/oauth2/start"><button type="submit">Sign in with Dex</button></form>\n  </body>\n</html>\n'
+  '\n<!DOCTYPE html>\n<html lang="en" charset="utf-8">\n  <head>\n    <meta charset="utf-8">\n    <title>Sign In</title>\n  </head>\n  <body>\n    <form method="GET" action="/oauth2/start"><button type="submit">Sign in with Dex</button></form>\n  </body>\n</html>\n'
 const AUTHORIZE =
   '/dex/auth?approval_prompt=force&client_id=kubeflow-oidc-authservice&redirect_uri=%2Foauth2%2Fcallback&response_type=code&scope=profile+email+groups+openid&state=STATE'
 

@@ -7,6 +7,8 @@ interface SituationKind {
   readonly meaning: string
   /** undefined = success, with status 200 and no code */
   readonly code?: ProblemCode
+  /** @default as the problem table says */
+  readonly retryable?: boolean
 }
 
 const situation = (meaning: string, code?: ProblemCode): SituationKind => ({
@@ -30,6 +32,11 @@ export const SITUATIONS = {
     'The answer is not from a model server, or is malformed',
     'upstream_invalid_response',
   ),
+  noRoute: {
+    meaning: 'The gateway has no route to the model (yet)',
+    code: 'upstream_invalid_response',
+    retryable: true,
+  },
   interrupted: situation('A stream breaks after its first part', 'stream_interrupted'),
   tooLarge: situation('The answer is larger than the limit', 'response_too_large'),
   login: situation('A gateway or a service mesh rejects the connector', 'unauthorized_upstream'),
@@ -53,8 +60,10 @@ export function resultOf(name: SituationName): {
   readonly status: number | undefined
   readonly retryable: boolean
 } {
-  const { code }: SituationKind = SITUATIONS[name]
+  const kind: SituationKind = SITUATIONS[name]
+  const { code } = kind
   if (code === undefined) return { code, status: 200, retryable: false }
-  const { status, retryable } = PROBLEMS[code]
+  const { status, retryable: isUsuallyRetryable } = PROBLEMS[code]
+  const retryable = kind.retryable ?? isUsuallyRetryable
   return { code, status: code === 'upstream_error' ? undefined : status, retryable }
 }

@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingHttpHeaders } from 'node:http2'
 import type { OperationName } from '@inferwire/protocol'
-import { GrpcUpstream, type GrpcTarget } from '../../../packages/connector/src/internal.ts'
+import { GrpcUpstream, ServiceTime, type GrpcTarget } from '../../../packages/connector/src/internal.ts'
 import type { Endpoint } from '../../../packages/connector/src/step.ts'
 
 /** A response of the model server or of a gateway. */
@@ -20,13 +20,21 @@ export function grpcEndpoint(
   responseBytesMax: number,
 ): Endpoint {
   const link = { isReady: true, error: undefined, answered: () => {}, request: () => new FakeStream(answer) }
-  const connection = { began: () => link, ended: () => {}, replace: () => {}, replaceSilent: () => {} }
+  const connection = {
+    hasBeenReady: true,
+    began: () => link,
+    ended: () => {},
+    replace: () => {},
+    replaceSilent: () => {},
+  }
   const target: GrpcTarget = {
     connection: connection as unknown as GrpcTarget['connection'],
     origin: 'http://h',
     credential: { headers: () => [] },
     responseBytesMax,
     errorText: 'first-line',
+    host: undefined,
+    serviceTime: new ServiceTime(),
     stream: { idleTimeoutMs: 1_000, timeoutMs: 10_000, coalesceMs: 0 },
   }
   return new GrpcUpstream(target, 'm', ['v2'], []).endpoint(operation, 'v2')!

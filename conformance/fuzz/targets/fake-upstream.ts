@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { OperationName, Dialect } from '@inferwire/protocol'
 import { HttpUpstream, type HttpTarget } from '../../../packages/connector/src/endpoint/index.ts'
+import { ServiceTime } from '../../../packages/connector/src/internal.ts'
 import type { Endpoint, EndpointRequest } from '../../../packages/connector/src/step.ts'
 
 /** A request that an endpoint sends through the pool. */
@@ -50,6 +51,7 @@ export class FakeUpstream {
   constructor(responseBytesMax = 1 << 20) {
     const pool = {
       callsHeld: 0,
+      hasAnswered: true,
       callsHeldMax: Number.POSITIVE_INFINITY,
       dispatch: (sent: Sent, handler: Handler) => {
         this.last = sent
@@ -67,6 +69,7 @@ export class FakeUpstream {
       responseBytesMax,
       stream: { idleTimeoutMs: 1_000, timeoutMs: 10_000, coalesceMs: 0 },
       errorText: 'first-line',
+      serviceTime: new ServiceTime(),
     }
   }
 

@@ -48,7 +48,7 @@ const FAULTS: readonly Fault[] = [
   ...[404, 408, 500, 501].map((status) =>
     fault(`page-${status}`, 'notAnAnswer', `a web page with status ${status}`),
   ),
-  fault('noroute', 'notAnAnswer', "Envoy's 404 without a body"),
+  fault('noroute', 'noRoute', "Envoy's 404 without a body"),
   fault('redirect307', 'notAnAnswer', 'a redirect to another host'),
   fault('endless', 'tooLarge', 'a body of 10 GB'),
   fault('endless-chunks', 'tooLarge', 'endless chunks'),

@@ -29,5 +29,12 @@ export {
 } from './discovery/index.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { openModelProbe, type ModelProbe } from './probe-model.ts'
+export {
+  classifyRefusal,
+  REFUSALS,
+  type RefusedAnswer,
+  type RefusalKind,
+  type RefusalName,
+} from './endpoint/index.ts'
 export { createLog, type Log, type LogOptions, type LogSink } from './telemetry/index.ts'
 export { VERSION } from './version.ts'

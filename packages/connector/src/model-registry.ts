@@ -270,7 +270,7 @@ export class ModelRegistry {
     if (serving(entry) === undefined) {
       this.#setPending(entry, `Model "${name}" is not ready. ${problem.message}`)
     }
-    const { code, detail, message } = problem
+    const { code, detail, message, refusal } = problem
     const next = [
       entry.predecessor === undefined ? '' : ' The previous configuration remains in use for this model.',
       retryInMs === undefined
@@ -286,7 +286,15 @@ export class ModelRegistry {
     if (!isQuiet) entry.lastWarning = { detail, untilMs: nowMs + REPEAT_WARNING_MS }
     this.#parts.log[isQuiet ? 'debug' : 'warn'](
       // `retryWithinMs` is an upper bound, because a request triggers the next query sooner.
-      { event: 'model_not_ready', model: name, url: config.url, code, detail, retryWithinMs: retryInMs },
+      {
+        event: 'model_not_ready',
+        model: name,
+        url: config.url,
+        code,
+        detail,
+        ...(refusal === undefined ? {} : { refusal: refusal.name, remedy: refusal.remedy }),
+        retryWithinMs: retryInMs,
+      },
       `${message}${next.join('')}`,
     )
   }

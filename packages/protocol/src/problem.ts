@@ -177,6 +177,14 @@ export const PROBLEMS = {
 /** A value of a reply's user property `code`. */
 export type ProblemCode = keyof typeof PROBLEMS
 
+/** The refusal of a gateway or a service mesh. */
+export interface Refusal {
+  /** Its name in the connector's table of refusals. */
+  readonly name: string
+  /** What the operator can do about it. */
+  readonly remedy: string
+}
+
 /** Further details of a problem. */
 export interface ProblemOptions {
   /** Overrides the table's status, for example with the model server's status for `upstream_error`. */
@@ -185,6 +193,8 @@ export interface ProblemOptions {
   readonly retryAfterMs?: number
   /** For the operator's log only: addresses, header values, reasons. Never sent to the requester. */
   readonly detail?: string
+  /** For the operator's log and metrics only: how a gateway refused the call. */
+  readonly refusal?: Refusal
   /** The model server's error body, or the part of it that is sent, in place of the problem's own body. */
   readonly body?: Uint8Array
   /** Content type of `body`. */
@@ -206,6 +216,7 @@ export class Problem extends Error {
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
   readonly detail: string | undefined
+  readonly refusal: Refusal | undefined
   readonly body: Uint8Array | undefined
   readonly contentType: string | undefined
   readonly poison: boolean
@@ -219,6 +230,7 @@ export class Problem extends Error {
     this.retryable = (table.retryable || options.retryAfterMs !== undefined) && !this.poison
     this.retryAfterMs = options.retryAfterMs
     this.detail = options.detail
+    this.refusal = options.refusal
     this.body = options.body
     this.contentType = options.contentType
   }

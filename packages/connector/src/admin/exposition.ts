@@ -244,6 +244,15 @@ export class Exposition {
       'Number of times the circuit opened.',
       (f) => f.circuitOpens,
     )
+    this.#add(
+      {
+        name: 'inferwire_upstream_refusals_total',
+        type: 'counter',
+        labels: ['model', 'refusal'],
+        help: 'Calls that a gateway or a service mesh refused, by the name of the refusal, including calls that were retried.',
+      },
+      () => [...this.#telemetry.upstreams].flatMap(refusals),
+    )
   }
 
   #registerMqtt(): void {
@@ -320,6 +329,10 @@ export class Exposition {
 
 function outcomes({ model, operation, outcomes }: OperationFigures): Sample[] {
   return [...outcomes].map(([code, value]) => ({ value, labels: { model, operation, code } }))
+}
+
+function refusals({ model, refusals }: UpstreamFigures): Sample[] {
+  return [...refusals].map(([refusal, value]) => ({ value, labels: { model, refusal } }))
 }
 
 function tokens({ model, operation, tokens }: OperationFigures): Sample[] {

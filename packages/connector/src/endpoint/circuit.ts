@@ -206,12 +206,14 @@ export class Circuit {
     }
   }
 
-  // A server that reports that it is starting is reachable, but does not count as warm.
+  // A server that reports that it is starting is reachable, but does not count as warm. A gateway's refusal does not show
+  // whether the server runs.
   #answeredWith(error: unknown, nowMs: number): void {
     this.#failures = 0
     this.#silentSinceMs = nowMs
     const isStarting = error instanceof UpstreamFailure && error.sign === 'starting'
-    if (!isStarting) this.#warmUntilMs = nowMs + WARM_MS
+    const isRefusal = error instanceof Problem && error.refusal !== undefined
+    if (!isStarting && !isRefusal) this.#warmUntilMs = nowMs + WARM_MS
   }
 
   #signOf(error: unknown, silentMs: number, isWarm: boolean): Sign {
@@ -231,7 +233,7 @@ export class Circuit {
 
   #open(error: unknown, nowMs: number): void {
     const { figures, log, model, url, openMinMs, openMaxMs } = this.#options
-    const { code, message, detail } = Problem.from(error)
+    const { code, message, detail, refusal } = Problem.from(error)
     const failures = this.#failures
     this.#isOpen = true
     this.#epoch += 1
@@ -241,7 +243,15 @@ export class Circuit {
     this.#probes = 0
     figures.circuitOpens += 1
     log.warn(
-      { event: 'circuit_opened', model, url, code, ...(detail === undefined ? {} : { detail }), failures },
+      {
+        event: 'circuit_opened',
+        model,
+        url,
+        code,
+        ...(detail === undefined ? {} : { detail }),
+        ...(refusal === undefined ? {} : { refusal: refusal.name, remedy: refusal.remedy }),
+        failures,
+      },
       `The circuit of model "${model}" opened: its server failed ${failures} times in a row. ${message} Requests are answered with circuit_open until a probe succeeds.`,
     )
   }

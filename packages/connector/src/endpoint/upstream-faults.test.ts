@@ -14,6 +14,7 @@ import { openPool } from './http/open-pool.ts'
 import { withBreaker } from './with-breaker.ts'
 import { withRetry } from './with-retry.ts'
 import { STREAM_LIMITS } from './testing/stream-limits.ts'
+import { ServiceTime } from './refusal/service-time.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -93,6 +94,7 @@ class Trial {
       responseBytesMax: 10_000,
       stream: STREAM_LIMITS,
       errorText: 'first-line',
+      serviceTime: new ServiceTime(),
     }
     const http = new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })
     const budget = new RetryBudget(30, performance.now() - 60_000)
@@ -332,6 +334,7 @@ test('does not count an error as a server failure if the connector itself closed
     responseBytesMax: 1_000,
     stream: STREAM_LIMITS,
     errorText: 'first-line',
+    serviceTime: new ServiceTime(),
   }
   const endpoint = new HttpEndpoint(target, { method: 'GET', path: '/' })
   const deadline = { atMs: Infinity, problem: undefined, waiting: undefined }

@@ -47,6 +47,7 @@ async function tryAgain(
   const { figures } = options
   let error = first
   for (let attempts = 1; ; attempts += 1) {
+    noteRefusal(error, figures)
     const waitMs = hasEmitted() ? undefined : waitBefore(error, attempts, request.deadline, options)
     if (waitMs === undefined) throw error
     if (waitMs > 0) await pause(waitMs, request.deadline)
@@ -60,6 +61,10 @@ async function tryAgain(
       error = again
     }
   }
+}
+
+function noteRefusal(error: unknown, figures: UpstreamFigures): void {
+  if (error instanceof Problem && error.refusal !== undefined) figures.refused(error.refusal.name)
 }
 
 // Does not retry after the first part was emitted, because a retry would emit it twice.
@@ -89,6 +94,7 @@ function waitBefore(
 ): number | undefined {
   const { attemptsMax, isRepeatable, budget, figures } = options
   if (!(error instanceof UpstreamFailure) || attempts >= attemptsMax) return undefined
+  if (error.retryOnceAfterMs !== undefined && attempts > 1) return undefined
   if (error.sign === 'rejected' || (error.maybeExecuted && !isRepeatable)) return undefined
   const waitMs = backOff(error, attempts, options)
   const nowMs = performance.now()
@@ -105,8 +111,9 @@ function waitBefore(
 // that the wait is never shorter.
 function backOff(failure: UpstreamFailure, attempts: number, options: RetryOptions): number | undefined {
   const { minMs, maxMs, random = Math.random } = options
-  const { retryAfterMs } = failure
-  if (retryAfterMs === undefined) return random() * Math.min(maxMs, minMs * 2 ** (attempts - 1))
+  const { retryAfterMs, retryOnceAfterMs, backsOff } = failure
+  if (retryOnceAfterMs !== undefined) return retryOnceAfterMs + random() * minMs
+  if (retryAfterMs === undefined || backsOff) return random() * Math.min(maxMs, minMs * 2 ** (attempts - 1))
   return retryAfterMs > maxMs ? undefined : retryAfterMs + random() * minMs
 }
 

@@ -1,5 +1,5 @@
-// Logs problems at a limited rate, so that clients cannot flood the log: for each model and code, at most one line
-// per second.
+// Logs problems at a limited rate, so that clients cannot flood the log: for each model, code and refusal, at most
+// one line per second.
 import { PROBLEMS, type Problem } from '@inferwire/protocol'
 import { UNPRINTABLE, type Log } from './log.ts'
 
@@ -43,7 +43,7 @@ export class ProblemLog {
   report(problem: Problem, { client, model, operation }: FailedRequest, nowMs: number): void {
     const { log } = PROBLEMS[problem.code]
     if (!this.#log.isLevelEnabled(log)) return
-    const key = `${model} ${problem.code}`
+    const key = `${model} ${problem.code} ${problem.refusal?.name ?? ''}`
     const window = this.#windows.get(key)
     if (window !== undefined && nowMs < window.untilMs) {
       window.suppressed += 1
@@ -63,6 +63,9 @@ export class ProblemLog {
         model,
         operation,
         ...(problem.detail === undefined ? {} : { detail: problem.detail }),
+        ...(problem.refusal === undefined
+          ? {}
+          : { refusal: problem.refusal.name, remedy: problem.refusal.remedy }),
         ...(suppressed === 0 ? {} : { suppressed }),
       },
       problem.message,

@@ -12,10 +12,17 @@ export class UpstreamFigures {
   deniedRetries = 0
   /** Number of times that the circuit opened. */
   circuitOpens = 0
+  /** Number of calls that a gateway refused, by the name of the refusal; the table of refusals limits the names. */
+  readonly refusals = new Map<string, number>()
   /** The circuit that is currently used; undefined if the model is not exposed. */
   circuit: { readonly state: CircuitState } | undefined
 
   constructor(model: string) {
     this.model = model
+  }
+
+  /** Counts a call that a gateway refused. */
+  refused(name: string): void {
+    this.refusals.set(name, (this.refusals.get(name) ?? 0) + 1)
   }
 }

@@ -1,7 +1,9 @@
+import { REFUSALS } from '@inferwire/connector'
 import { Problem } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import { judgeModelProblem } from './metadata.ts'
 
+const MODEL = { url: 'http://iris-predictor.alice.svc', host: undefined, modelName: undefined }
 const NOT_READY = new Problem('model_not_ready', 'not there', { detail: '404 on http://m/v2' })
 
 test.each([
@@ -42,13 +44,25 @@ test.each([
   ['a refusal', {}, new Problem('unauthorized_upstream', 'no'), [], /no/, /models\.iris\.credential/],
   ['any other problem', {}, new Problem('deadline_exceeded', 'late'), [], /late/, /more time/],
 ])('%s', (_name, model, problem, names, message, remedy) => {
-  const finding = judgeModelProblem('iris', model as { modelName?: string }, problem, names)
+  const finding = judgeModelProblem('iris', { ...MODEL, ...model }, problem, names)
   expect(finding).toMatchObject({ state: 'fault' })
   expect(finding.message).toMatch(message)
   expect(finding.remedy).toMatch(remedy)
 })
 
 test('removes terminal control characters from the names that a server sends', () => {
-  const finding = judgeModelProblem('iris', {}, NOT_READY, ['\u001b[2J'])
+  const finding = judgeModelProblem('iris', MODEL, NOT_READY, ['\u001b[2J'])
   expect(`${finding.message}${finding.remedy}`).not.toContain('\u001b')
 })
+
+test.each(Object.entries(REFUSALS))(
+  'the refusal %s of a gateway: prints its remedy for this model',
+  (name, kind) => {
+    const { code, sentence, remedy } = kind
+    const problem = new Problem(code, sentence, { detail: 'GET http://m', refusal: { name, remedy } })
+    const finding = judgeModelProblem('iris', MODEL, problem, [])
+    expect(finding).toMatchObject({ state: 'fault', message: `Model "iris": ${sentence} (GET http://m)` })
+    expect(finding.remedy).toContain(remedy.replaceAll('models.*', 'models.iris'))
+    expect(finding.remedy!.includes('inferwire doctor -c FILE -n alice')).toBe(name.endsWith('_denied'))
+  },
+)

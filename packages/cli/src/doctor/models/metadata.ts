@@ -3,6 +3,7 @@ import { nearestName, Problem, PROBLEMS } from '@inferwire/protocol'
 import type { ModelConfig, ModelProbe } from '@inferwire/connector'
 import { fault, notChecked, ok, warning, type Check, type Finding } from '../check.ts'
 import { printable } from '../../table.ts'
+import { serviceOfHost } from '../cluster/service-host.ts'
 import { forEachModel, rememberFacts } from './each-model.ts'
 
 const NAMES_MAX = 10
@@ -51,7 +52,7 @@ async function explain(
 /** Explains why a model's metadata could not be read. `names` are the models that the server lists. */
 export function judgeModelProblem(
   name: string,
-  model: Pick<ModelConfig, 'modelName'>,
+  model: Pick<ModelConfig, 'modelName' | 'url' | 'host'>,
   problem: Problem,
   names: readonly string[],
 ): Finding {
@@ -65,10 +66,15 @@ export function judgeModelProblem(
     )
   }
   const detail = problem.detail === undefined ? '' : ` (${printable(problem.detail)})`
-  return fault(`Model "${name}": ${printable(problem.message)}${detail}`, remedyOf(name, problem))
+  return fault(`Model "${name}": ${printable(problem.message)}${detail}`, remedyOf(name, model, problem))
 }
 
-function remedyOf(name: string, { code }: Problem): string {
+function remedyOf(name: string, { url, host }: Pick<ModelConfig, 'url' | 'host'>, problem: Problem): string {
+  const { refusal, code } = problem
+  if (refusal !== undefined) {
+    const remedy = refusal.remedy.replaceAll('models.*', `models.${name}`)
+    return DENIALS.has(refusal.name) ? `${remedy}${policyHint(host ?? new URL(url).host)}` : remedy
+  }
   const remedies: Partial<Record<Problem['code'], string>> = {
     upstream_unreachable: `Check models.${name}.url and that the model server runs: kubectl get inferenceservice -A; kubectl get pods. A connection that times out is blocked by a NetworkPolicy or firewall.`,
     unauthorized_upstream: `Set models.${name}.credential to a credential that the server or the gateway in front of it accepts.`,
@@ -76,4 +82,14 @@ function remedyOf(name: string, { code }: Problem): string {
     model_not_ready: `Wait until the model is loaded: kubectl get inferenceservice -A. If its name on the server differs, set models.${name}.modelName.`,
   }
   return remedies[code] ?? PROBLEMS[code].remedy
+}
+
+// Refusals for which an AuthorizationPolicy is missing.
+const DENIALS = new Set(['gateway_denied', 'predictor_denied', 'mesh_denied'])
+
+// The check `cluster.authorization` prints a policy for the ServiceAccount and the mode that the cluster has.
+function policyHint(host: string): string {
+  const place = serviceOfHost(host)
+  const namespace = place?.namespace ?? 'NAMESPACE'
+  return `\nPrint the policy: inferwire doctor -c FILE -n ${namespace}`
 }

@@ -1,16 +1,30 @@
 // The problems of a call that ends without a gRPC status: a broken connection, a gateway's answer, a malformed response.
 import { constants, type IncomingHttpHeaders } from 'node:http2'
 import { Problem } from '@inferwire/protocol'
-import { gatewayRefusal } from '../http/gateway-refusal.ts'
+import { readRedirect } from '../http/redirect.ts'
 import { retryAfterMs } from '../http/retry-after.ts'
 import { unreachable } from '../http/unreachable.ts'
+import { classifyRefusal } from '../refusal/classify-refusal.ts'
+import { refusalProblem } from '../refusal/refusal-problem.ts'
+import type { RefusalName } from '../refusal/refusals.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
+import { hasServiceTime } from './grpc-status.ts'
 
 const INVALID = "The model server's response is not valid gRPC."
 
-/** The problem of a connection that ended before the server had sent its SETTINGS. */
-export function neverReady(error: Error, address: string): Problem {
-  const problem = unreachable(error, address, 'unsent')
+/**
+ * The problem of a connection that ended before the server had sent its SETTINGS.
+ * @param hasBeenReady whether the server has sent them on an earlier connection
+ */
+export function neverReady(error: Error | undefined, address: string, hasBeenReady: boolean): Problem {
+  if (error === undefined && !hasBeenReady) {
+    return refusalProblem('mtls_required', { detail: `${address}: the server closed the connection at once` })
+  }
+  return notReady(error ?? new Error('the server closed the connection'), address, hasBeenReady)
+}
+
+function notReady(error: Error, address: string, hasBeenReady: boolean): Problem {
+  const problem = unreachable(error, address, 'unsent', hasBeenReady)
   if ((error as NodeJS.ErrnoException).code !== 'ERR_HTTP2_ERROR') return problem
   const detail = `${address} does not speak gRPC (HTTP/2). protocolVersion grpc-v2 needs the server's gRPC port.`
   const sentence = "The model server's port does not speak gRPC."
@@ -58,30 +72,51 @@ export function brokenCall(
   return new UpstreamFailure('unreachable', true, 'upstream_unreachable', sentence, { detail })
 }
 
+// Smaller than the limit of any common gateway.
+const LARGE_HEADER_BYTES = 8 * 1024
+
+/**
+ * The problem of a call that was reset although its server has never answered: Envoy does so if the header fields are
+ * larger than its limit. Undefined for any other reason.
+ */
+export function tooLargeHeader(rstCode: number, headerBytes: number, address: string): Problem | undefined {
+  if (rstCode !== constants.NGHTTP2_INTERNAL_ERROR || headerBytes < LARGE_HEADER_BYTES) return undefined
+  const detail = `${address}: RST_STREAM ${rstCode} for a call with ${headerBytes} bytes of header fields`
+  return refusalProblem('header_too_large', { detail })
+}
+
 /** The problem of a response with an HTTP status or a Content-Type that no gRPC server sends; undefined for any other. */
 export function gatewayAnswer(headers: IncomingHttpHeaders, address: string): Problem | undefined {
   const status = Number(headers[':status'])
   const contentType = headers['content-type']
   if (status === 200 && contentType?.startsWith('application/grpc') === true) return undefined
-  const detail = `${address}: HTTP status ${status}, ${contentType?.slice(0, 100) ?? 'no content-type'}`
-  if (status >= 502 && status <= 504) {
-    const sentence = 'The gateway in front of the model received no response from the model.'
-    return new UpstreamFailure('no-answer', status !== 503, 'upstream_unreachable', sentence, { detail })
+  const shown = `${address}: HTTP status ${status}, ${contentType?.slice(0, 100) ?? 'no content-type'}`
+  const redirect = readRedirect({ status, location: headers.location, address, host: undefined })
+  const detail = redirect?.detail ?? shown
+  const answer = {
+    status,
+    contentType,
+    // The body is not read.
+    text: headers['content-length'] === '0' ? '' : '…',
+    redirect: redirect?.leadsTo,
+    wwwAuthenticate: headers['www-authenticate'],
+    hasServiceTime: hasServiceTime(headers),
+    isOverloaded: headers['x-envoy-overloaded'] !== undefined,
   }
-  // A redirect leads to a login page, which some gateways send directly with status 403.
-  if (status === 401 || status === 403 || (status >= 300 && status < 400)) {
-    return new Problem(
-      'unauthorized_upstream',
-      "The gateway in front of the model rejected the connector's call.",
-      {
-        detail: `${detail}. Check models.*.credential, or use the model's in-mesh URL.`,
-      },
-    )
+  const name = classifyRefusal(answer) ?? otherAnswer(status)
+  if (name !== undefined) {
+    return refusalProblem(name, { detail, retryAfterMs: retryAfterMs(headers['retry-after'], headers.date) })
   }
-  return (
-    gatewayRefusal(status, detail, retryAfterMs(headers['retry-after'], headers.date)) ??
-    new Problem('upstream_invalid_response', 'The response is not from a gRPC server.', {
-      detail: `${detail}. Check models.*.url: the port must be the server's gRPC port.`,
-    })
-  )
+  return new Problem('upstream_invalid_response', 'The response is not from a gRPC server.', {
+    detail: `${detail}. Check models.*.url: the port must be the server's gRPC port.`,
+  })
+}
+
+// Gateways send these statuses with any body.
+function otherAnswer(status: number): RefusalName | undefined {
+  if (status === 401 || status === 403) return 'login_required'
+  if (status === 413) return 'request_too_large'
+  if (status === 429) return 'rate_limited'
+  if (status === 503) return 'gateway_unavailable_page'
+  return status === 502 || status === 504 ? 'gateway_error_page' : undefined
 }

@@ -8,9 +8,9 @@ import {
 import type { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
 import { unreachable } from '../http/unreachable.ts'
-import { UpstreamFailure } from '../upstream-failure.ts'
+import { refusalProblem } from '../refusal/refusal-problem.ts'
 import { connectionClosed, type GrpcConnection, type Link, type OpenCall } from './grpc-connection.ts'
-import { readStatus, type GrpcStatus } from './grpc-status.ts'
+import { hasServiceTime, readStatus, type GrpcStatus } from './grpc-status.ts'
 import {
   brokenCall,
   gatewayAnswer,
@@ -18,6 +18,7 @@ import {
   invalidFrames,
   neverReady,
   tooLarge,
+  tooLargeHeader,
 } from './call-problems.ts'
 import { FrameError, MessageFrames } from './message-frames.ts'
 import type { Frame } from './write-frame.ts'
@@ -108,7 +109,7 @@ class GrpcExchange implements OpenCall {
     this.#stream = stream
     stream.on('error', (error: Error) => (this.#error = error))
     stream.on('response', (headers) => this.#answered(headers))
-    stream.on('trailers', (headers) => (this.#status = readStatus(headers) ?? this.#status))
+    stream.on('trailers', (headers) => this.#trailed(headers))
     stream.on('data', (chunk: Buffer) => this.#received(chunk))
     stream.on('end', () => this.#ended())
     stream.on('close', () => this.#closed())
@@ -141,10 +142,19 @@ class GrpcExchange implements OpenCall {
 
   #answered(headers: IncomingHttpHeaders): void {
     this.#link.answered()
+    this.#connection.hasAnswered = true
     this.#headers = headers
     // A response without messages has its status in the headers.
     this.#status = readStatus(headers)
     if (this.#status === undefined) this.#gatewayProblem = gatewayAnswer(headers, this.#options.address)
+  }
+
+  #trailed(headers: IncomingHttpHeaders): void {
+    const status = readStatus(headers)
+    if (status === undefined) return
+    // A server's own error has Envoy's fields in the headers that precede the messages.
+    const isFromBehind = this.#headers !== undefined && hasServiceTime(this.#headers)
+    this.#status = isFromBehind ? { ...status, hasServiceTime: true } : status
   }
 
   #received(chunk: Buffer): void {
@@ -180,7 +190,11 @@ class GrpcExchange implements OpenCall {
     const { address } = this.#options
     const { rstCode } = this.#stream!
     const error = this.#link.error ?? causeOf(this.#error)
-    if (!this.#link.isReady) return neverReady(error ?? new Error(`RST_STREAM ${rstCode}`), address)
+    if (!this.#link.isReady) return neverReady(error, address, this.#connection.hasBeenReady)
+    if (!this.#connection.hasAnswered) {
+      const problem = tooLargeHeader(rstCode, bytesOf(this.#requestHeaders()), address)
+      if (problem !== undefined) return problem
+    }
     const hasAnswered = this.#headers !== undefined
     // A response begins with headers. A server that shuts down may reset streams with NO_ERROR before it has answered.
     const isOrderly = hasAnswered && rstCode === constants.NGHTTP2_NO_ERROR && error === undefined
@@ -214,8 +228,7 @@ class GrpcExchange implements OpenCall {
     if (this.#link.isReady) return
     this.#connection.replace(this.#link)
     const detail = `${this.#options.address}: no connection after ${CONNECT_TIMEOUT_MS} ms`
-    const sentence = 'The model server cannot be reached.'
-    this.#fail(new UpstreamFailure('unreachable', false, 'upstream_unreachable', sentence, { detail }))
+    this.#fail(refusalProblem('connect_timeout', { detail }))
   }
 
   #fail(error: unknown): void {
@@ -240,6 +253,11 @@ function send(stream: ClientHttp2Stream, frame: Frame = []): void {
   stream.cork()
   for (const part of frame) stream.write(part)
   stream.end()
+}
+
+// RFC 9113 §10.5.1: the limit applies to names and values without compression.
+function bytesOf(headers: OutgoingHttpHeaders): number {
+  return Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + String(value).length, 0)
 }
 
 // If a connection fails, Node.js ends each stream that waits for the connection. The stream's error has the connection's

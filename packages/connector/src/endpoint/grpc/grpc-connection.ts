@@ -46,6 +46,9 @@ export class GrpcConnection {
   readonly #calls = new Map<OpenCall, Link>()
   #link: Link | undefined
   #isClosed = false
+  #hasBeenReady = false
+  /** Whether the server has ever answered a call. */
+  hasAnswered = false
   readonly #idle: (() => void)[] = []
 
   constructor({ origin, host, trust, serverName }: ConnectionTarget) {
@@ -59,10 +62,17 @@ export class GrpcConnection {
     }
   }
 
+  /** Whether the server has ever sent SETTINGS, its first frame. */
+  get hasBeenReady(): boolean {
+    return this.#hasBeenReady
+  }
+
   /** Registers a call until `ended` is called; returns its link. @throws Problem after `close` or `destroy` */
   began(call: OpenCall): Link {
     if (this.#isClosed) throw connectionClosed()
-    if (this.#link?.isUsable !== true) this.#link = new Link(this.#origin, this.#options, this.#host)
+    if (this.#link?.isUsable !== true) {
+      this.#link = new Link(this.#origin, this.#options, this.#host, () => (this.#hasBeenReady = true))
+    }
     this.#calls.set(call, this.#link)
     this.#link.began()
     return this.#link
@@ -123,13 +133,21 @@ export class Link {
   #isEnding = false
   #error: Error | undefined
 
-  constructor(origin: string, options: SecureClientSessionOptions, host: string | undefined) {
+  constructor(
+    origin: string,
+    options: SecureClientSessionOptions,
+    host: string | undefined,
+    becameReady: () => void,
+  ) {
     this.#host = host
     const session = connect(origin, options)
     this.#session = session
     session.on('error', (error) => (this.#error ??= error))
     session.once('connect', () => session.setLocalWindowSize(SESSION_WINDOW_BYTES))
-    session.once('remoteSettings', () => (this.#isReady = true))
+    session.once('remoteSettings', () => {
+      this.#isReady = true
+      becameReady()
+    })
     // Streams in flight continue; Node.js closes the session when they have ended.
     session.once('goaway', () => (this.#isEnding = true))
   }

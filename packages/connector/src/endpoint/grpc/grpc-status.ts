@@ -26,6 +26,12 @@ export const STATUS = {
 export interface GrpcStatus {
   readonly code: number
   readonly details: string
+  /** Whether the answer has Envoy's upstream service time: such an answer came from behind the first proxy. */
+  readonly hasServiceTime: boolean
+  /** The fields with which gateways refuse a call. */
+  readonly location: string | undefined
+  readonly wwwAuthenticate: string | undefined
+  readonly isOverloaded: boolean
 }
 
 const NAMES = new Map<number, string>(Object.entries(STATUS).map(([name, code]) => [code, name]))
@@ -40,7 +46,19 @@ export function readStatus(headers: IncomingHttpHeaders): GrpcStatus | undefined
   const code = headers['grpc-status']
   if (typeof code !== 'string' || !/^\d{1,4}$/.test(code)) return undefined
   const text = headers['grpc-message']
-  return { code: Number(code), details: typeof text === 'string' ? decoded(text) : '' }
+  return {
+    code: Number(code),
+    details: typeof text === 'string' ? decoded(text) : '',
+    hasServiceTime: hasServiceTime(headers),
+    location: headers.location,
+    wwwAuthenticate: headers['www-authenticate'],
+    isOverloaded: headers['x-envoy-overloaded'] !== undefined,
+  }
+}
+
+/** Returns whether headers or trailers have Envoy's upstream service time. */
+export function hasServiceTime(headers: IncomingHttpHeaders): boolean {
+  return headers['x-envoy-upstream-service-time'] !== undefined
 }
 
 // The text is percent-encoded UTF-8; a decoder must tolerate invalid encodings.

@@ -3,6 +3,7 @@
 import { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
+import type { ServiceTime } from '../refusal/service-time.ts'
 import type { StreamLimits } from '../stream-clock.ts'
 import type { CallCredential } from '../upstream-options.ts'
 import { invalidFrames } from './call-problems.ts'
@@ -22,6 +23,10 @@ export interface GrpcTarget {
   readonly responseBytesMax: number
   /** How much of the server's error text is sent to clients. */
   readonly errorText: ErrorText
+  /** The `:authority` to send, if it differs from the origin's. */
+  readonly host: string | undefined
+  /** What the server's answers have shown about Envoys in front of it. */
+  readonly serviceTime: ServiceTime
   /** Limits of streamed answers. */
   readonly stream: StreamLimits
 }
@@ -67,11 +72,16 @@ async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
   try {
     await send(target, { ...call, onMessage }, used)
   } catch (error) {
-    const isRefused = error instanceof Problem && error.code === 'unauthorized_upstream' && !hasMessages
+    const isRefused = error instanceof Problem && isUnauthorized(error) && !hasMessages
     if (!isRefused || !(await credential.refresh!(used, call.deadline))) throw error
     // The first call may still be sending the request.
     await callOnce(target, { ...call, onSent: () => {} })
   }
+}
+
+// A model server behind Envoy may check the token itself.
+function isUnauthorized({ code, status }: Problem): boolean {
+  return code === 'unauthorized_upstream' || status === 401 || status === 403
 }
 
 async function callOnce(target: GrpcTarget, call: TargetCall): Promise<void> {
@@ -94,8 +104,10 @@ async function send(target: GrpcTarget, call: TargetCall, proof: readonly string
     onMessage,
     onSent,
   })
+  const { errorText, host, serviceTime } = target
   if (status.code !== STATUS.OK)
-    throw judgeStatus(status, { address, isReadiness, errorText: target.errorText })
+    throw judgeStatus(status, { address, isReadiness, errorText, host, serviceTime })
+  serviceTime.accepted(status.hasServiceTime)
 }
 
 /** Makes a call with a single response. @throws Problem, even for a missing or malformed response */

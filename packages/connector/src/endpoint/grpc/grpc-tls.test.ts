@@ -108,24 +108,27 @@ const OWN_FILES = {
 // With TLS 1.3, the client sends its certificate last. Node.js then closes the connection without an alert if it does
 // not trust the certificate.
 test.each([
-  ['no client certificate, with TLS 1.2', {}, 'TLSv1.2', 'handshake failure'],
-  ['no client certificate, with TLS 1.3', {}, 'TLSv1.3', "Check the model's tls.certFile"],
-  ['a client certificate of an unknown authority', OWN_FILES, 'TLSv1.3', 'ModelReady'],
-] as const)('a server that requires a client certificate rejects %s', async (_, files, version, detail) => {
-  const { server, upstream } = await serving(
-    ready,
-    { tls: { caFile: pemFile('own.pem', LOCALHOST.cert), serverName: 'localhost', ...files } },
-    { ...MUTUAL, minVersion: version, maxVersion: version },
-  )
-  const failure = await failureOf(call(upstream))
-  expect(failure).toMatchObject({
-    code: 'upstream_unreachable',
-    sign: 'unreachable',
-    maybeExecuted: false,
-  })
-  expect(failure.detail).toContain(detail)
-  expect(server.calls).toHaveLength(0)
-})
+  ['no client certificate, with TLS 1.2', {}, 'TLSv1.2', 'handshake failure', undefined],
+  ['no client certificate, with TLS 1.3', {}, 'TLSv1.3', "Check the model's tls.certFile", 'mtls_required'],
+  ['a client certificate of an unknown authority', OWN_FILES, 'TLSv1.3', 'ModelReady', 'mtls_required'],
+] as const)(
+  'a server that requires a client certificate rejects %s',
+  async (_, files, version, detail, refusal) => {
+    const { server, upstream } = await serving(
+      ready,
+      { tls: { caFile: pemFile('own.pem', LOCALHOST.cert), serverName: 'localhost', ...files } },
+      { ...MUTUAL, minVersion: version, maxVersion: version },
+    )
+    const failure = await failureOf(call(upstream))
+    expect(failure).toMatchObject({
+      code: 'upstream_unreachable',
+      sign: refusal === undefined ? 'unreachable' : 'rejected',
+    })
+    expect(failure.refusal?.name).toBe(refusal)
+    expect(failure.detail).toContain(detail)
+    expect(server.calls).toHaveLength(0)
+  },
+)
 
 test('a TLS file that cannot be read causes a configuration error before any call', () => {
   expect(() =>

@@ -2,6 +2,7 @@
 import type { DeclaredInput, Dialect, OperationName } from '@inferwire/protocol'
 import { originOf, type TlsTrust } from '../../config/index.ts'
 import type { Endpoint, EndpointRequest, ModelFacts, Upstream } from '../../step.ts'
+import { ServiceTime } from '../refusal/service-time.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { askFacts } from './ask-facts.ts'
 import { GrpcConnection } from './grpc-connection.ts'
@@ -81,6 +82,8 @@ export function createGrpcUpstream(options: UpstreamOptions, trust: TlsTrust): G
     responseBytesMax: options.responseBytesMax,
     errorText: options.errorText,
     stream: options.stream,
+    host: options.host,
+    serviceTime: new ServiceTime(),
   }
   return new GrpcUpstream(target, options.model, options.dialects, options.versions)
 }

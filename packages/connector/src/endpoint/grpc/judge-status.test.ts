@@ -3,8 +3,17 @@ import { expect, test } from 'vitest'
 import { STATUS as codes } from './grpc-status.ts'
 import { judgeStatus } from './judge-status.ts'
 
+const NO_MARKS = {
+  hasServiceTime: false,
+  location: undefined,
+  wwwAuthenticate: undefined,
+  isOverloaded: false,
+}
 const judge = (code: number, details: string, isReadiness = false): ReturnType<typeof judgeStatus> =>
-  judgeStatus({ code, details }, { address: 'ModelInfer http://iris', isReadiness, errorText: 'first-line' })
+  judgeStatus(
+    { code, details, ...NO_MARKS },
+    { address: 'ModelInfer http://iris', isReadiness, errorText: 'first-line' },
+  )
 
 // Texts as recorded from KServe 0.21.0, Triton 2.51.0, MLServer 1.7.1 and Envoy.
 test.each<[number, string, string, number, string?]>([

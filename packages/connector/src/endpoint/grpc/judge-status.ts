@@ -1,9 +1,12 @@
 // Converts the status of a gRPC call that failed into a Problem, like judge-answer.ts for HTTP.
 import { Problem } from '@inferwire/protocol'
 import type { ErrorText } from '../error-text.ts'
-import { GATEWAY_TIMEOUT, NEVER_SENT, NO_SERVER } from '../gateway-texts.ts'
 import { JSON_TYPE } from '../http/content-type.ts'
 import { modelError } from '../http/model-error.ts'
+import { readRedirect } from '../http/redirect.ts'
+import { classifyRefusal } from '../refusal/classify-refusal.ts'
+import { refusalProblem } from '../refusal/refusal-problem.ts'
+import type { ServiceTime } from '../refusal/service-time.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 import { STATUS, statusName, type GrpcStatus } from './grpc-status.ts'
 
@@ -13,6 +16,10 @@ export interface JudgedCall {
   readonly address: string
   readonly isReadiness: boolean
   readonly errorText: ErrorText
+  /** The `:authority` that was sent, if it differs from the address. */
+  readonly host?: string | undefined
+  /** What the server's answers have shown; it is updated. */
+  readonly serviceTime?: ServiceTime
 }
 
 // The HTTP statuses that V2 servers use for the same errors; 500 for all other codes.
@@ -20,6 +27,8 @@ const HTTP_STATUSES: ReadonlyMap<number, number> = new Map([
   [STATUS.INVALID_ARGUMENT, 400],
   [STATUS.FAILED_PRECONDITION, 400],
   [STATUS.OUT_OF_RANGE, 400],
+  [STATUS.UNAUTHENTICATED, 401],
+  [STATUS.PERMISSION_DENIED, 403],
   [STATUS.NOT_FOUND, 404],
   [STATUS.ALREADY_EXISTS, 409],
   [STATUS.ABORTED, 409],
@@ -27,6 +36,8 @@ const HTTP_STATUSES: ReadonlyMap<number, number> = new Map([
   [STATUS.UNIMPLEMENTED, 501],
   [STATUS.UNAVAILABLE, 503],
 ])
+// Limit on the text of a status in the log.
+const DETAILS_SHOWN_MAX = 256
 // Match the error texts for a message above the size limit of a server; with any other text, RESOURCE_EXHAUSTED means
 // that the server is full.
 const REQUEST_TOO_LARGE = /\breceived message larger than max/i
@@ -35,32 +46,66 @@ const RESPONSE_TOO_LARGE = /\bsen[dt] message larger than max/i
 const NOT_READY = /\bModelNot(?:Found|Ready)\b/
 
 /** Returns the Problem for a status other than OK. After an `UpstreamFailure`, a retry may succeed. */
-export function judgeStatus({ code, details }: GrpcStatus, call: JudgedCall): Problem {
+export function judgeStatus(status: GrpcStatus, call: JudgedCall): Problem {
+  const { code, details } = status
   const exchange = `${call.address}: ${statusName(code)}`
-  const detail = `${exchange} "${details.slice(0, 300).replaceAll(/\s+/g, ' ')}"`
+  // A gateway's login page may be the text.
+  const detail = `${exchange} "${details.slice(0, DETAILS_SHOWN_MAX).replaceAll(/\s+/g, ' ')}"`
   return (
-    gatewayStatus(code, details, detail) ??
+    refusalOf(status, detail, call) ??
+    unknownRefusal(status, detail) ??
     serversStatus(code, details, detail, call) ??
     error(code, details, exchange, call)
   )
 }
 
-// Envoy and other gateways answer gRPC calls with a gRPC status.
-function gatewayStatus(code: number, details: string, detail: string): Problem | undefined {
-  if (code === STATUS.UNAVAILABLE && NO_SERVER.test(details)) {
-    const sentence = 'The gateway in front of the model cannot reach any pod of the model.'
-    return new UpstreamFailure('no-answer', !NEVER_SENT.test(details), 'upstream_unreachable', sentence, {
-      detail,
-    })
-  }
-  if (code !== STATUS.UNAUTHENTICATED && code !== STATUS.PERMISSION_DENIED) return undefined
-  return new Problem(
-    'unauthorized_upstream',
-    "The gateway in front of the model rejected the connector's call.",
+// The HTTP statuses that Envoy translates to these codes if it answers a gRPC call itself.
+const ENVOY_STATUSES: ReadonlyMap<number, number> = new Map([
+  [STATUS.UNAUTHENTICATED, 401],
+  [STATUS.PERMISSION_DENIED, 403],
+  [STATUS.UNIMPLEMENTED, 404],
+  [STATUS.UNAVAILABLE, 503],
+])
+
+function refusalOf(status: GrpcStatus, detail: string, call: JudgedCall): Problem | undefined {
+  const { code, details, location, wwwAuthenticate, hasServiceTime, isOverloaded } = status
+  const { address, host, serviceTime } = call
+  // Envoy has one code for all statuses without a code of their own.
+  const redirect =
+    code === STATUS.UNKNOWN && location !== undefined
+      ? readRedirect({ status: 302, location, address, host })
+      : undefined
+  const httpStatus = redirect === undefined ? envoyStatus(code, details) : 302
+  if (httpStatus === undefined) return undefined
+  const name = classifyRefusal(
     {
-      detail: `${detail}. Check models.*.credential, and the AuthorizationPolicy of the model's namespace.`,
+      status: httpStatus,
+      contentType: undefined,
+      text: details,
+      redirect: redirect?.leadsTo,
+      wwwAuthenticate,
+      hasServiceTime,
+      isOverloaded,
     },
+    serviceTime?.isTelling,
   )
+  if (name === undefined) return undefined
+  serviceTime?.refused(name, hasServiceTime)
+  return refusalProblem(name, { detail: redirect?.detail ?? detail })
+}
+
+function envoyStatus(code: number, details: string): number | undefined {
+  if (code === STATUS.UNKNOWN) return details === 'Request Header Fields Too Large' ? 431 : undefined
+  return ENVOY_STATUSES.get(code)
+}
+
+// The server itself, or a gateway other than Envoy. With Envoy's field, the answer is the model server's own.
+function unknownRefusal({ code, hasServiceTime }: GrpcStatus, detail: string): Problem | undefined {
+  if (code !== STATUS.UNAUTHENTICATED && code !== STATUS.PERMISSION_DENIED) return undefined
+  if (hasServiceTime) return undefined
+  return new Problem('unauthorized_upstream', "The model server rejected the connector's call.", {
+    detail: `${detail}. Check models.*.credential.`,
+  })
 }
 
 function serversStatus(code: number, details: string, detail: string, call: JudgedCall): Problem | undefined {
@@ -99,7 +144,5 @@ function error(code: number, details: string, exchange: string, call: JudgedCall
 
 function httpStatusOf(code: number, details: string): number {
   if (code === STATUS.RESOURCE_EXHAUSTED && REQUEST_TOO_LARGE.test(details)) return 413
-  // Envoy sends one code for all its refusals; over HTTP, this one has the status 504.
-  if (code === STATUS.UNAVAILABLE && GATEWAY_TIMEOUT.test(details)) return 504
   return HTTP_STATUSES.get(code) ?? 500
 }

@@ -9,6 +9,7 @@ import { MESSAGES } from './inference-proto.ts'
 import { StreamEndpoint } from './stream-endpoint.ts'
 import { answer, framed, refuse, startGrpcServer, type ServedCall } from './testing/grpc-server.ts'
 import { deadlineIn, jsonRequest } from './testing/open-upstream.ts'
+import { ServiceTime } from '../refusal/service-time.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -37,6 +38,8 @@ async function serving(
     credential: { headers: () => [], ...(refresh === undefined ? {} : { refresh }) },
     responseBytesMax: 1_000_000,
     errorText: 'first-line',
+    host: undefined,
+    serviceTime: new ServiceTime(),
     stream: { idleTimeoutMs, timeoutMs: 60_000, coalesceMs: 0 },
   } as const
   return new StreamEndpoint(target, { name: 'llm', version: '' }, () => Promise.resolve([]))

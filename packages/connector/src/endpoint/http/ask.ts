@@ -25,8 +25,8 @@ export async function ask(
   const answer = await askForAnswer(target, route, signal)
   const isGateway = answer.body.length === 0 && answer.contentType === undefined
   if (answer.status === 404 && !isGateway && !isWebPage(answer.contentType)) return undefined
-  const { host, errorText } = target
-  return readMetadata(judgeAnswer(answer, address, { host, errorText }).body, address)
+  const { host, errorText, serviceTime } = target
+  return readMetadata(judgeAnswer(answer, address, { host, errorText, serviceTime }).body, address)
 }
 
 /** Sends a request without a body, and returns the answer, whatever it is. @throws Problem if there is no answer */

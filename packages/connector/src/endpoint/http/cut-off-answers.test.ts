@@ -10,6 +10,7 @@ import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpPool } from './http-pool.ts'
 import { openPool } from './open-pool.ts'
 import { STREAM_LIMITS } from '../testing/stream-limits.ts'
+import { ServiceTime } from '../refusal/service-time.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -46,6 +47,7 @@ async function ask(pool: HttpPool, origin: string): Promise<EndpointResponse | P
     responseBytesMax: 100_000,
     stream: STREAM_LIMITS,
     errorText: 'first-line',
+    serviceTime: new ServiceTime(),
   }
   return new HttpEndpoint(target, { method: 'POST', path: '/v1/models/iris:predict' })
     .call({

@@ -5,7 +5,6 @@ import {
   hasForeignCharset,
   isJsonType,
   isPlainText,
-  isWebPage,
   JSON_TYPE,
   passable,
   UNKNOWN_TYPE,
@@ -16,7 +15,7 @@ import { isWholeJson } from './whole-json.ts'
 const OPEN_OBJECT = 0x7b
 
 /**
- * Converts a successful response. With `isReadiness` (a readiness request) the body may be empty.
+ * Converts a successful response that is not a web page. With `isReadiness` (a readiness request) the body may be empty.
  * @throws Problem `upstream_invalid_response` if the response is empty, encoded, mislabelled or incomplete.
  */
 export function goodAnswer(answer: HttpAnswer, address: string, isReadiness: boolean): EndpointResponse {
@@ -54,8 +53,6 @@ function typeOf(answer: HttpAnswer, address: string): string {
     checkJson(answer, address)
     return JSON_TYPE
   }
-  if (isWebPage(contentType))
-    throw invalid("The response is a web page, not the model server's answer.", answer, address)
   // The body is not checked: in other charsets, such as UTF-16, JSON's punctuation is not always encoded as ASCII
   // bytes.
   if (hasForeignCharset(contentType)) return passable(contentType)

@@ -20,6 +20,8 @@ export interface HttpAnswer {
   readonly wwwAuthenticate: string | undefined
   /** Whether the response has Envoy's upstream service time: such a response came from behind the first proxy. */
   readonly hasUpstreamServiceTime: boolean
+  /** Whether the response has Envoy's field for a call that exceeds the limits of an Envoy. */
+  readonly isOverloaded: boolean
   /** The coding that the body still has, such as gzip; undefined = none. */
   readonly coding: string | undefined
   readonly body: Uint8Array
@@ -158,6 +160,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler, CallControl {
     // Statuses below 200 are interim responses.
     if (status < 100) this.#badStatus(status)
     if (status < 200) return
+    this.#pool.hasAnswered = true
     this.#status = status
     this.#headers = headers
     this.#sink = this.#options.open?.(answerOf(status, headers, NO_BODY, false), this)
@@ -203,7 +206,7 @@ class HttpExchange<Result> implements Dispatcher.DispatchHandler, CallControl {
     this.#release()
     if (this.#isOver) return
     this.#end()
-    this.#reject(unreachable(error, this.#options.address, this.#progress))
+    this.#reject(unreachable(error, this.#options.address, this.#progress, this.#pool.hasAnswered))
   }
 
   #pass(chunk: Buffer, sink: BodySink): void {
@@ -294,6 +297,7 @@ function answerOf(
     location: firstOf(headers.location),
     wwwAuthenticate: firstOf(headers['www-authenticate']),
     hasUpstreamServiceTime: headers['x-envoy-upstream-service-time'] !== undefined,
+    isOverloaded: headers['x-envoy-overloaded'] !== undefined,
     coding: codingOf(headers['content-encoding'], headers['transfer-encoding']),
     body,
     isBodySent,

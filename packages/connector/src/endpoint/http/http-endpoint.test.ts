@@ -9,6 +9,7 @@ import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpUpstream } from './http-upstream.ts'
 import { openPool } from './open-pool.ts'
 import { STREAM_LIMITS } from '../testing/stream-limits.ts'
+import { ServiceTime } from '../refusal/service-time.ts'
 
 interface Seen {
   readonly method: string
@@ -60,6 +61,7 @@ function targetOf(overrides: Partial<HttpTarget> = {}): HttpTarget {
     responseBytesMax: 1_000,
     stream: STREAM_LIMITS,
     errorText: 'first-line',
+    serviceTime: new ServiceTime(),
     ...overrides,
   }
 }

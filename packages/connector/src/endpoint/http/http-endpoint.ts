@@ -3,6 +3,7 @@ import type { Route } from '@inferwire/protocol'
 import type { Endpoint, EndpointRequest, EndpointResponse } from '../../step.ts'
 import { callHttp, type HttpAnswer, type HttpCallOptions, type OpenBody } from './http-call.ts'
 import type { ErrorText } from '../error-text.ts'
+import type { ServiceTime } from '../refusal/service-time.ts'
 import type { StreamLimits } from '../stream-clock.ts'
 import type { CallCredential } from '../upstream-options.ts'
 import type { HttpPool } from './http-pool.ts'
@@ -22,6 +23,8 @@ export interface HttpTarget {
   readonly stream: StreamLimits
   /** How much of the server's error text is sent to clients. */
   readonly errorText: ErrorText
+  /** What the server's answers have shown about Envoys in front of it. */
+  readonly serviceTime: ServiceTime
 }
 
 /** RFC 9110 §12.5.3: without this field a server may use any content coding. */
@@ -39,7 +42,8 @@ export class HttpEndpoint implements Endpoint {
 
   constructor(target: HttpTarget, { method, path }: Route, isReadiness = false) {
     this.#target = target
-    this.#asked = { host: target.host, isReadiness, errorText: target.errorText }
+    const { errorText, serviceTime } = target
+    this.#asked = { host: target.host, isReadiness, errorText, serviceTime }
     this.#method = method
     this.#path = target.pathPrefix + path
     this.#address = `${method} ${target.origin}${this.#path}`

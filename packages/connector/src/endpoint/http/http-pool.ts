@@ -31,6 +31,8 @@ export class HttpPool extends Pool {
    * undici cannot remove cancelled calls from its queue. Each call has at most one socket.
    */
   callsHeld = 0
+  /** Whether the server has ever answered a call. */
+  hasAnswered = false
 
   constructor(
     origin: string,

@@ -2,6 +2,7 @@
 import { fitsRoutes, operationRoute, OPERATIONS, type Dialect, type OperationName } from '@inferwire/protocol'
 import { originOf } from '../../config/index.ts'
 import type { Endpoint, ModelFacts, Upstream } from '../../step.ts'
+import { ServiceTime } from '../refusal/service-time.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { askFacts, type AskedModel } from './ask-facts.ts'
 import { hasModelList } from './ask-model-list.ts'
@@ -72,6 +73,7 @@ export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
     responseBytesMax: options.responseBytesMax,
     stream: options.stream,
     errorText: options.errorText,
+    serviceTime: new ServiceTime(),
   }
   const dialects = options.dialects.filter((dialect) => fitsRoutes(options.model, dialect))
   return new HttpUpstream(target, options.model, dialects, options.versions)

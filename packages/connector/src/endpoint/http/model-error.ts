@@ -38,13 +38,10 @@ const KNOWN_TEXTS: readonly (readonly [status: number, text: RegExp, meaning: Me
     'loading',
   ],
   [404, /^Model not found: /, 'loading'],
-  // Knative's queue, and Envoy's limit for pending requests.
-  [503, /^pending request queue full/, 'full'],
-  [503, /^upstream connect error or disconnect\/reset before headers\. .*reset reason: overflow/, 'full'],
 ]
 
-/** The time that a client should wait if a full server sends no Retry-After. */
-export const FULL_RETRY_AFTER_MS = 1_000
+// The time that a client should wait if a full server sends no Retry-After.
+const FULL_RETRY_AFTER_MS = 1_000
 // Limit on the error text in the log, which may be longer than the error text in the reply.
 const DETAIL_CHARACTERS_MAX = 300
 

@@ -10,6 +10,7 @@ import { HttpEndpoint, type HttpTarget } from './http-endpoint.ts'
 import { HttpUpstream } from './http-upstream.ts'
 import { openPool } from './open-pool.ts'
 import { STREAM_LIMITS } from '../testing/stream-limits.ts'
+import { ServiceTime } from '../refusal/service-time.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -73,6 +74,7 @@ function targetOf(url: string): HttpTarget {
     responseBytesMax: 100_000,
     stream: STREAM_LIMITS,
     errorText: 'first-line',
+    serviceTime: new ServiceTime(),
   }
 }
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { redirected } from './redirect.ts'
+import { readRedirect } from './redirect.ts'
 
-const codeOf = (url: string, location: string, host?: string): string =>
-  redirected({ status: 307, location, address: `POST ${url}`, host }).code
+const leadsTo = (url: string, location: string, host?: string): string =>
+  readRedirect({ status: 307, location, address: `POST ${url}`, host })!.leadsTo
 
 const MODELS = 'http://kserve.example/v1/models'
 
@@ -30,7 +30,7 @@ test.each([
   ['an empty Location', `${MODELS}/m:predict`, ''],
   ['an invalid URL', `${MODELS}/m:predict`, 'http://['],
 ])('does not mistake a redirect for a login: %s', (_what, url, location) => {
-  expect(codeOf(url, location)).toBe('upstream_invalid_response')
+  expect(leadsTo(url, location)).toBe('elsewhere')
 })
 
 test.each([
@@ -46,22 +46,20 @@ test.each([
   ['an invalid URL', 'https://ann:s3cret@[', 'an invalid URL'],
   ['no user', '/dex/@home?state=s3cret', '"/dex/@home"'],
 ])('logs a Location without its secrets: %s', (_what, location, shown) => {
-  const { detail } = redirected({
+  const { detail } = readRedirect({
     status: 302,
     location,
     address: `POST ${MODELS}/m:predict`,
     host: undefined,
-  })
+  })!
   expect(detail).toContain(`302 to ${shown};`)
   expect(detail).not.toMatch(/ann|s3cret/)
 })
 
 test('ignores login words that also occur in the Host that was sent', () => {
   const location = 'https://iris.sso.example.com/v1/models/m:predict'
-  expect(codeOf('http://10.0.0.1/v1/models/m:predict', location, 'iris.sso.svc:80')).toBe(
-    'upstream_invalid_response',
-  )
-  expect(codeOf('http://10.0.0.1/v1/models/m:predict', location)).toBe('unauthorized_upstream')
+  expect(leadsTo('http://10.0.0.1/v1/models/m:predict', location, 'iris.sso.svc:80')).toBe('elsewhere')
+  expect(leadsTo('http://10.0.0.1/v1/models/m:predict', location)).toBe('login')
 })
 
 test.each([
@@ -73,5 +71,5 @@ test.each([
   ['a login host', 'https://sso.example/'],
   ['a model "author"', 'https://accounts.example/o'],
 ])('detects a redirect to a login: %s', (_what, location) => {
-  expect(codeOf(`${MODELS}/author:predict`, location)).toBe('unauthorized_upstream')
+  expect(leadsTo(`${MODELS}/author:predict`, location)).toBe('login')
 })

@@ -1,8 +1,7 @@
 // Interprets a redirect, which means that the gateway requires a login, or that the configured URL is wrong.
-import { Problem } from '@inferwire/protocol'
 
-/** A redirect and its request. */
-export interface Redirect {
+/** An answer and its request. */
+export interface RedirectingAnswer {
   readonly status: number
   readonly location: string | undefined
   /** Description of the request for the log: its method, a space, and its URL. */
@@ -21,18 +20,27 @@ const LOGIN_LABELS = new Set(
   'login signin auth accounts dex idp keycloak oauth oauth2 oauth2-proxy sso'.split(' '),
 )
 
-/** Converts a redirect into a Problem. Redirects are not followed: requests are sent only to configured addresses. */
-export function redirected({ status, location = '', address, host }: Redirect): Problem {
+/** Where a redirect leads. */
+export interface Redirect {
+  readonly leadsTo: 'login' | 'elsewhere'
+  /** For the operator's log. */
+  readonly detail: string
+}
+
+/**
+ * Returns undefined if the answer is not a redirect. Redirects are not followed: requests are sent only to configured
+ * addresses.
+ */
+export function readRedirect({
+  status,
+  location = '',
+  address,
+  host,
+}: RedirectingAnswer): Redirect | undefined {
+  if (status < 300 || status > 399) return undefined
   const askedUrl = address.slice(address.indexOf(' ') + 1)
   const detail = `${address}: ${status} to ${shownLocation(location, askedUrl)}; redirects are never followed`
-  if (isLogin(location, askedUrl, host)) {
-    return new Problem('unauthorized_upstream', 'The gateway in front of the model requires a login.', {
-      detail: `${detail}. Configure models.*.credential (token-file), or use the model's in-mesh URL.`,
-    })
-  }
-  return new Problem('upstream_invalid_response', 'The model server answered with a redirect.', {
-    detail: `${detail}. Check models.*.url.`,
-  })
+  return { leadsTo: isLogin(location, askedUrl, host) ? 'login' : 'elsewhere', detail }
 }
 
 // Omits the query and the fragment, which may contain an OAuth `state` or code, and the user information (RFC 3986

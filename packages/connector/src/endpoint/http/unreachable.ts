@@ -1,6 +1,7 @@
 // Converts connection and protocol errors into a Problem: a safe sentence for the requester, details for the log.
 import { Problem, tlsFailure, type TlsFailureKind } from '@inferwire/protocol'
 import { explainTls } from '../../config/index.ts'
+import { refusalProblem } from '../refusal/refusal-problem.ts'
 import { UpstreamFailure } from '../upstream-failure.ts'
 
 // Codes of errors in the format of the response, not in the connection.
@@ -23,8 +24,15 @@ export const NOT_HTTP = "The model server's response is not valid HTTP."
 /** The progress of a call: not yet assigned to a connection, assigned to a connection, or receiving its response. */
 export type Progress = 'unsent' | 'sent' | 'answering'
 
-/** Converts an error. A request that undici refuses to send is the connector's fault (`internal`). */
-export function unreachable(error: Error, address: string, progress: Progress): Problem {
+// Codes of a connection that the server closed.
+const CLOSED = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'ERR_HTTP2_STREAM_CANCEL'])
+const CONNECT_TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'])
+
+/**
+ * Converts an error. A request that undici refuses to send is the connector's fault (`internal`).
+ * @param hasAnswered whether the server has ever answered; if not, it may close all connections without mTLS
+ */
+export function unreachable(error: Error, address: string, progress: Progress, hasAnswered = true): Problem {
   const code = (error as NodeJS.ErrnoException).code ?? error.name
   const why = explainTls(error, 'The model server', "the model's tls")
   const detail = `${address}: ${code} ${why ?? error.message}`
@@ -40,6 +48,13 @@ export function unreachable(error: Error, address: string, progress: Progress): 
       ? '. If this is a gRPC port, set protocolVersion: grpc-v2.'
       : ''
     return new Problem('upstream_invalid_response', NOT_HTTP, { detail: `${detail}${hint}`, cause: error })
+  }
+  const isRefused = CLOSED.has(code) || tlsFailure(error)?.kind === 'client-certificate'
+  if (!hasAnswered && progress !== 'answering' && isRefused) {
+    return refusalProblem('mtls_required', { detail, cause: error })
+  }
+  if (progress === 'unsent' && CONNECT_TIMEOUTS.has(code)) {
+    return refusalProblem('connect_timeout', { detail, cause: error })
   }
   const text = sentence(error, code, progress)
   const options = { detail, cause: error }

@@ -66,13 +66,6 @@ export const FULL: readonly RecordedAnswer[] = [
   error('Triton', 'queue full, request with an id', 503, '[request id: q3] Exceeds maximum queue size'),
   error('Triton', 'queue full, older', 503, 'Exceeds maximum queue size'),
   answer('Knative', 'queue full (source)', 503, TEXT_TYPE, 'pending request queue full'),
-  answer(
-    'Envoy',
-    'too many pending requests (source)',
-    503,
-    'text/plain',
-    'upstream connect error or disconnect/reset before headers. reset reason: overflow',
-  ),
 ]
 
 /** Triton's answer to a request that waited longer than its parameter `timeout`. */

@@ -16,6 +16,7 @@ import { STREAM_LIMITS } from '../../testing/stream-limits.ts'
 import type { HttpPool } from '../http-pool.ts'
 import { HttpUpstream } from '../http-upstream.ts'
 import { openPool } from '../open-pool.ts'
+import { ServiceTime } from '../../refusal/service-time.ts'
 
 const CHAT = dialectOf('chat', dialectNames())!
 const LIST_PATH = operationRoute('metadata', CHAT, 'llm')!.path
@@ -105,6 +106,7 @@ export class StreamRig {
       responseBytesMax: options.eventBytesMax ?? 10_000,
       stream: { ...STREAM_LIMITS, ...options.limits },
       errorText: 'first-line' as const,
+      serviceTime: new ServiceTime(),
     }
     const endpoint = new HttpUpstream(target, 'llm', [dialect]).endpoint(operation, dialect)!
     const nowMs = performance.now()
