@@ -7,6 +7,18 @@ import type { PlantedFault } from './planted-fault.ts'
 import { modelServer, namedOtherwise, withModel } from './plants.ts'
 import { CANARIES } from './world.ts'
 
+// Recorded from Envoy with Istio's filters; conformance/gate runs the real one.
+const DENIED = 'RBAC: access denied'
+const BEHIND_ENVOY = { server: 'istio-envoy', 'x-envoy-upstream-service-time': '1' }
+const INVALID_TOKEN = {
+  server: 'istio-envoy',
+  'www-authenticate': 'Bearer realm="http://gateway/v2", error="invalid_token"',
+}
+const withoutRoute: Parameters<typeof modelServer>[1] = ({ response }) => {
+  response.writeHead(404, { server: 'istio-envoy' })
+  response.end()
+}
+
 /** Faults of connectors and models. */
 export const SERVICE_FAULTS: readonly PlantedFault[] = [
   {
@@ -81,6 +93,36 @@ export const SERVICE_FAULTS: readonly PlantedFault[] = [
     faults: ['models.metadata'],
     message: /has no model "iris"; its models are: iris-v2/,
     remedy: /models\.iris\.modelName: iris-v2/,
+  },
+  {
+    name: 'a gateway that rejects an expired token',
+    plant: async ({ config }, later) => ({
+      config: withModel(
+        config,
+        await modelServer(later, text(401, 'text/plain', 'Jwt is expired', INVALID_TOKEN)),
+      ),
+    }),
+    faults: ['models.metadata'],
+    message: /rejected the token of the connector/,
+    remedy: /token file was not renewed/,
+  },
+  {
+    name: "a sidecar of the model's pod that does not allow the connector",
+    plant: async ({ config }, later) => ({
+      config: withModel(config, await modelServer(later, text(403, 'text/plain', DENIED, BEHIND_ENVOY))),
+    }),
+    faults: ['models.metadata'],
+    message: /service mesh does not allow the connector/,
+    remedy: /AuthorizationPolicy[\s\S]*inferwire doctor -c FILE -n/,
+  },
+  {
+    name: 'a gateway without a route to the model',
+    plant: async ({ config }, later) => ({
+      config: withModel(config, await modelServer(later, withoutRoute)),
+    }),
+    faults: ['models.metadata'],
+    message: /gateway has no route to the model/,
+    remedy: /Check models\.iris\.host/,
   },
   {
     name: 'a login page in front of the model server',

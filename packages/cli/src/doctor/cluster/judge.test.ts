@@ -98,9 +98,12 @@ test.each(['http://10.0.0.1:8080', 'http://model.example', 'http://iris.other.sv
   },
 )
 
+function right(verb: string, resource = 'inferenceservices') {
+  return { verb, group: '', resource }
+}
+
 test('the rights of the ServiceAccount: missing and excessive ones', () => {
   const account = { namespace: 'inferwire', name: 'inferwire' }
-  const right = (verb: string, resource = 'inferenceservices') => ({ verb, group: '', resource })
   const needed = [right('get'), right('list'), right('watch')]
   expect(judgeRights({ account }, 'models', needed, [])).toMatchObject([{ state: 'ok' }])
   const [missing, more] = judgeRights({ account }, 'models', [right('get')], [right('get', 'secrets')])
