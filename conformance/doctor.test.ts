@@ -32,7 +32,7 @@ describe('a healthy system', () => {
     const { code, stdout, stderr } = await inferwire([...command(healthy.config), '--sample'])
     expect(stderr).toBe('')
     expect(stdout).not.toMatch(/FAULT|^ *warning|canary/m)
-    expect(stdout).toMatch(/No faults were found: \d+ passed, 1 not checked\.\n$/)
+    expect(stdout).toMatch(/No faults were found: \d+ passed, 9 not checked\.\n$/)
     expect(stdout).toContain('skipped broker.tls: not checked, because the broker is not addressed with TLS')
     expect(code).toBe(0)
   })
@@ -90,7 +90,7 @@ describe('the command', () => {
   test('ends with an error if the broker is missing, within the time limits', async () => {
     const { code, stdout } = await inferwire(['doctor', '-p', String(await freePort())])
     expect(stdout).toMatch(
-      /FAULT broker\.port[\s\S]*skipped connector\.answer: not checked, because broker\.port failed/,
+      /FAULT broker\.port[\s\S]*skipped .*connector\.answer: not checked, because broker\.port failed/,
     )
     expect(code).toBe(1)
   })

@@ -32,6 +32,8 @@ export class TextReport implements Progress {
   readonly #output: TextOutput
   readonly #marks: Marks
   #group = ''
+  // Checks that were skipped for the same reason share a line, which is printed when another result follows.
+  #skipped: CheckResult[] = []
 
   constructor(output: TextOutput) {
     this.#output = output
@@ -45,6 +47,12 @@ export class TextReport implements Progress {
 
   finished(result: CheckResult): void {
     if (this.#output.isTerminal) this.#output.write('\r\u001b[K')
+    if (result.state === 'skipped') {
+      if (result.reason !== this.#skipped[0]?.reason) this.#flush()
+      this.#skipped.push(result)
+      return
+    }
+    this.#flush()
     this.#output.write(
       linesOf(result, this.#marks)
         .map((line) => `${line}\n`)
@@ -54,25 +62,30 @@ export class TextReport implements Progress {
 
   /** Prints the last line. */
   ended(results: readonly CheckResult[]): void {
+    this.#flush()
     this.#output.write(`\n${summaryOf(results)}\n`)
+  }
+
+  #flush(): void {
+    const [first] = this.#skipped
+    if (first === undefined) return
+    const ids = this.#skipped.map(({ id }) => id).join(', ')
+    this.#skipped = []
+    const reason = printableLines(first.reason ?? '')
+    this.#output.write(`  ${this.#marks.skipped} ${ids}: not checked, because ${reason}\n`)
   }
 
   #heading(id: string): void {
     const group = id.split('.')[0]!
     if (group === this.#group) return
+    this.#flush()
     this.#output.write(`${this.#group === '' ? '' : '\n'}${group}\n`)
     this.#group = group
   }
 }
 
-function linesOf({ id, state, findings, reason, title }: CheckResult, marks: Marks): string[] {
-  if (state === 'skipped')
-    return [`  ${marks.skipped} ${id}: not checked, because ${clause(reason ?? title)}`]
+function linesOf({ id, findings }: CheckResult, marks: Marks): string[] {
   return findings.flatMap((finding) => findingLines(id, finding, marks))
-}
-
-function clause(reason: string): string {
-  return printableLines(reason)
 }
 
 function findingLines(id: string, { state, message, remedy }: Finding, marks: Marks): string[] {

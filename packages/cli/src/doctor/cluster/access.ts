@@ -2,13 +2,11 @@
 import { existsSync } from 'node:fs'
 import { KubeError } from '@inferwire/connector'
 import { fault, notChecked, ok, type Check, type Outcome } from '../check.ts'
+import { KSERVE_API, KSERVE_CONTROLLER, KSERVE_SETTINGS } from './kube-paths.ts'
 import { mapOf, textOf } from './inference-service.ts'
 import { clusterOf, isClusterNamed, openCluster } from './open-cluster.ts'
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token'
-const KSERVE_NAMESPACE = 'kserve'
-const CONTROLLER = `/apis/apps/v1/namespaces/${KSERVE_NAMESPACE}/deployments/kserve-controller-manager`
-const CONFIG = `/api/v1/namespaces/${KSERVE_NAMESPACE}/configmaps/inferenceservice-config`
 
 export const clusterAccess: Check = {
   id: 'cluster.access',
@@ -42,11 +40,11 @@ export const clusterKserve: Check = {
   run: async (context, signal) => {
     const { api } = clusterOf(context)
     try {
-      await api.get('/apis/serving.kserve.io/v1beta1', { signal })
+      await api.get(KSERVE_API, { signal })
     } catch (error) {
       if (!(error instanceof KubeError) || error.status !== 404) throw error
       return fault(
-        'KServe is not installed: the API server does not have the API group serving.kserve.io/v1beta1.',
+        'KServe is not installed: the API server does not have its API group serving.kserve.io.',
         'Install KServe, or remove -n if the models do not run as InferenceServices.',
       )
     }
@@ -58,12 +56,12 @@ export const clusterKserve: Check = {
 
     // The rights to read these two objects are optional.
     async function versionOf(): Promise<string> {
-      const { metadata } = mapOf(await optional(CONTROLLER))
+      const { metadata } = mapOf(await optional(KSERVE_CONTROLLER))
       const labels = mapOf(mapOf(metadata)['labels'])
       return textOf(labels['app.kubernetes.io/version'])
     }
     async function modeOf(): Promise<string> {
-      const deploy = textOf(mapOf(mapOf(await optional(CONFIG))['data'])['deploy'])
+      const deploy = textOf(mapOf(mapOf(await optional(KSERVE_SETTINGS))['data'])['deploy'])
       return /"defaultDeploymentMode"\s*:\s*"([A-Za-z]{1,32})"/.exec(deploy)?.[1] ?? ''
     }
     async function optional(path: string): Promise<unknown> {

@@ -1,5 +1,6 @@
 // Evaluates AuthorizationPolicies for one caller and one InferenceService, as Istio does, as far as it is needed here.
 import type { KubeObject } from '@inferwire/connector'
+import { dialectNames, DIALECTS, operationRoute, type DialectKind } from '@inferwire/protocol'
 import { mapOf } from './inference-service.ts'
 import { matchesSelector, podLabels } from './labels.ts'
 
@@ -73,7 +74,11 @@ function isFrom(source: unknown, { namespace, account }: Caller): boolean {
   )
 }
 
-const MODEL_PATHS = ['/v1/models/m:predict', '/v2/models/m/infer', '/openai/v1/chat/completions']
+// The path of one inference in each dialect.
+const MODEL_PATHS = dialectNames().flatMap((dialect) => {
+  const { defaultOperation, prefixes = [''] }: DialectKind = DIALECTS[dialect]
+  return prefixes.map((prefix) => prefix + operationRoute(defaultOperation, dialect, 'm')!.path)
+})
 
 function isToModel(to: unknown): boolean {
   if (isAbsent(to)) return true

@@ -3,6 +3,7 @@ import type { KubeObject } from '@inferwire/connector'
 import { fault, ok, type Check, type Finding } from '../check.ts'
 import { unreadable } from './access.ts'
 import { mapOf } from './inference-service.ts'
+import { namespacePath, podsPath } from './kube-paths.ts'
 import { clusterOf } from './open-cluster.ts'
 
 /** How the pods of a namespace take part in the mesh. */
@@ -18,8 +19,8 @@ export const clusterMesh: Check = {
   run: async (context, signal) => {
     const { api, namespaces, account } = clusterOf(context)
     const read = async (namespace: string): Promise<MeshMode> => {
-      const object = (await api.get(`/api/v1/namespaces/${namespace}`, { signal })) as KubeObject
-      const pods = await api.list(`/api/v1/namespaces/${namespace}/pods`, { signal, objectsMax: PODS_MAX })
+      const object = (await api.get(namespacePath(namespace), { signal })) as KubeObject
+      const pods = await api.list(podsPath(namespace), { signal, objectsMax: PODS_MAX })
       return meshModeOf(object.metadata.labels ?? {}, pods)
     }
     try {

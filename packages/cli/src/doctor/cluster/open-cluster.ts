@@ -3,6 +3,7 @@ import { KubeApi, KubeError } from '@inferwire/connector'
 import type { DoctorContext } from '../context.ts'
 import type { ClusterFlags } from './cluster-flags.ts'
 import type { FoundService } from './inference-service.ts'
+import { SELF_SUBJECT_REVIEW } from './kube-paths.ts'
 import { serviceOfHost } from './service-host.ts'
 
 /** The namespace and name of the connector's ServiceAccount. */
@@ -71,9 +72,8 @@ export async function closeCluster(context: DoctorContext): Promise<void> {
 
 // Kubernetes before 1.28 has no SelfSubjectReview.
 async function userOf(api: KubeApi, signal: AbortSignal): Promise<string> {
-  const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' }
   try {
-    const answer = await api.post('/apis/authentication.k8s.io/v1/selfsubjectreviews', review, { signal })
+    const answer = await api.post(SELF_SUBJECT_REVIEW.path, SELF_SUBJECT_REVIEW.object, { signal })
     const { status } = answer as { readonly status?: { readonly userInfo?: { readonly username?: unknown } } }
     return typeof status?.userInfo?.username === 'string' ? status.userInfo.username : ''
   } catch (error) {

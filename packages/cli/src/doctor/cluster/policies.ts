@@ -1,18 +1,17 @@
 // Checks that AuthorizationPolicies and NetworkPolicies let the connector reach the models; prints those that are missing.
-import { collectionPath, KubeError, type KubeApi, type KubeObject } from '@inferwire/connector'
+import { collectionPath, KubeError, type KubeApi, type KubeKind, type KubeObject } from '@inferwire/connector'
 import { manifestParts, manifestText } from '@inferwire/kubernetes'
 import { fault, notChecked, ok, type Check, type Finding } from '../check.ts'
 import type { DoctorContext } from '../context.ts'
 import { unreadable } from './access.ts'
 import { deniesCaller, type Caller } from './authorization-rules.ts'
 import type { FoundService } from './inference-service.ts'
+import { AUTHORIZATION_POLICIES, namespacePath, NETWORK_API, NETWORK_POLICIES } from './kube-paths.ts'
 import { meshModeOf } from './mesh.ts'
 import { blocksCaller } from './network-rules.ts'
 import { clusterOf, type Cluster } from './open-cluster.ts'
 import { ownerOf, serviceOfHost } from './service-host.ts'
 
-const AUTHORIZATION = { group: 'security.istio.io', version: 'v1', plural: 'authorizationpolicies' }
-const NETWORK = { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies' }
 const POLICIES_MAX = 2_000
 const FINDINGS_MAX = 20
 // Policies in the root namespace apply to the whole mesh.
@@ -29,11 +28,11 @@ export const clusterAuthorization: Check = {
     const wanted = wantedServices(context, cluster)
     if (wanted.length === 0) return notChecked('there are no InferenceServices to call')
     try {
-      const policies = await listAll(api, AUTHORIZATION, [...namespaces, ROOT_NAMESPACE], signal)
+      const policies = await listAll(api, AUTHORIZATION_POLICIES, [...namespaces, ROOT_NAMESPACE], signal)
       if (policies === undefined) return notChecked('Istio is not installed')
       const labels = new Map<string, Readonly<Record<string, string>>>()
       for (const namespace of namespaces) {
-        const object = (await api.get(`/api/v1/namespaces/${namespace}`, { signal })) as KubeObject
+        const object = (await api.get(namespacePath(namespace), { signal })) as KubeObject
         labels.set(namespace, object.metadata.labels ?? {})
       }
       return judgeAuthorization(
@@ -58,8 +57,8 @@ export const clusterNetwork: Check = {
     const wanted = wantedServices(context, cluster)
     if (wanted.length === 0) return notChecked('there are no InferenceServices to call')
     try {
-      const policies = (await listAll(api, NETWORK, namespaces, signal)) ?? []
-      const own = (await api.get(`/api/v1/namespaces/${account.namespace}`, { signal })) as KubeObject
+      const policies = (await listAll(api, NETWORK_POLICIES, namespaces, signal)) ?? []
+      const own = (await api.get(namespacePath(account.namespace), { signal })) as KubeObject
       return judgeNetwork(cluster, wanted, policies, own.metadata.labels ?? {})
     } catch (error) {
       return unreadable(error, 'NetworkPolicies')
@@ -79,7 +78,7 @@ function wantedServices({ config }: DoctorContext, { services }: Cluster): Found
 
 async function listAll(
   api: KubeApi,
-  kind: typeof NETWORK,
+  kind: KubeKind,
   namespaces: readonly string[],
   signal: AbortSignal,
 ): Promise<KubeObject[] | undefined> {
@@ -166,7 +165,7 @@ function authorizationFor(
 function networkPolicyFor(from: string, { name, namespace }: FoundService): string {
   return manifestText([
     {
-      apiVersion: 'networking.k8s.io/v1',
+      apiVersion: NETWORK_API,
       kind: 'NetworkPolicy',
       metadata: { name: `${name}-inferwire`, namespace },
       spec: {

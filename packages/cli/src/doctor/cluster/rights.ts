@@ -1,6 +1,7 @@
 // Checks the rights of the connector's ServiceAccount: enough, and not more.
 import { fault, notChecked, ok, warning, type Check, type Finding } from '../check.ts'
 import { mapOf } from './inference-service.ts'
+import { accessReview } from './kube-paths.ts'
 import { clusterOf, type Cluster } from './open-cluster.ts'
 
 /** An action at the API server. */
@@ -67,12 +68,8 @@ async function mayDo(
     namespace,
     ...(subresource ? { subresource } : {}),
   }
-  const review = {
-    apiVersion: 'authorization.k8s.io/v1',
-    kind: 'SelfSubjectAccessReview',
-    spec: { resourceAttributes },
-  }
-  const answer = await api.post('/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', review, { signal })
+  const { path, object } = accessReview(resourceAttributes)
+  const answer = await api.post(path, object, { signal })
   return mapOf(mapOf(answer)['status'])['allowed'] === true
 }
 

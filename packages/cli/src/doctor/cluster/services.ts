@@ -4,10 +4,10 @@ import { nearestName } from '@inferwire/protocol'
 import { fault, notChecked, ok, warning, type Check, type Finding } from '../check.ts'
 import { printable } from '../../table.ts'
 import { readService, type FoundService } from './inference-service.ts'
+import { INFERENCE_SERVICES } from './kube-paths.ts'
 import { clusterOf } from './open-cluster.ts'
 import { ownerOf, serviceOfHost } from './service-host.ts'
 
-const KIND = { group: 'serving.kserve.io', version: 'v1beta1', plural: 'inferenceservices' }
 const SERVICES_MAX = 2_000
 const FINDINGS_MAX = 50
 
@@ -20,7 +20,7 @@ export const clusterModels: Check = {
     const findings: Finding[] = []
     for (const namespace of cluster.namespaces) {
       try {
-        const path = collectionPath(KIND, namespace)
+        const path = collectionPath(INFERENCE_SERVICES, namespace)
         const objects = await cluster.api.list(path, { signal, objectsMax: SERVICES_MAX })
         const services = objects.map(readService)
         cluster.services.push(...services)
