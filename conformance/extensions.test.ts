@@ -44,9 +44,7 @@ async function start(replyLevel = 'scores'): Promise<void> {
     rooms = compose({
       config,
       log: createLog({ level: 'debug', format: 'json' }, sink),
-      cards: () => [],
-      notReady: () => [],
-      requestBytesMax: () => 10_000,
+      models: () => ({ cards: new Map(), ready: [], notReady: [], requestBytesMax: 10_000 }),
       keeper: () => undefined,
       ready,
       routers: [new PlantRouter(() => model!, replyLevel)],

@@ -7,7 +7,7 @@ interface SituationKind {
   readonly meaning: string
   /** undefined = success, with status 200 and no code */
   readonly code?: ProblemCode
-  /** @default as the problem table says */
+  /** @default according to the problem table */
   readonly retryable?: boolean
 }
 

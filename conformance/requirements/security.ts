@@ -9,6 +9,8 @@ const OAUTH = 'packages/connector/src/credential/oauth.test.ts'
 const RENEWED = 'packages/connector/src/credential/renewed-token.test.ts'
 const REGISTRY = 'packages/connector/src/model-registry-credentials.test.ts'
 const SECURITY_PAGE = 'design, Security'
+const POLICY = 'conformance/policy.test.ts'
+const POLICY_UNIT = 'packages/connector/src/admission/policy.test.ts'
 
 /** Security requirements. */
 export const SECURITY: readonly Requirement[] = [
@@ -49,7 +51,48 @@ export const SECURITY: readonly Requirement[] = [
     'The policy specifies which client may use which model; an empty policy denies all. A forbidden model looks like an unknown one.',
     `${BAD_INPUT} > a request for a forbidden model gets the same answer as a request for a missing model`,
     'packages/connector/src/route/route.test.ts > reports the same problem for a forbidden model as for an unknown model, and gives the reason only to the log',
-    'packages/connector/src/admission/policy.test.ts > allows everything without a policy section, and nothing with an empty policy section',
+    `${POLICY_UNIT} > allows everything without a policy section, and nothing with an empty policy section`,
+    `${POLICY} > each client, model and operation > an unknown model and a forbidden one have the same answer`,
+    'packages/connector/src/route/route.test.ts > the standard topics > wait with the answer for a hidden model as long as with the answer for an unknown model',
+  ),
+  met(
+    'X-POLICY-2',
+    SECURITY_PAGE,
+    'The policy specifies which operations of a model a client may use. A forbidden operation looks like one that the model does not offer.',
+    `${POLICY} > each client, model and operation > the policy decides`,
+    `${POLICY_UNIT} > operations > are allowed if one of the rules that match the client and the model contains them`,
+    'packages/connector/src/route/route.test.ts > reports the same problem for a hidden operation as for one that the model does not offer',
+  ),
+  met(
+    'X-POLICY-3',
+    SECURITY_PAGE,
+    'A rule of the policy limits the size of bodies and the rate of each client, in bounded memory. A client above its rate does not affect other clients.',
+    `${POLICY} > a client that exceeds the rate of its rule does not slow down another client's requests`,
+    `${POLICY} > a body above the limit of the rule is rejected, although the model accepts it`,
+    'packages/connector/src/admission/rate-buckets.test.ts > never admits more than a bucket of tokens would',
+    'packages/connector/src/admission/rate-buckets.test.ts > keeps a bounded number of buckets, and drops full ones first',
+    'packages/connector/src/pipeline-policy.test.ts > a redelivered request does not count against the rate',
+  ),
+  met(
+    'X-POLICY-4',
+    SECURITY_PAGE,
+    'A reload of the policy loses no request, and each answer follows the policy before or after it.',
+    `${POLICY} > a reload under load loses no request, and each answer follows the policy before or after it`,
+    `${POLICY_UNIT} > the limits of several matching rules > survive a reload that leaves the rule unchanged`,
+  ),
+  met(
+    'X-POLICY-5',
+    SECURITY_PAGE,
+    '`inferwire policy test` decides as the connector does, and names the rule and the reason.',
+    `${POLICY} > each client, model and operation > \`inferwire policy test\` decides in the same way`,
+    'packages/connector/src/policy-explanation.test.ts > agrees with the policy for any rules',
+    'packages/connector/src/policy-explanation.test.ts > states why a request is denied, and which rules match most of it',
+  ),
+  met(
+    'X-POLICY-6',
+    'docs/guides/connect-to-your-broker.md, Model cards',
+    'With access rules for each user, a client receives only the cards of the models that it may use.',
+    `${POLICY} > with the access rules of the guide, a client receives only the cards of the models that it may use`,
   ),
   met(
     'X-RETAIN-1',

@@ -51,9 +51,7 @@ export class SimulatedConnector {
     this.#rooms = compose({
       config: configOf(scenario, bug),
       log,
-      cards: () => [],
-      notReady: () => [],
-      requestBytesMax: () => REQUEST_BYTES_MAX,
+      models: () => ({ cards: new Map(), ready: [], notReady: [], requestBytesMax: REQUEST_BYTES_MAX }),
       keeper: (delivery) => {
         if (!scenario.canKeep) return undefined
         return bug?.keeper === undefined ? world.kept.keep(delivery) : bug.keeper(delivery)

@@ -1,6 +1,7 @@
 // Target: turns responses of model servers and gateways into replies, which contain a Problem or the unchanged bytes.
 import { isUtf8 } from 'node:buffer'
 import { Problem, PROBLEMS, type ProblemCode } from '@inferwire/protocol'
+import { REFUSALS } from '../../../packages/connector/src/endpoint/index.ts'
 import { problemReply, successReply, type Reply } from '../../../packages/connector/src/reply/index.ts'
 import type { EndpointResponse } from '../../../packages/connector/src/step.ts'
 import { bytesOf, claim, joined, shapeOf, tokens, words, type FuzzTarget } from '../target.ts'
@@ -23,6 +24,9 @@ export const target: FuzzTarget = {
     joined('401\nwww-authenticate: Bearer error="invalid_token"', 'Jwt expired'),
     joined('403\nx-envoy-upstream-service-time: 3', 'RBAC: access denied'),
     joined('401\ncontent-type: application/json', '{}'),
+    joined('503\nx-envoy-overloaded: true', 'upstream connect error. reset reason: overflow'),
+    joined('504\ncontent-type: text/plain', 'upstream request timeout'),
+    joined('431\ncontent-type: text/plain', 'Request Header Fields Too Large'),
     joined('404\nserver: istio-envoy', ''),
     joined('200\ncontent-type: application/json\ncontent-encoding: gzip', '{}'),
     joined('200\ncontent-type: application/json; charset=iso-8859-1', Buffer.from([0x22, 0xfc, 0x22])),
@@ -49,13 +53,16 @@ export const target: FuzzTarget = {
       '|',
     ),
     ...words(
-      'www-authenticate: |x-envoy-upstream-service-time: 1|error="invalid_token"|RBAC: access denied',
+      'www-authenticate: |x-envoy-upstream-service-time: 1|x-envoy-overloaded: true|error="invalid_token"|RBAC: access denied',
       '|',
     ),
     ...words(
       'application/json application/octet-stream text/html text/plain text/ application/x+json ;q /dex/ /oauth2/',
     ),
-    ...words('upstream connect error. reset reason: connection failure|no available server', '|'),
+    ...words(
+      'upstream connect error. reset reason: connection failure|no available server|upstream request timeout|TLS_error|Jwks |Jwt |Audiences in Jwt|pending request queue full|context deadline exceeded',
+      '|',
+    ),
     ...words('{"error": {"message": "predictions": "outputs": null { } [ ] "" "\\ud800"'),
     ...words('200 204 299 300 301 400 401 403 404 413 429 500 502 503 504 999 100'),
     ...tokens([0xff], [0x0d, 0x0a], [0xc2, 0x80], [0]),
@@ -132,6 +139,10 @@ function problemLabel(problem: Problem, body: Buffer): string {
   )
   const location = / to "(.*)"; redirects are never followed/s.exec(detail)?.[1] ?? ''
   claim(!/[?#]/.test(location), 'the log contains the query of a redirect')
+  if (problem.refusal !== undefined) {
+    claim(problem.refusal.name in REFUSALS, `a refusal has the unknown name ${problem.refusal.name}`)
+    claim(problem.body === undefined, 'a refusal sends the text of the gateway to the client')
+  }
   claim(retryAfterMs >= 0 && retryAfterMs <= 86_400_000, 'the time until a retry is unbounded')
   if (problem.body !== undefined) {
     // The connector shortens strings in the body to their first line.

@@ -90,12 +90,18 @@ export const target: FuzzTarget = {
     answer(`${HEADERS}\n\ngrpc-status: 14\ngrpc-message: no%20healthy%20upstream`),
     answer(`${HEADERS}\ngrpc-status: 5\ngrpc-message: Model%20with%20name%20m%20does%20not%20exist.`),
     answer(`${HEADERS}\n\ngrpc-status: 13\ngrpc-message: boom`, encoded([ONE])),
+    answer(`${HEADERS}\ngrpc-status: 2\nlocation: /dex/auth?state=x`),
+    answer(`${HEADERS}\ngrpc-status: 7\ngrpc-message: %3C!DOCTYPE%20html%3E`),
+    answer(
+      `${HEADERS}\ngrpc-status: 16\nwww-authenticate: Bearer error="invalid_token"\ngrpc-message: Jwt%20is%20expired`,
+    ),
+    answer(`${HEADERS}\ngrpc-status: 14\nx-envoy-overloaded: true`),
     joined('502\ncontent-type: text/html', '<html>502</html>'),
     joined('302\nlocation: https://h/login', ''),
   ],
   dictionary: [
     ...words(
-      'content-type: |application/grpc|text/html|grpc-status: |grpc-message: |%zz|%00|Request for unknown model: |received message larger than max',
+      'content-type: |application/grpc|text/html|grpc-status: |grpc-message: |location: |www-authenticate: |x-envoy-upstream-service-time: 1|x-envoy-overloaded: true|RBAC: access denied|Jwt is expired|%zz|%00|Request for unknown model: |received message larger than max',
       '|',
     ),
     ...words('FP32 FP64 FP16 BF16 BYTES BOOL INT8 INT32 INT64 UINT8 UINT64 binary_data_size __proto__ error'),

@@ -10,6 +10,7 @@ import { inferCommand } from './commands/infer.ts'
 import { manifestsCommand } from './commands/manifests.ts'
 import { modelsCommand } from './commands/models.ts'
 import { passwdCommand } from './commands/passwd.ts'
+import { policyCommand } from './commands/policy.ts'
 import { resultCommand } from './commands/result.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { versionCommand } from './commands/version.ts'
@@ -37,6 +38,7 @@ export function createProgram(): Command {
     .addCommand(doctorCommand())
     .addCommand(manifestsCommand())
     .addCommand(configCommand())
+    .addCommand(policyCommand())
     .addCommand(passwdCommand())
     .addCommand(completionCommand(() => program))
     .addCommand(versionCommand())

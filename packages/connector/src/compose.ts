@@ -1,5 +1,5 @@
 // Creates the rooms and links them to each other, for the connector and for the simulation.
-import { TopicSpace, type ModelCard } from '@inferwire/protocol'
+import { TopicSpace, type DiscoveryStatus, type ModelCard } from '@inferwire/protocol'
 import { Admission, ByteBudget, Clients, Policy } from './admission/index.ts'
 import { Cancels } from './cancels.ts'
 import type { ConnectorConfig } from './config/index.ts'
@@ -9,7 +9,7 @@ import { openSessions, type SessionSeams } from './open-sessions.ts'
 import { Peers } from './peers/index.ts'
 import { Pipeline } from './pipeline.ts'
 import { PoisonWatch } from './poison/index.ts'
-import { Presence } from './presence/index.ts'
+import { LeftOverCards, Presence } from './presence/index.ts'
 import { firstOf, ModelTable, StandardRouter, withoutLoops } from './route/index.ts'
 import { publishRefusal, type Keeper, type MqttSession } from './session/index.ts'
 import type { Delivery, PublishResult, Router } from './step.ts'
@@ -20,12 +20,10 @@ import { VERSION } from './version.ts'
 export interface ComposeParts {
   readonly config: ConnectorConfig
   readonly log: Log
-  /** The cards of all exposed models. */
-  readonly cards: () => readonly ModelCard[]
-  /** Configured models that are not exposed yet. */
-  readonly notReady: () => readonly string[]
-  /** The largest `requestBytesMax` of all models. */
-  readonly requestBytesMax: () => number
+  /** The models; not read before the rooms are connected. */
+  readonly models: () => ModelsView
+  /** The models that were found in a cluster, in numbers. @default without discovery */
+  readonly discovery?: () => DiscoveryStatus | undefined
   /** Stores a request that must be acknowledged before it is answered. */
   readonly keeper: Keeper
   /** Called each time the session is connected and subscribed. */
@@ -33,6 +31,18 @@ export interface ComposeParts {
   /** Routers for topics other than the standard topics; they take precedence over the standard router. */
   readonly routers?: readonly Router[]
   readonly seams?: Seams
+}
+
+/** The parts of the registry that the rooms read. */
+export interface ModelsView {
+  /** The published cards, by name. */
+  readonly cards: ReadonlyMap<string, ModelCard>
+  /** Configured models that are exposed. */
+  readonly ready: readonly string[]
+  /** Configured models that are not exposed yet. */
+  readonly notReady: readonly string[]
+  /** The largest `requestBytesMax` of all models. */
+  readonly requestBytesMax: number
 }
 
 /** Replacements for the simulation: another network, another duplicate memory, or injected faults. */
@@ -60,6 +70,8 @@ export interface Composition {
   readonly poison: PoisonWatch
   readonly pipeline: Pipeline
   readonly presence: Presence
+  /** Undefined without discovery. */
+  readonly leftOverCards: LeftOverCards | undefined
   /** The main session: it receives requests for models without a lane, and publishes all replies. */
   readonly session: MqttSession
   readonly lanes: Lanes
@@ -72,7 +84,7 @@ const FRAME_HEADER_BYTES = 256 * 1024
 
 /** Creates the rooms. Nothing connects before `lanes.start` and `session.start`. */
 export function compose(parts: ComposeParts): Composition {
-  const { config, log, cards, notReady, requestBytesMax, keeper, ready, routers = [], seams = {} } = parts
+  const { config, log, models, discovery = () => undefined, keeper, ready, routers = [], seams = {} } = parts
   const { limits } = config
   const topics = new TopicSpace(config.root)
   const table = new ModelTable()
@@ -88,6 +100,7 @@ export function compose(parts: ComposeParts): Composition {
     name: config.name,
     share: config.broker.share,
     isOwn: (model) => table.has(model),
+    discovery,
     predecessor: (status, bornAtMs) => {
       presence.clearCardsOf(status)
       if (status.timestamp >= bornAtMs) session.beBornAfter(status.timestamp)
@@ -95,7 +108,16 @@ export function compose(parts: ComposeParts): Composition {
     left: (models) => presence.cardsAgain(models),
     log,
   })
-  const ownFilters = [cancels.filter, peers.filter]
+  const leftOverCards = config.discovery.enabled
+    ? new LeftOverCards({
+        topics,
+        name: config.name,
+        isOwn: (model) => models().cards.has(model) || table.has(model),
+        clear: (model) => presence.clearCard(model),
+      })
+    : undefined
+  const retainedFilters = [peers.filter, ...(leftOverCards === undefined ? [] : [leftOverCards.filter])]
+  const ownFilters = [cancels.filter, ...retainedFilters]
   const problemLog = new ProblemLog(log)
   const router = routerOf(
     routers,
@@ -124,15 +146,18 @@ export function compose(parts: ComposeParts): Composition {
     name: config.name,
     version: VERSION,
     share: config.broker.share,
-    notReady,
+    ready: () => models().ready,
+    notReady: () => models().notReady,
+    discovery,
     isExposedByPeer: (model) => peers.exposes(model),
-    cards,
+    cards: () => models().cards,
     publish: send,
     refused: (topic, reasonCode) => retainedRefused(topic, reasonCode, log),
   })
   const handle = (delivery: Delivery): void => {
     const given = seams.delivered === undefined ? delivery : seams.delivered(delivery)
-    if (given !== undefined && !peers.take(given)) pipeline.handle(given)
+    if (given === undefined || peers.take(given) || leftOverCards?.take(given) === true) return
+    pipeline.handle(given)
   }
   const { session, lanes, lastError } = openSessions({
     config,
@@ -141,8 +166,8 @@ export function compose(parts: ComposeParts): Composition {
     telemetry,
     filters: router.filters(),
     ownFilters,
-    retainedFilters: [peers.filter],
-    frameBytesMax: () => requestBytesMax() + FRAME_HEADER_BYTES,
+    retainedFilters,
+    frameBytesMax: () => models().requestBytesMax + FRAME_HEADER_BYTES,
     keeper,
     budget,
     will: (bornAtMs) => presence.will(bornAtMs),
@@ -170,6 +195,7 @@ export function compose(parts: ComposeParts): Composition {
     poison,
     pipeline,
     presence,
+    leftOverCards,
     session,
     lanes,
     lastError,

@@ -5,6 +5,7 @@ import { createMetrics, startAdminServer, type AdminServer } from './admin/index
 import { compose, type Composition } from './compose.ts'
 import { configWarnings } from './config-warnings.ts'
 import { laneNames, type ConnectorConfig } from './config/index.ts'
+import { Discovery } from './discovery/index.ts'
 import { ModelRegistry } from './model-registry.ts'
 import { openJournal, stateFolderOf, type Journal } from './poison/index.ts'
 import { Safekeeping } from './safekeeping/index.ts'
@@ -74,10 +75,13 @@ class RunningConnector implements Connector {
   readonly #safekeeping: Safekeeping
   #kept: readonly Delivery[] = []
   #admin: AdminServer | undefined
+  #discovery: Discovery | undefined
   #journal: Journal | undefined
   #lock: StateLock | undefined
   #becomeReady: (() => void) | undefined
   #stopping: Promise<boolean> | undefined
+  /** Whether the cluster was read once, or there is no discovery. */
+  #isFound = false
   #phase: 'models' | 'lanes' | 'session' = 'models'
 
   constructor(config: ConnectorConfig, log: Log) {
@@ -88,9 +92,8 @@ class RunningConnector implements Connector {
     this.#rooms = compose({
       config,
       log,
-      cards: () => this.#registry.cards,
-      notReady: () => this.#registry.notReady,
-      requestBytesMax: () => this.#registry.requestBytesMax,
+      models: () => this.#registry,
+      discovery: () => this.#discovery?.status,
       keeper: (delivery) => this.#safekeeping.keep(delivery),
       ready: () => this.#isReady(),
     })
@@ -106,7 +109,7 @@ class RunningConnector implements Connector {
   }
 
   get cards(): readonly ModelCard[] {
-    return this.#registry.cards
+    return [...this.#registry.cards.values()]
   }
 
   async start(): Promise<void> {
@@ -115,6 +118,7 @@ class RunningConnector implements Connector {
     try {
       if (admin.enabled) this.#admin = await this.#startAdmin(admin.host, admin.port)
       this.#registry.update(models, credentials)
+      this.#discovery = this.#discover()
     } catch (error) {
       await this.#admin?.close()
       this.#lock?.release()
@@ -127,6 +131,18 @@ class RunningConnector implements Connector {
     void this.#connect()
   }
 
+  #discover(): Discovery | undefined {
+    if (!this.#config.discovery.enabled) return undefined
+    const { presence, leftOverCards } = this.#rooms
+    return new Discovery({
+      config: this.#config,
+      models: this.#registry,
+      changed: () => presence.statusChanged(),
+      known: () => leftOverCards?.known(),
+      log: this.#log,
+    })
+  }
+
   #warnAbout(config: ConnectorConfig): void {
     for (const { path, message } of configWarnings(config)) {
       this.#log.warn({ event: 'config_warning', path }, `${path}: ${message}`)
@@ -136,11 +152,17 @@ class RunningConnector implements Connector {
   // The broker delivers queued requests immediately, so models must be exposed and lanes connected first.
   async #connect(): Promise<void> {
     const { lanes, session } = this.#rooms
-    await within(MODELS_TIMEOUT_MS, this.#registry.allExposed())
+    await within(MODELS_TIMEOUT_MS, this.#allExposed())
     this.#phase = 'lanes'
     if (this.#stopping === undefined) await within(LANES_TIMEOUT_MS, lanes.start())
     this.#phase = 'session'
     if (this.#stopping === undefined) session.start()
+  }
+
+  async #allExposed(): Promise<void> {
+    await this.#discovery?.firstStatus()
+    this.#isFound = true
+    await this.#registry.allExposed()
   }
 
   #isReady(): void {
@@ -170,6 +192,7 @@ class RunningConnector implements Connector {
   reload(config: ConnectorConfig): void {
     const { models, credentials, policy } = config
     this.#registry.update(models, credentials)
+    this.#discovery?.reloaded(models)
     const restart = needsRestart(this.#config, config)
     if (restart.length > 0) {
       this.#log.warn(
@@ -200,6 +223,7 @@ class RunningConnector implements Connector {
       { event: 'draining', inFlight: pipeline.inFlight },
       'Draining: finishing the requests in flight.',
     )
+    if (this.#discovery !== undefined) await within(ANNOUNCE_TIMEOUT_MS, this.#discovery.stop())
     await within(ANNOUNCE_TIMEOUT_MS, presence.announce('draining'))
     await within(ANNOUNCE_TIMEOUT_MS, Promise.all([session.stopTaking(), lanes.stopTaking()]))
     pipeline.stopTaking()
@@ -254,6 +278,9 @@ class RunningConnector implements Connector {
     const { session, lastError } = this.#rooms
     if (session.isReady) return []
     const { notReady } = this.#registry
+    if (this.#phase === 'models' && !this.#isFound && this.#discovery !== undefined) {
+      return [`waiting for the models of the cluster (up to ${MODELS_TIMEOUT_MS / 1_000} s)`]
+    }
     if (this.#phase === 'models' && notReady.length > 0) {
       return [`waiting for models: ${notReady.join(', ')} (up to ${MODELS_TIMEOUT_MS / 1_000} s)`]
     }
@@ -307,6 +334,6 @@ async function within(timeoutMs: number, work: Promise<unknown>): Promise<boolea
 }
 
 function needsRestart(before: ConnectorConfig, after: ConnectorConfig): string[] {
-  const keys = ['name', 'root', 'broker', 'limits', 'poison', 'admin', 'log', 'drain'] as const
+  const keys = ['name', 'root', 'broker', 'limits', 'discovery', 'poison', 'admin', 'log', 'drain'] as const
   return keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]))
 }

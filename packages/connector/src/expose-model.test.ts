@@ -46,6 +46,8 @@ function expose({ config, server, facts, before = [] }: Exposing): Exposure[] {
     config,
     server,
     facts,
+    traits: { queries: 'usual' },
+    reason: undefined,
     before,
     log,
     topics: new TopicSpace('infer'),
@@ -198,12 +200,17 @@ test('one file is enough to configure, expose and call a new dialect over HTTP',
   closing.push(() => server.close())
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const config = configOf({ url, protocolVersion: ECHO })
-  const opened = openServer('iris', config, {
-    definition: { kind: 'none' },
-    credentials: new CredentialStore(log),
-    log,
-    telemetry,
-  })
+  const opened = openServer(
+    'iris',
+    config,
+    { queries: 'usual' },
+    {
+      definition: { kind: 'none' },
+      credentials: new CredentialStore(log),
+      log,
+      telemetry,
+    },
+  )
   closing.push(() => opened.upstream.destroy())
   const facts = await opened.upstream.facts(new AbortController().signal)
   expect(facts).toMatchObject({ protocolVersions: [ECHO], unanswered: [] })

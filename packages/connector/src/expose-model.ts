@@ -27,6 +27,7 @@ import {
   RetryBudget,
   withBatching,
   withBreaker,
+  withExplainer,
   withRetry,
 } from './endpoint/index.ts'
 import { openModelUpstream, type UpstreamParts } from './open-model-upstream.ts'
@@ -37,6 +38,7 @@ import type {
   ExposedModel,
   ModelDescription,
   ModelFacts,
+  ModelTraits,
   Upstream,
 } from './step.ts'
 import type { Log, Telemetry, UpstreamFigures } from './telemetry/index.ts'
@@ -62,10 +64,14 @@ export interface ServerParts extends UpstreamParts {
 export function openServer(
   name: string,
   config: ModelConfig,
-  { definition, credentials, log, telemetry }: ServerParts,
+  traits: ModelTraits,
+  parts: ServerParts,
 ): ModelServer {
-  const upstream = openModelUpstream(name, config, { definition, credentials })
-  return guardServer(name, config, upstream, { log, telemetry })
+  const model = openModelUpstream(name, config, config, parts)
+  const { explainer } = traits
+  const upstream =
+    explainer === undefined ? model : withExplainer(model, openModelUpstream(name, config, explainer, parts))
+  return guardServer(name, config, upstream, parts)
 }
 
 /** Adds a server's guards (circuit, retry budget), which persist when the model's facts change. */
@@ -109,6 +115,9 @@ export interface ExposeOptions {
   readonly config: ModelConfig
   readonly server: ModelServer
   readonly facts: ModelFacts
+  readonly traits: ModelTraits
+  /** What is wrong with the model although it is ready; a part of a sentence. */
+  readonly reason: string | undefined
   /** Existing exposures. Their gates and batchers are reused, because they count the requests that wait or run. */
   readonly before: readonly Pick<Exposure, 'model' | 'gate' | 'batcher'>[]
   readonly topics: TopicSpace
@@ -162,7 +171,8 @@ function exposeOne(
   const before = options.before.find(({ model }) => model.name === exposedName)
   const batcher = before?.batcher ?? openBatcher(exposedName, options)
   const gate = before?.gate ?? new ModelGate(exposedName, gateLimits(config, batcher), budget)
-  const names = operationsOf(protocolVersions, optional)
+  const offered = options.traits.operations
+  const names = operationsOf(protocolVersions, optional).filter((each) => offered?.includes(each) ?? true)
   const operations = bindOperations({
     exposedName,
     facts,
@@ -195,6 +205,8 @@ function exposeOne(
     operations: [...operations.keys()],
     defaultOperation: defaultOperation.name,
     description: config.description,
+    state: 'ready',
+    reason: options.reason,
     example: config.example,
     contentTypes: [...operations.values()].flatMap(({ contentTypes = [] }) => [...contentTypes]),
     requestBytesMax: config.limits.requestBytesMax,

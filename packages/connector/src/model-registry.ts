@@ -1,5 +1,5 @@
 // Manages the exposed models: opens clients for their servers, queries metadata, and publishes and clears cards.
-import { protocolOf, type ModelCard, type Problem, type TopicSpace } from '@inferwire/protocol'
+import { protocolOf, type ModelCard, type TopicSpace } from '@inferwire/protocol'
 import type { ByteBudget, ModelGate } from './admission/index.ts'
 import {
   ConfigError,
@@ -10,7 +10,10 @@ import {
 } from './config/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
 import { exposeModel, type Exposure, type ModelServer } from './expose-model.ts'
-import { logExposed, whereToLook } from './model-news.ts'
+import { Counted } from './counted.ts'
+import { newEntry, serving, USUAL_TRAITS, type DiscoveredFacts, type Entry } from './model-entry.ts'
+import { pendingCard, type PendingModel } from './pending-card.ts'
+import { RetiredModels } from './retired-models.ts'
 import type { ModelTable } from './route/index.ts'
 import { ServerOpener, type ModelOrigin } from './server-opener.ts'
 import type { ModelFacts } from './step.ts'
@@ -28,33 +31,6 @@ export interface RegistryParts {
   readonly cardChanged: (name: string, card: ModelCard | undefined) => void
 }
 
-interface Entry {
-  readonly name: string
-  readonly config: ModelConfig
-  /** The configuration and its credential as JSON, to detect changes. */
-  readonly fingerprint: string
-  readonly server: ModelServer
-  watch: FactsWatch | undefined
-  /** Empty until the server has answered. */
-  exposures: readonly Exposure[]
-  /** The replaced entry, which serves requests until this one is exposed. */
-  predecessor: Entry | undefined
-  /** The last warning about the server, and the time (`performance.now()`) until which it is not repeated. */
-  lastWarning: { readonly detail: string | undefined; readonly untilMs: number } | undefined
-  /** Configured versions that the server does not have, with the logged reasons. */
-  missingVersions: ReadonlyMap<string, string>
-  /** Resolves when the entry is exposed, replaced or removed. */
-  readonly settled: Promise<void>
-  readonly settle: () => void
-}
-
-// Interval at which retired models are checked for remaining requests.
-const IDLE_CHECK_MS = 100
-// Minimum time before the same warning about a server is repeated.
-const REPEAT_WARNING_MS = 30_000
-// The codes for which the hint to check the InferenceService is useful.
-const HINT_CODES: ReadonlySet<string> = new Set(['model_not_ready', 'upstream_unreachable'])
-
 const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** The registry of exposed models. */
@@ -63,12 +39,17 @@ export class ModelRegistry {
   readonly #entries = new Map<string, Entry>()
   /** The names in the last `update`. */
   #configured = NO_NAMES
-  /** Replaced or removed entries with requests that are still running or queued. */
-  readonly #retired = new Set<Entry>()
+  readonly #retired = new RetiredModels<Entry>((entry) => this.#close(entry))
   /** Servers whose connections are not closed yet. */
   readonly #open = new Set<ModelServer>()
   readonly #opener: ServerOpener
-  #idleCheck: NodeJS.Timeout | undefined
+  /** The published cards, by name. */
+  readonly #cards = new Map<string, ModelCard>()
+  /** Models that were found in a cluster, and are not ready there. */
+  readonly #withheld = new Set<string>()
+  /** The exposed names of all entries whose server is open. */
+  readonly #names = new Counted<string>()
+  readonly #bodySizes = new Counted<number>()
   #requestBytesMax = 0
 
   constructor(parts: RegistryParts) {
@@ -76,15 +57,21 @@ export class ModelRegistry {
     this.#opener = new ServerOpener(parts)
   }
 
-  /** The cards of all exposed models. */
-  get cards(): ModelCard[] {
-    return this.#serving.map(({ card }) => card)
+  /** The published cards, by name. */
+  get cards(): ReadonlyMap<string, ModelCard> {
+    return this.#cards
+  }
+
+  /** The names of the configured models that are exposed. */
+  get ready(): string[] {
+    return this.#configuredNames((entry) => serving(entry)?.exposures.map(({ model }) => model.name))
   }
 
   /** The names of the configured models that are not exposed yet. */
   get notReady(): string[] {
-    const waiting = [...this.#entries.values()].filter((entry) => serving(entry) === undefined)
-    return waiting.flatMap(({ name, config }) => exposedNames(name, config))
+    return this.#configuredNames((entry) =>
+      serving(entry) === undefined ? exposedNames(entry.name, entry.config) : undefined,
+    )
   }
 
   /** The gates of all exposed models, each with the model's exposed name. */
@@ -98,6 +85,13 @@ export class ModelRegistry {
    */
   get requestBytesMax(): number {
     return this.#requestBytesMax
+  }
+
+  #configuredNames(namesOf: (entry: Entry) => string[] | undefined): string[] {
+    return [...this.#configured].flatMap((name) => {
+      const entry = this.#entries.get(name)
+      return (entry === undefined ? undefined : namesOf(entry)) ?? []
+    })
   }
 
   get #serving(): Exposure[] {
@@ -121,24 +115,55 @@ export class ModelRegistry {
    * configuration, which also serves new requests until the new server has answered. If a configured file cannot be
    * read, changes nothing and returns the mistake.
    */
-  set(name: string, config: ModelConfig): ConfigMistake | undefined {
-    if (!this.#differs(name, config)) return undefined
-    const opened = this.#openServer(name, config, 'discovered')
+  set(name: string, config: ModelConfig, discovered?: DiscoveredFacts): ConfigMistake | undefined {
+    this.#withheld.delete(name)
+    const entry = this.#entries.get(name)
+    if (entry !== undefined && !this.#differs(name, config, discovered)) {
+      this.#setReason(entry, discovered)
+      return undefined
+    }
+    const opened = this.#openServer(name, config, 'discovered', discovered)
     if ('message' in opened) return opened
-    this.#replace(name, config, opened)
+    this.#replace(name, config, opened, discovered)
     return undefined
+  }
+
+  /**
+   * Keeps the name of a model that cannot be called: its card says why, and its requests are answered with
+   * `model_not_ready`. Requests in flight finish.
+   */
+  withhold(model: PendingModel): void {
+    const { name, condition } = model
+    this.#drop(name, new Set([name]))
+    this.#withheld.add(name)
+    const reason = condition.reason === undefined ? '' : `: ${condition.reason}`
+    this.#parts.table.setPending(name, `Model "${name}" is not ready${reason}.`)
+    this.#publish(name, pendingCard(this.#parts.topics, model))
+  }
+
+  /** Whether the operator has configured a model with this name. */
+  isConfigured(name: string): boolean {
+    return this.#configured.has(name)
   }
 
   /** Removes a model; its requests in flight finish. */
   remove(name: string): void {
-    const entry = this.#entries.get(name)
-    if (entry === undefined) return
-    this.#entries.delete(name)
-    this.#noteRequestBytesMax()
-    this.#clearPending(entry)
-    if (entry.predecessor !== undefined) this.#retire(entry.predecessor, NO_NAMES)
-    this.#retire(entry, NO_NAMES)
+    const isDropped = this.#drop(name, NO_NAMES)
+    const wasWithheld = this.#withheld.delete(name)
+    if (!isDropped && !wasWithheld) return
+    this.#parts.table.delete(name)
+    this.#publish(name, undefined)
     this.#parts.log.info({ event: 'model_removed', model: name }, `Model "${name}" is no longer exposed.`)
+  }
+
+  #drop(name: string, keptNames: ReadonlySet<string>): boolean {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return false
+    this.#entries.delete(name)
+    this.#clearPending(entry)
+    if (entry.predecessor !== undefined) this.#retire(entry.predecessor, keptNames)
+    this.#retire(entry, keptNames)
+    return true
   }
 
   /**
@@ -149,9 +174,9 @@ export class ModelRegistry {
   update(models: Readonly<Record<string, ModelConfig>>, credentials: NamedCredentials = {}): void {
     const before = this.#opener.credentials
     this.#opener.credentials = credentials
-    const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config))
+    const changed = Object.entries(models).filter(([name, config]) => this.#differs(name, config, undefined))
     const opened = changed.map(
-      ([name, config]) => [name, config, this.#openServer(name, config, 'configured')] as const,
+      ([name, config]) => [name, config, this.#openServer(name, config, 'configured', undefined)] as const,
     )
     const mistakes = opened.flatMap(([, , result]) => ('message' in result ? [result] : []))
     if (mistakes.length > 0) {
@@ -163,15 +188,19 @@ export class ModelRegistry {
     }
     for (const name of this.#configured) if (!Object.hasOwn(models, name)) this.remove(name)
     this.#configured = new Set(Object.keys(models))
-    for (const [name, config, result] of opened) if ('upstream' in result) this.#replace(name, config, result)
+    for (const [name, config, result] of opened) {
+      // The operator's model takes over the name of a discovered one.
+      if (this.#withheld.delete(name)) this.#publish(name, undefined)
+      if ('upstream' in result) this.#replace(name, config, result, undefined)
+    }
     this.#updateOthers()
     this.#opener.forgetUnused()
   }
 
   // The definition of a credential may have changed for models that are not in the configuration.
   #updateOthers(): void {
-    for (const { name, config } of Array.from(this.#entries.values())) {
-      const mistake = this.#configured.has(name) ? undefined : this.set(name, config)
+    for (const { name, config, discovered } of Array.from(this.#entries.values())) {
+      const mistake = this.#configured.has(name) ? undefined : this.set(name, config, discovered)
       if (mistake === undefined) continue
       this.#parts.log.error(
         { event: 'model_refused', model: name, path: mistake.path },
@@ -183,18 +212,22 @@ export class ModelRegistry {
 
   /** Closes all connections to model servers at once. */
   async close(): Promise<void> {
-    clearInterval(this.#idleCheck)
-    this.#retired.clear()
+    this.#retired.stop()
     for (const { watch } of this.#entries.values()) watch?.stop()
     await Promise.all([...this.#open].map(({ upstream }) => upstream.destroy()))
   }
 
-  #differs(name: string, config: ModelConfig): boolean {
-    return this.#entries.get(name)?.fingerprint !== this.#opener.fingerprintOf(config)
+  #differs(name: string, config: ModelConfig, discovered: DiscoveredFacts | undefined): boolean {
+    return this.#entries.get(name)?.fingerprint !== this.#opener.fingerprintOf(config, discovered?.traits)
   }
 
-  #openServer(name: string, config: ModelConfig, origin: ModelOrigin): ModelServer | ConfigMistake {
-    const opened = this.#opener.open(name, config, origin)
+  #openServer(
+    name: string,
+    config: ModelConfig,
+    origin: ModelOrigin,
+    discovered: DiscoveredFacts | undefined,
+  ): ModelServer | ConfigMistake {
+    const opened = this.#opener.open(name, config, origin, discovered?.traits ?? USUAL_TRAITS)
     if ('upstream' in opened) this.#open.add(opened)
     return opened
   }
@@ -202,25 +235,24 @@ export class ModelRegistry {
   #discard(name: string, config: ModelConfig, server: ModelServer): void {
     this.#open.delete(server)
     void server.upstream.destroy()
-    this.#forget(name, config)
+    this.#forget(exposedNames(name, config).filter((each) => !this.#names.has(each)))
   }
 
-  #replace(name: string, config: ModelConfig, server: ModelServer): void {
+  #replace(
+    name: string,
+    config: ModelConfig,
+    server: ModelServer,
+    discovered: DiscoveredFacts | undefined,
+  ): void {
     const previous = this.#entries.get(name)
-    const entry: Entry = {
-      name,
-      config,
-      fingerprint: this.#opener.fingerprintOf(config),
-      server,
-      watch: undefined,
-      exposures: [],
-      lastWarning: undefined,
-      missingVersions: new Map(),
-      predecessor: previous === undefined ? undefined : serving(previous),
-      ...settledPromise(),
-    }
+    const predecessor = previous === undefined ? undefined : serving(previous)
+    const { log } = this.#parts
+    const fingerprint = this.#opener.fingerprintOf(config, discovered?.traits)
+    const entry = newEntry({ name, config, fingerprint, server, discovered, predecessor, log })
     this.#entries.set(name, entry)
-    this.#noteRequestBytesMax()
+    for (const each of exposedNames(name, config)) this.#names.add(each)
+    this.#bodySizes.add(config.limits.requestBytesMax)
+    this.#requestBytesMax = Math.max(this.#requestBytesMax, config.limits.requestBytesMax)
     // A previous entry that is still exposed is retired when the new entry is exposed. Any other previous entry is
     // retired now.
     if (previous !== undefined) {
@@ -235,6 +267,7 @@ export class ModelRegistry {
   #begin(entry: Entry): void {
     const { name, config, server } = entry
     const { protocolVersion } = config
+    const { queries } = entry.discovered?.traits ?? USUAL_TRAITS
     const known: ModelFacts | undefined =
       protocolVersion === undefined
         ? undefined
@@ -242,9 +275,15 @@ export class ModelRegistry {
     const watch = new FactsWatch({
       ask: (signal) => server.upstream.facts(signal),
       known,
+      queries,
       circuit: server.circuit,
       learned: (facts) => this.#expose(entry, facts),
-      failed: (problem, retryInMs) => this.#stillUnknown(entry, problem, retryInMs),
+      failed: (problem, retryInMs) => {
+        if (serving(entry) === undefined) {
+          this.#setPending(entry, `Model "${name}" is not ready. ${problem.message}`)
+        }
+        entry.news.stillUnknown(problem, retryInMs, entry.predecessor !== undefined)
+      },
     })
     entry.watch = watch
     if (known !== undefined) this.#expose(entry, known)
@@ -259,50 +298,50 @@ export class ModelRegistry {
     for (const name of exposedNames(entry.name, entry.config)) {
       this.#parts.table.setPending(name, reason, () => entry.watch?.wanted())
     }
+    if (entry.discovered === undefined) return
+    const { name, config, discovered } = entry
+    const condition = { state: 'not_ready', reason: 'its server has not described the model yet' } as const
+    this.#publish(
+      name,
+      pendingCard(this.#parts.topics, { name, config, traits: discovered.traits, condition }),
+    )
+  }
+
+  // A model that stays ready may get another reason, or lose it.
+  #setReason(entry: Entry, discovered: DiscoveredFacts | undefined): void {
+    if (entry.discovered?.reason === discovered?.reason) return
+    entry.discovered = discovered
+    if (entry.facts !== undefined) this.#expose(entry, entry.facts)
+  }
+
+  // Publishes a card if it has changed.
+  #publish(name: string, card: ModelCard | undefined): void {
+    const before = this.#cards.get(name)
+    if (card === undefined ? before === undefined : JSON.stringify(card) === JSON.stringify(before)) return
+    if (card === undefined) this.#cards.delete(name)
+    else this.#cards.set(name, card)
+    this.#parts.cardChanged(name, card)
   }
 
   #clearPending({ name, config }: Entry): void {
     for (const exposedName of exposedNames(name, config)) this.#parts.table.delete(exposedName)
   }
 
-  #stillUnknown(entry: Entry, problem: Problem, retryInMs: number | undefined): void {
-    const { name, config } = entry
-    if (serving(entry) === undefined) {
-      this.#setPending(entry, `Model "${name}" is not ready. ${problem.message}`)
-    }
-    const { code, detail, message, refusal } = problem
-    const next = [
-      entry.predecessor === undefined ? '' : ' The previous configuration remains in use for this model.',
-      retryInMs === undefined
-        ? ' The connector queries the server again after the next answered request.'
-        : '',
-      HINT_CODES.has(code) ? ` ${whereToLook(config, config.modelName ?? name)}` : '',
-    ]
-    // A repeated warning is logged at level debug: requests trigger queries, so a server that is loading or has no
-    // metadata could fill the log.
-    const nowMs = performance.now()
-    const repeated = entry.lastWarning?.detail === detail ? entry.lastWarning : undefined
-    const isQuiet = repeated !== undefined && (retryInMs === undefined || nowMs < repeated.untilMs)
-    if (!isQuiet) entry.lastWarning = { detail, untilMs: nowMs + REPEAT_WARNING_MS }
-    this.#parts.log[isQuiet ? 'debug' : 'warn'](
-      // `retryWithinMs` is an upper bound, because a request triggers the next query sooner.
-      {
-        event: 'model_not_ready',
-        model: name,
-        url: config.url,
-        code,
-        detail,
-        ...(refusal === undefined ? {} : { refusal: refusal.name, remedy: refusal.remedy }),
-        retryWithinMs: retryInMs,
-      },
-      `${message}${next.join('')}`,
-    )
-  }
-
   #expose(entry: Entry, facts: ModelFacts): void {
     const { name, config, server } = entry
-    this.#noteMissingVersions(entry, facts)
-    const exposures = exposeModel({ ...this.#parts, name, config, server, facts, before: entry.exposures })
+    const { discovered } = entry
+    entry.news.missingVersions(facts)
+    entry.facts = facts
+    const exposures = exposeModel({
+      ...this.#parts,
+      name,
+      config,
+      server,
+      facts,
+      traits: discovered?.traits ?? USUAL_TRAITS,
+      reason: discovered?.reason,
+      before: entry.exposures,
+    })
     const isFirst = entry.exposures.length === 0
     const known = new Set(entry.exposures.map(({ card }) => JSON.stringify(card)))
     const changed = exposures.filter(({ card }) => !known.has(JSON.stringify(card)))
@@ -311,30 +350,8 @@ export class ModelRegistry {
     for (const { model } of exposures) this.#parts.table.set(model)
     if (changed.length === 0) return
     if (isFirst) this.#becomeServing(entry)
-    logExposed(this.#parts.log, entry, isFirst, changed)
-    for (const { card } of changed) this.#parts.cardChanged(card.name, card)
-  }
-
-  // Logs each reason once, because the facts are queried repeatedly.
-  #noteMissingVersions(entry: Entry, { ofVersions }: ModelFacts): void {
-    if (ofVersions === undefined) return
-    const { name, config, missingVersions } = entry
-    const missing = [...ofVersions].flatMap(([version, facts]) =>
-      facts.state === 'missing' ? [[version, facts.reason] as const] : [],
-    )
-    entry.missingVersions = new Map(missing)
-    for (const [version, detail] of missing) {
-      if (missingVersions.get(version) === detail) continue
-      this.#parts.log.warn(
-        { event: 'version_missing', model: `${name}@${version}`, url: config.url, detail },
-        `The server of model "${name}" has no metadata for version "${version}", so its card has no tensors. Load the version on the server, or remove it from models.*.versions.`,
-      )
-    }
-  }
-
-  #noteRequestBytesMax(): void {
-    const entries = [...this.#entries.values()].flatMap((entry) => [entry, entry.predecessor ?? entry])
-    this.#requestBytesMax = Math.max(0, ...entries.map(({ config }) => config.limits.requestBytesMax))
+    entry.news.exposed(exposures, isFirst, changed)
+    for (const { card } of changed) this.#publish(card.name, card)
   }
 
   #becomeServing(entry: Entry): void {
@@ -342,7 +359,6 @@ export class ModelRegistry {
     entry.server.circuit.begin()
     entry.settle()
     entry.predecessor = undefined
-    this.#noteRequestBytesMax()
     if (predecessor !== undefined) this.#retire(predecessor, new Set(exposedNames(entry.name, entry.config)))
   }
 
@@ -353,52 +369,32 @@ export class ModelRegistry {
     for (const { model } of entry.exposures) {
       if (keptNames.has(model.name)) continue
       this.#parts.table.delete(model.name)
-      this.#parts.cardChanged(model.name, undefined)
+      this.#publish(model.name, undefined)
     }
+    this.#forgetBodySize(entry.config.limits.requestBytesMax)
     this.#retired.add(entry)
-    this.#closeIdle()
   }
 
-  // A closed upstream accepts no further calls, so it is closed only when no request is running or queued any more.
-  #closeIdle(): void {
-    for (const entry of this.#retired) {
-      if (entry.exposures.some(({ gate }) => gate.running + gate.waiting > 0)) continue
-      this.#retired.delete(entry)
-      const { server } = entry
-      void server.upstream
-        .close()
-        .catch(() => {})
-        .then(() => this.#open.delete(server))
-      this.#forget(entry.name, entry.config)
-    }
-    if (this.#retired.size === 0) {
-      clearInterval(this.#idleCheck)
-      this.#idleCheck = undefined
-    } else {
-      this.#idleCheck ??= setInterval(() => this.#closeIdle(), IDLE_CHECK_MS).unref()
+  #close({ name, config, server }: Entry): void {
+    void server.upstream
+      .close()
+      .catch(() => {})
+      .then(() => this.#open.delete(server))
+    // Figures and log windows are dropped with the last entry that uses the name, so that they do not accumulate.
+    this.#forget(exposedNames(name, config).filter((each) => this.#names.delete(each)))
+  }
+
+  #forget(names: readonly string[]): void {
+    for (const name of names) {
+      if (this.#withheld.has(name)) continue
+      this.#parts.telemetry.forget(name)
+      this.#parts.problemLog.forget(name)
     }
   }
 
-  // Drops the figures and log windows of names that no entry uses any more, so that they do not accumulate.
-  #forget(name: string, config: ModelConfig): void {
-    const predecessors = [...this.#entries.values()].flatMap(({ predecessor }) => predecessor ?? [])
-    const owners = [...this.#entries.values(), ...predecessors, ...this.#retired]
-    const owned = new Set(owners.flatMap((owner) => exposedNames(owner.name, owner.config)))
-    for (const exposedName of exposedNames(name, config)) {
-      if (owned.has(exposedName)) continue
-      this.#parts.telemetry.forget(exposedName)
-      this.#parts.problemLog.forget(exposedName)
-    }
+  // The number of different sizes is small, because only the operator chooses them.
+  #forgetBodySize(bytes: number): void {
+    if (!this.#bodySizes.delete(bytes) || bytes < this.#requestBytesMax) return
+    this.#requestBytesMax = Math.max(0, ...this.#bodySizes.values())
   }
-}
-
-// Returns the entry that currently serves the model of `entry`; undefined if the model is not exposed yet.
-function serving(entry: Entry): Entry | undefined {
-  return entry.exposures.length > 0 ? entry : entry.predecessor
-}
-
-function settledPromise(): Pick<Entry, 'settled' | 'settle'> {
-  let settle!: () => void
-  const settled = new Promise<void>((resolve) => (settle = resolve))
-  return { settled, settle }
 }

@@ -12,15 +12,16 @@ export interface UpstreamParts {
   readonly credentials: CredentialStore
 }
 
-/** Creates a client; it connects on the first call. @throws if a file cannot be read */
+/** Creates a client for the server at `url`; it connects on the first call. @throws if a file cannot be read */
 export function openModelUpstream(
   name: string,
   config: ModelConfig,
+  { url, host }: Pick<ModelConfig, 'url' | 'host'>,
   { definition, credentials }: UpstreamParts,
 ): Upstream {
   return openUpstream({
-    url: config.url,
-    host: config.host,
+    url,
+    host,
     // A client certificate is part of the TLS connection.
     tls:
       definition.kind === 'mtls'
@@ -28,7 +29,7 @@ export function openModelUpstream(
         : config.tls,
     credential: credentials.open({
       model: name,
-      url: config.url,
+      url,
       name: typeof config.credential === 'string' ? config.credential : undefined,
       definition,
     }),

@@ -41,7 +41,10 @@ export function openModelProbe(
   const log = createLog({ level: 'error', format: 'json' }, { write: () => {} })
   const definition = definitionOfCredential(config, credentials)
   assert(definition, 'loadConfig checks the names of credentials')
-  const upstream = openModelUpstream(name, config, { definition, credentials: new CredentialStore(log) })
+  const upstream = openModelUpstream(name, config, config, {
+    definition,
+    credentials: new CredentialStore(log),
+  })
   return {
     facts: (signal) => upstream.facts(signal),
     names: (signal) => (upstream instanceof HttpUpstream ? upstream.modelNames(signal) : Promise.resolve([])),
@@ -76,6 +79,7 @@ function exampleOf(name: string, config: ModelConfig, facts: ModelFacts) {
   const defaultOperation = defaultOperationOf(protocolVersions)
   return modelCard(new TopicSpace('infer'), {
     ...facts,
+    state: 'ready',
     name,
     operations: operationsOf(protocolVersions, facts.optionalOperations ?? []),
     defaultOperation,

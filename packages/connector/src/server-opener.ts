@@ -8,6 +8,7 @@ import {
 } from './config/index.ts'
 import { CredentialStore } from './credential/index.ts'
 import { openServer, type ModelServer } from './expose-model.ts'
+import type { ModelTraits } from './step.ts'
 import type { Log, Telemetry } from './telemetry/index.ts'
 
 /** Who has set the options of a model. A tenant of the cluster may have chosen the URL of a discovered model. */
@@ -25,21 +26,29 @@ export class ServerOpener {
     this.#store = new CredentialStore(parts.log)
   }
 
-  /** Returns the options and the credential of a model as text, to detect changes. */
-  fingerprintOf(config: ModelConfig): string {
-    return JSON.stringify([config, definitionOfCredential(config, this.credentials)])
+  /** Returns the options, the credential and the traits of a model as text, to detect changes. */
+  fingerprintOf(config: ModelConfig, traits: ModelTraits | undefined): string {
+    return JSON.stringify([config, definitionOfCredential(config, this.credentials), traits])
   }
 
   /** Creates the client of a model's server, or returns the mistake that prevents it. */
-  open(name: string, config: ModelConfig, origin: ModelOrigin): ModelServer | ConfigMistake {
+  open(
+    name: string,
+    config: ModelConfig,
+    origin: ModelOrigin,
+    traits: ModelTraits,
+  ): ModelServer | ConfigMistake {
     // A credential must not be sent to any other origin, even if the caller has not checked that.
-    const message = credentialMistake(config, this.credentials, origin === 'discovered')
+    const urls = [config.url, traits.explainer?.url].filter((url) => url !== undefined)
+    const [message] = urls.flatMap(
+      (url) => credentialMistake({ ...config, url }, this.credentials, origin === 'discovered') ?? [],
+    )
     if (message !== undefined) {
       return { path: `models.${name}.credential`, source: 'configuration', message }
     }
     try {
       const definition = definitionOfCredential(config, this.credentials)!
-      return openServer(name, config, { ...this.#parts, definition, credentials: this.#store })
+      return openServer(name, config, traits, { ...this.#parts, definition, credentials: this.#store })
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       return {

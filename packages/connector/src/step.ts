@@ -142,6 +142,19 @@ export interface ExposedModel {
   readonly gate: Gate
 }
 
+/** Properties of a model that have no option in the configuration. */
+export interface ModelTraits {
+  /**
+   * When the server may be queried for its metadata. `when-awake`: only after it has answered a request, because a
+   * query would start a server that is scaled to zero. `never`: a query would run the model.
+   */
+  readonly queries: 'usual' | 'when-awake' | 'never'
+  /** The operations to offer; undefined = all that the protocol has. */
+  readonly operations?: readonly OperationName[]
+  /** The address of the explainer, if the address of the model does not lead to it. */
+  readonly explainer?: { readonly url: string; readonly host: string | undefined }
+}
+
 /** One operation of one model, bound to the endpoint that answers it. */
 export interface BoundOperation {
   readonly name: OperationName

@@ -12,11 +12,20 @@ export interface TensorMetadata {
   readonly shape: readonly number[]
 }
 
+/** Whether a model can be called. */
+export type ModelState = 'ready' | 'not_ready' | 'stopped'
+
 /** The retained JSON of `{root}/models/{model}`. Readers must ignore unknown members. */
 export interface ModelCard {
   readonly contract: number
   readonly name: string
   readonly description?: string
+  /** Requests for a model that is not `ready` are answered with `model_not_ready`. */
+  readonly state: ModelState
+  /** Why the model is not ready, or what is wrong although it is; a part of a sentence. */
+  readonly reason?: string
+  /** The name of the connector that published the card last. */
+  readonly connector?: string
   /** The KServe protocol versions that the model server supports. */
   readonly protocol_versions: readonly Dialect[]
   readonly operations: readonly OperationName[]
@@ -40,6 +49,22 @@ export interface ModelCard {
   readonly example?: { readonly operation: OperationName; readonly body: unknown }
 }
 
+/** The models that a connector finds in a Kubernetes cluster: whose names belong to it, and how many there are. */
+export interface DiscoveryStatus {
+  /** The namespaces whose models, `{name}.{namespace}`, the connector exposes; `*` = all namespaces. */
+  readonly namespaces: readonly string[]
+  /** The namespace whose models the connector exposes as `{name}`. */
+  readonly default_namespace?: string
+  /** Further names, which the operator has given. */
+  readonly aliases?: readonly string[]
+  /** The number of models by state. */
+  readonly ready: number
+  readonly not_ready: number
+  readonly stopped: number
+  /** The number of objects that ask to be exposed, but cannot be; the connector's log has the reasons. */
+  readonly refused: number
+}
+
 /** The retained JSON of `{root}/status/{connector}`. */
 export interface ConnectorStatus {
   readonly contract: number
@@ -51,10 +76,12 @@ export interface ConnectorStatus {
    * of its own connection, which distinguishes a late Will from the status of a newer connection.
    */
   readonly timestamp: number
-  /** The models that accept requests now. */
+  /** The configured models that accept requests now. */
   readonly models: readonly string[]
-  /** Exposed models whose server was never reached; requests receive `model_not_ready`. Absent if there are none. */
+  /** Configured models whose server was never reached; requests receive `model_not_ready`. Absent if there are none. */
   readonly not_ready?: readonly string[]
+  /** The models that were found in a cluster; absent without discovery. */
+  readonly discovery?: DiscoveryStatus
   /** The shared subscription that the connector is a member of. */
   readonly share?: string
 }

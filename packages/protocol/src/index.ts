@@ -30,12 +30,13 @@ export type { MessageOutput, MessageResponse, WrittenMessage } from './body/writ
 export { fitRequest, readV2Request, toModelInput } from './body/v2-request.ts'
 export type { V2Request } from './body/v2-request.ts'
 export { CONTRACT_VERSION } from './card.ts'
-export type { ConnectorStatus, ModelCard, TensorMetadata } from './card.ts'
+export type { ConnectorStatus, DiscoveryStatus, ModelCard, ModelState, TensorMetadata } from './card.ts'
 export {
   batchRulesOf,
   defaultOperationOf,
   dialectNames,
   dialectOf,
+  dialectOfKind,
   DIALECTS,
   fitsRoutes,
   isServerModelName,

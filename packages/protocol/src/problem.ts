@@ -56,8 +56,8 @@ export const PROBLEMS = {
     413,
     false,
     'info',
-    "The body is larger than the model's limit, or the properties are larger than 64 KiB.",
-    "Send a smaller request, or raise the model's `limits.requestBytesMax`.",
+    "The body is larger than the limit of the model or of the client's rules, or the properties exceed 64 KiB.",
+    'Send a smaller request. The operator can raise `requestBytesMax` of the model or of the rule.',
   ),
   model_not_found: kind(
     404,
@@ -70,7 +70,7 @@ export const PROBLEMS = {
     405,
     false,
     'info',
-    'The model does not offer that operation.',
+    "The model does not offer that operation, or the connector's policy hides it from this client.",
     'Use an operation that the model card lists.',
   ),
   response_topic_forbidden: kind(
@@ -84,8 +84,8 @@ export const PROBLEMS = {
     403,
     false,
     'warn',
-    "The connector's policy denies this client the model, and `policy.showForbidden` is set.",
-    'Ask the operator to add a line to `policy.allow`.',
+    "The connector's policy denies this client the model or the operation, and `policy.showForbidden` is set.",
+    'Ask the operator to add a rule to `policy.allow`; `inferwire policy test` finds the reason.',
   ),
   model_not_ready: kind(
     503,
@@ -98,7 +98,7 @@ export const PROBLEMS = {
     429,
     true,
     'warn',
-    'The model, the client or the model server has reached its limit on running and queued requests.',
+    'The model, the client or the model server has reached its limit on the number or the rate of requests.',
     'Try again after `retry_after_ms`. The operator can raise the limits or add replicas.',
   ),
   deadline_exceeded: kind(

@@ -1,6 +1,6 @@
 // Reads a retained message on a card's topic. Its content is untrusted: any client with write access can publish it.
 import { isJsonObject, parseJson, type Json, type JsonObject } from './body/json.ts'
-import type { TensorMetadata } from './card.ts'
+import type { ModelState, TensorMetadata } from './card.ts'
 import type { Dialect } from './dialect/index.ts'
 import type { OperationName } from './operation.ts'
 import { isModelName } from './topic.ts'
@@ -18,6 +18,9 @@ export interface ReceivedCard {
   readonly default_operation?: OperationName | (string & {}) | undefined
   readonly protocol_versions?: readonly (Dialect | (string & {}))[] | undefined
   readonly description?: string | undefined
+  readonly state?: ModelState | (string & {}) | undefined
+  readonly reason?: string | undefined
+  readonly connector?: string | undefined
   readonly platform?: string | undefined
   readonly versions?: readonly string[] | undefined
   readonly inputs?: readonly TensorMetadata[] | undefined
@@ -71,6 +74,9 @@ function optionalMembers(card: JsonObject): Omit<ReceivedCard, 'contract' | 'nam
     default_operation: textOf(card['default_operation']),
     protocol_versions: textsOf(card['protocol_versions']),
     description: textOf(card['description']),
+    state: textOf(card['state']),
+    reason: textOf(card['reason']),
+    connector: textOf(card['connector']),
     platform: textOf(card['platform']),
     versions: textsOf(card['versions']),
     inputs: listOf(card['inputs'], tensorOf),

@@ -1,7 +1,7 @@
 // Reads a status message; any client with write access may have published it.
 import { isJsonObject, type Json } from './body/json.ts'
 import { utf8Decoder } from './body/utf8.ts'
-import type { ConnectorStatus } from './card.ts'
+import type { ConnectorStatus, DiscoveryStatus } from './card.ts'
 import { isModelName } from './topic.ts'
 
 // Maximum number of models in a status, far above any real number. A longer list would only waste memory.
@@ -18,6 +18,7 @@ export function readStatus(connector: string, payload: Uint8Array): ConnectorSta
   const { contract, state, version, timestamp, share } = json
   if (!isState(state) || !isTimestamp(timestamp)) return undefined
   const notReady = namesOf(json['not_ready'])
+  const discovery = discoveryOf(json['discovery'])
   return {
     contract: typeof contract === 'number' ? contract : 1,
     connector,
@@ -26,6 +27,7 @@ export function readStatus(connector: string, payload: Uint8Array): ConnectorSta
     timestamp,
     models: namesOf(json['models']),
     ...(notReady.length === 0 ? {} : { not_ready: notReady }),
+    ...(discovery === undefined ? {} : { discovery }),
     ...(typeof share === 'string' ? { share } : {}),
   }
 }
@@ -44,6 +46,35 @@ function isState(value: unknown): value is ConnectorStatus['state'] {
 
 function isTimestamp(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= TIMESTAMP_MAX
+}
+
+function discoveryOf(value: Json | undefined): DiscoveryStatus | undefined {
+  if (!isJsonObject(value)) return undefined
+  const { namespaces, default_namespace: defaultNamespace } = value
+  const aliases = namesOf(value['aliases'])
+  return {
+    namespaces: Array.isArray(namespaces)
+      ? namespaces
+          .slice(0, MODELS_MAX)
+          .filter((name): name is string => typeof name === 'string' && isNamespace(name))
+      : [],
+    ...(typeof defaultNamespace === 'string' && isNamespace(defaultNamespace)
+      ? { default_namespace: defaultNamespace }
+      : {}),
+    ...(aliases.length === 0 ? {} : { aliases }),
+    ready: countOf(value['ready']),
+    not_ready: countOf(value['not_ready']),
+    stopped: countOf(value['stopped']),
+    refused: countOf(value['refused']),
+  }
+}
+
+function isNamespace(text: string): boolean {
+  return text === '*' || /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text)
+}
+
+function countOf(value: Json | undefined): number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0
 }
 
 function namesOf(value: unknown): string[] {

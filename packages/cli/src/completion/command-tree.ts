@@ -7,7 +7,7 @@ export interface CompletedCommand {
   readonly path: readonly string[]
   readonly subcommands: readonly { readonly name: string; readonly description: string }[]
   readonly options: readonly CompletedOption[]
-  /** The values of the first argument if it accepts only listed values; otherwise empty. */
+  /** The values of the arguments that accept only listed values. */
   readonly choices: readonly string[]
 }
 
@@ -35,7 +35,7 @@ function below(command: Command, path: readonly string[]): CompletedCommand[] {
       description: help.subcommandDescription(child),
     })),
     options: help.visibleOptions(command).map(completedOption),
-    choices: command.registeredArguments[0]?.argChoices ?? [],
+    choices: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
   }
   return [own, ...children.flatMap((child) => below(child, [...path, child.name()]))]
 }

@@ -33,6 +33,7 @@ test('bash offers only the options of the current command', () => {
 test('bash offers the values of an option or argument that accepts only listed values', () => {
   expect(complete('infer', 'iris', '--show', '')).toEqual(['mosquitto', 'curl'])
   expect(complete('completion', 'f')).toEqual(['fish'])
+  expect(complete('policy', 'test', 'cam7', 'iris', 'emb')).toEqual(['embeddings'])
 })
 
 test('bash offers nothing after an option that takes any value', () => {

@@ -27,10 +27,15 @@ const JSON_BODY: JudgedBody = {
 }
 
 /**
- * Checks the payload and properties. @throws Problem `retained_request`, `payload_too_large`, `bad_payload`,
+ * Checks the payload and properties. `clientBytesMax` is the largest body that the policy allows to the client. @throws Problem `retained_request`, `payload_too_large`, `bad_payload`,
  * `unsupported_content_type`, `forbidden_model`.
  */
-export function judgePayload(delivery: Judged, model: ExposedModel, operation: BoundOperation): JudgedBody {
+export function judgePayload(
+  delivery: Judged,
+  model: ExposedModel,
+  operation: BoundOperation,
+  clientBytesMax = Infinity,
+): JudgedBody {
   const { payloadBytes, properties, payload } = delivery
   if (delivery.retain) {
     throw new Problem(
@@ -49,6 +54,13 @@ export function judgePayload(delivery: Judged, model: ExposedModel, operation: B
     throw new Problem(
       'payload_too_large',
       `The body is ${payloadBytes} bytes long; model "${model.name}" accepts at most ${model.requestBytesMax}.`,
+    )
+  }
+  if (payloadBytes > clientBytesMax) {
+    throw new Problem(
+      'payload_too_large',
+      `The body is ${payloadBytes} bytes long; this client may send at most ${clientBytesMax} to model "${model.name}".`,
+      { detail: 'The limit is requestBytesMax of the matching rules in policy.allow.' },
     )
   }
   if (payloadBytes === 0) {

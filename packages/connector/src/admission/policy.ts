@@ -1,110 +1,162 @@
-// Decides which client may use which model. The broker authenticates the client; the connector authorizes it.
-import { Problem } from '@inferwire/protocol'
+// Decides which client may use which operation of which model, and within which limits. The broker authenticates the
+// client; the connector authorizes it.
+import { OPERATIONS, Problem, type OperationName } from '@inferwire/protocol'
+import { PolicyRule, type AllowRule } from './policy-rule.ts'
 import { PRIORITY_DEFAULT } from './priority.ts'
+import { RateBuckets } from './rate-buckets.ts'
 
-/** A rule of `policy.allow`; `*` matches any characters. */
-export interface AllowRule {
-  readonly clients: readonly string[]
-  readonly models: readonly string[]
-  /** The highest priority that a request may have. @default 4 */
-  readonly priorityMax?: number | undefined
+/** What a client may do with an operation of a model. */
+export interface Grant {
+  /** The highest priority that a request may have. */
+  readonly priorityMax: number
+  /** The largest body, in bytes; Infinity for no limit other than the model's. */
+  readonly requestBytesMax: number
+  /** The rules that allow it, in the order of the configuration; undefined if neither size nor rate is limited. */
+  readonly limitedBy: readonly PolicyRule[] | undefined
+}
+
+const UNLIMITED: Grant = {
+  priorityMax: PRIORITY_DEFAULT,
+  requestBytesMax: Infinity,
+  limitedBy: undefined,
+}
+
+/** The grants of one set of rules, by operation. Clients and models with the same rules share the object. */
+type Grants = ReadonlyMap<string, Grant>
+
+interface ClientDecisions {
+  /** The rules that match the client. */
+  readonly rules: readonly PolicyRule[]
+  /** By model; undefined = no rule matches the client and the model. */
+  readonly models: Map<string, Grants | undefined>
 }
 
 // Limit on cached decisions. Without a limit, new clients would add decisions forever. When the limit is reached, all
 // decisions are deleted.
-const DECISIONS_MAX = 10_000
-
-// The strings between the asterisks.
-type Glob = readonly string[]
+const DECISIONS_MAX = 20_000
+const OPERATION_NAMES = Object.keys(OPERATIONS) as readonly OperationName[]
 
 /**
  * Without rules (no policy section), every client may use every model. With an empty list of rules, no client may use
- * any model.
+ * any model. Rules only add: a request is allowed if at least one rule allows it, whatever the order of the rules.
  */
 export class Policy {
-  #rules:
-    | readonly {
-        readonly clients: readonly Glob[]
-        readonly models: readonly Glob[]
-        readonly priorityMax: number
-      }[]
-    | undefined
+  #rules: readonly PolicyRule[] | undefined
   #showForbidden = false
-  /** The highest priority for each client and model; undefined = the client may not use the model. */
-  readonly #decisions = new Map<string, number | undefined>()
+  readonly #decisions = new Map<string, ClientDecisions>()
+  #decisionsCount = 0
+  readonly #grants = new Map<string, Grants>()
+  readonly #buckets = new RateBuckets()
 
-  /** @param showForbidden whether a client may learn of models that it may not use */
+  /** @param showForbidden whether a client may learn of models and operations that it may not use */
   constructor(allow: readonly AllowRule[] | undefined, showForbidden = false) {
     this.update(allow, showForbidden)
   }
 
   /** Replaces the rules; requests that were already admitted are not affected. */
   update(allow: readonly AllowRule[] | undefined, showForbidden = false): void {
-    this.#decisions.clear()
+    this.#forget()
     this.#showForbidden = showForbidden
-    this.#rules = allow?.map(({ clients, models, priorityMax = PRIORITY_DEFAULT }) => ({
-      clients: clients.map(globOf),
-      models: models.map(globOf),
-      priorityMax,
-    }))
+    this.#rules = allow?.map((rule, index) => new PolicyRule(rule, index))
   }
 
-  /** Whether the client may learn that the model exists. */
-  shows(client: string, model: string): boolean {
-    return this.#showForbidden || this.#allows(client, model)
+  /** Whether the client may learn that the model exists, or that it offers the operation. */
+  shows(client: string, model: string, operation?: string): boolean {
+    if (this.#rules === undefined || this.#showForbidden) return true
+    const grants = this.#grantsOf(client, model, this.#rules)
+    return grants !== undefined && (operation === undefined || grants.has(operation))
   }
 
-  /** Checks a request. @throws Problem `forbidden_model`. */
-  check(client: string, model: string): void {
-    if (this.#allows(client, model)) return
-    throw new Problem('forbidden_model', `Client "${client}" is not allowed to use model "${model}".`)
+  /** Returns what the client may do. @throws Problem `forbidden_model` */
+  grant(client: string, model: string, operation: string): Grant {
+    if (this.#rules === undefined) return UNLIMITED
+    const grants = this.#grantsOf(client, model, this.#rules)
+    const grant = grants?.get(operation)
+    if (grant !== undefined) return grant
+    const what = grants === undefined ? '' : `operation "${operation}" of `
+    throw new Problem('forbidden_model', `Client "${client}" is not allowed to use ${what}model "${model}".`)
   }
 
-  /** Returns the highest priority that a request of the client may have: the highest of all matching rules. */
-  priorityMax(client: string, model: string): number {
-    return this.#decide(client, model) ?? PRIORITY_DEFAULT
-  }
-
-  #allows(client: string, model: string): boolean {
-    return this.#rules === undefined || this.#decide(client, model) !== undefined
-  }
-
-  #decide(client: string, model: string): number | undefined {
-    if (this.#rules === undefined) return undefined
-    // Client levels contain no "/", so the key is unambiguous.
-    const key = `${client}/${model}`
-    const known = this.#decisions.get(key)
-    if (known !== undefined || this.#decisions.has(key)) return known
-    const priorities = this.#rules.flatMap(({ clients, models, priorityMax }) =>
-      clients.some((glob) => matches(glob, client)) && models.some((glob) => matches(glob, model))
-        ? [priorityMax]
-        : [],
+  /**
+   * Counts a request against the rate of the first rule that allows it. `bytes` is the size of its body, which must
+   * not exceed `grant.requestBytesMax`.
+   * @throws Problem `overloaded` if no rule allows it now
+   */
+  spend({ limitedBy }: Grant, client: string, bytes: number, nowMs: number): void {
+    if (limitedBy === undefined) return
+    let waitMs = Infinity
+    let exceeded: PolicyRule | undefined
+    for (const rule of limitedBy) {
+      if (bytes > rule.requestBytesMax) continue
+      if (rule.rate === undefined) return
+      const ruleWaitMs = this.#buckets.take(rule.rate, client, nowMs)
+      if (ruleWaitMs === 0) return
+      if (ruleWaitMs >= waitMs) continue
+      waitMs = ruleWaitMs
+      exceeded = rule
+    }
+    throw new Problem(
+      'overloaded',
+      `Client "${client}" exceeds its limit of ${exceeded!.rate!.requestsPerSecond} requests per second for this model.`,
+      { retryAfterMs: Math.ceil(waitMs), detail: `The limit is ${exceeded!.path}.rate.` },
     )
-    const decided = priorities.length === 0 ? undefined : Math.max(...priorities)
-    if (this.#decisions.size >= DECISIONS_MAX) this.#decisions.clear()
-    this.#decisions.set(key, decided)
+  }
+
+  #grantsOf(client: string, model: string, all: readonly PolicyRule[]): Grants | undefined {
+    let decisions = this.#decisions.get(client)
+    if (decisions === undefined) {
+      this.#count()
+      decisions = { rules: all.filter((rule) => rule.matchesClient(client)), models: new Map() }
+      this.#decisions.set(ownCopy(client), decisions)
+    }
+    const { rules, models } = decisions
+    const known = models.get(model)
+    if (known !== undefined || models.has(model)) return known
+    this.#count()
+    const decided = this.#shared(rules.filter((rule) => rule.matchesModel(model)))
+    models.set(ownCopy(model), decided)
     return decided
   }
-}
 
-// Only `*` is special; several `*` in a row have the same meaning as one `*`.
-function globOf(text: string): Glob {
-  return text.split(/\*+/)
-}
-
-// The first part matches at the start, the last at the end, the others in between in order. A regular expression with
-// many asterisks would backtrack over every split of a string that the client chooses.
-function matches(glob: Glob, text: string): boolean {
-  const first = glob[0]!
-  if (glob.length === 1) return text === first
-  const last = glob[glob.length - 1]!
-  const end = text.length - last.length
-  if (!text.startsWith(first) || !text.endsWith(last)) return false
-  let from = first.length
-  for (let index = 1; index < glob.length - 1; index++) {
-    const found = text.indexOf(glob[index]!, from)
-    if (found === -1) return false
-    from = found + glob[index]!.length
+  #shared(rules: readonly PolicyRule[]): Grants | undefined {
+    if (rules.length === 0) return undefined
+    const key = rules.map(({ path }) => path).join()
+    let grants = this.#grants.get(key)
+    if (grants === undefined) this.#grants.set(key, (grants = grantsOf(rules)))
+    return grants
   }
-  return from <= end
+
+  #count(): void {
+    if (this.#decisionsCount >= DECISIONS_MAX) this.#forget()
+    this.#decisionsCount += 1
+  }
+
+  #forget(): void {
+    this.#decisions.clear()
+    this.#grants.clear()
+    this.#decisionsCount = 0
+  }
+}
+
+function grantsOf(matching: readonly PolicyRule[]): Grants {
+  return new Map(
+    OPERATION_NAMES.flatMap((operation): [string, Grant][] => {
+      const rules = matching.filter((rule) => rule.matchesOperation(operation))
+      return rules.length === 0 ? [] : [[operation, grantOf(rules)]]
+    }),
+  )
+}
+
+function grantOf(rules: readonly PolicyRule[]): Grant {
+  const isOpen = rules.some(({ rate, requestBytesMax }) => rate === undefined && requestBytesMax === Infinity)
+  return {
+    priorityMax: Math.max(...rules.map(({ priorityMax }) => priorityMax)),
+    requestBytesMax: Math.max(...rules.map(({ requestBytesMax }) => requestBytesMax)),
+    limitedBy: isOpen ? undefined : rules,
+  }
+}
+
+// V8 may store a level of a topic as a view of the topic, so a cached level would keep the whole topic in memory.
+function ownCopy(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le')
 }

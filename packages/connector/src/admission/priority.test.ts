@@ -18,17 +18,16 @@ test.each(['', '-1', '10', '1.5', 'high', '٣', ' 4'])('rejects %j', (text) => {
 })
 
 test('a priority above the default requires a policy rule; the highest matching priorityMax applies', () => {
-  expect(new Policy(undefined).priorityMax('plc', 'iris')).toBe(4)
+  expect(new Policy(undefined).grant('plc', 'iris', 'infer').priorityMax).toBe(4)
   const policy = new Policy([
     { clients: ['*'], models: ['*'] },
     { clients: ['plc'], models: ['iris'], priorityMax: 9 },
     { clients: ['plc'], models: ['*'], priorityMax: 7 },
     { clients: ['batch-*'], models: ['iris'], priorityMax: 0 },
   ])
-  expect(policy.priorityMax('plc', 'iris')).toBe(9)
-  expect(policy.priorityMax('plc', 'digits')).toBe(7)
-  expect(policy.priorityMax('cam7', 'iris')).toBe(4)
+  expect(policy.grant('plc', 'iris', 'infer').priorityMax).toBe(9)
+  expect(policy.grant('plc', 'digits', 'infer').priorityMax).toBe(7)
+  expect(policy.grant('cam7', 'iris', 'infer').priorityMax).toBe(4)
   const bounded = new Policy([{ clients: ['batch-*'], models: ['iris'], priorityMax: 0 }])
-  expect(bounded.priorityMax('batch-1', 'iris')).toBe(0)
-  expect(() => bounded.check('batch-1', 'iris')).not.toThrow()
+  expect(bounded.grant('batch-1', 'iris', 'infer').priorityMax).toBe(0)
 })

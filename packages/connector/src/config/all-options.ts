@@ -9,7 +9,8 @@ import { configSchema } from './schema.ts'
 export function allOptions(): Leaf[] {
   return leavesOf(configSchema).flatMap((leaf) => {
     const { valueType } = definitionOf(unwrap(leaf.schema))
-    return valueType === undefined ? [leaf] : leavesOf(valueType, [...leaf.path, '*'])
+    const ofEntries = valueType === undefined ? [] : leavesOf(valueType, [...leaf.path, '*'])
+    return ofEntries.length === 0 ? [leaf] : ofEntries
   })
 }
 

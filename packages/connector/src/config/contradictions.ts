@@ -3,6 +3,7 @@ import { DIALECTS, fitsRoutes, protocolOf, protocolVersions, versionedDialects }
 import type { z } from 'zod'
 import { withTls } from './address.ts'
 import type { ConfigMistake } from './config-error.ts'
+import { checkDiscovery } from './discovery-contradictions.ts'
 import { credentialMistake, definitionOfCredential } from './model-credential.ts'
 import type { SourceOf } from './issue-mistakes.ts'
 import { hasOpaqueBodies } from './model-schema.ts'
@@ -30,7 +31,25 @@ export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistak
     checkCredential(['models', name], model, config.credentials, add)
     checkModel(['models', name], model, config.limits.bytesInFlightMax, add)
   }
+  checkDiscovery(
+    config.discovery,
+    { models: Object.keys(config.models), credentials: config.credentials },
+    add,
+  )
+  checkModel(
+    ['discovery', 'defaults'],
+    discoveredModel(config.discovery),
+    config.limits.bytesInFlightMax,
+    add,
+  )
   return mistakes
+}
+
+// The options of discovered models are checked with an example of an address.
+function discoveredModel({ defaults, gateway }: Parsed['discovery']): Parsed['models'][string] {
+  const usesTls = Object.values(defaults.tls).some((value) => value !== undefined && value !== false)
+  const url = gateway.url ?? (usesTls ? 'https://service' : 'http://service')
+  return { ...defaults, url, versions: [], credential: { kind: 'none' } }
 }
 
 function checkBroker(broker: Parsed['broker'], add: Add): void {

@@ -17,9 +17,9 @@ export function variableOf(path: readonly string[]): string {
 }
 
 // Sections whose keys are names or list items; a variable cannot set them.
-const FILE_ONLY = new Set(['models', 'credentials', 'policy'])
+const FILE_ONLY = new Set(['models', 'discovery', 'credentials', 'policy'])
 
-/** Returns the options outside of `models`, `credentials` and `policy`, keyed by the name of their environment variable. */
+/** Returns the options outside of these sections, keyed by the name of their environment variable. */
 export function environmentOptions(): Map<string, Leaf> {
   const leaves = leavesOf(configSchema).filter(({ path }) => !FILE_ONLY.has(path[0] ?? ''))
   return new Map(leaves.map((leaf) => [variableOf(leaf.path), leaf]))

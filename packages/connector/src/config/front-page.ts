@@ -56,6 +56,18 @@ root: plant/infer
     options: ['models.*.url', 'models.*.host', 'models.*.protocolVersion', 'models.*.modelName'],
   },
   {
+    title: 'Discovery',
+    text: "The connector can find a cluster's InferenceServices by itself.",
+    example: `discovery:
+  enabled: true
+  namespaces: [models, vision]
+  defaultNamespace: models
+  aliases:
+    defects: vision/defect-detector
+`,
+    options: ['discovery.enabled', 'discovery.namespaces', 'discovery.expose', 'discovery.defaultNamespace'],
+  },
+  {
     title: 'Credentials',
     text: 'How calls to a model server authenticate, and which server certificates they accept. A credential with a name can be used by several models.',
     example: `credentials:
@@ -112,6 +124,9 @@ limits:
   allow:
     - clients: ['line-*']
       models: [defects]
+      operations: [infer, ready]
+      requestBytesMax: 65536
+      rate: { requestsPerSecond: 10, burst: 20 }
     - clients: [dashboard]
       models: ['*']
 `,

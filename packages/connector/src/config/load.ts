@@ -52,6 +52,14 @@ export function loadConfig(sources: ConfigSources): ConnectorConfig {
   return complete(parsed.data)
 }
 
+/**
+ * Returns `file:line:column` of the option at a path of a file, or of the innermost enclosing section that the file
+ * contains. @throws ConfigError if the file cannot be read
+ */
+export function placeInFile(file: string, path: readonly PropertyKey[]): string {
+  return readConfigFile(file).placeOf(path)
+}
+
 /** Sets the value at a path. Does nothing if a section of the path is not a map, which the schema rejects. */
 export function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
   let section = target

@@ -3,11 +3,11 @@ import { z } from 'zod'
 import { allOptions, defaultTextOf, isModelOption } from './all-options.ts'
 import { FRONT_PAGE, type OptionGroup } from './front-page.ts'
 import type { OptionText } from './option.ts'
-import { definitionOf, leavesOf, unwrap, type Leaf } from './schema-walk.ts'
+import { definitionOf, leavesOf, textOf, unwrap, type Leaf } from './schema-walk.ts'
 
 const INTRODUCTION = [
   'The configuration is a YAML file, whose path is set with `-c FILE` or in `INFERWIRE_CONFIG`. The first part of this page contains the options that most installations set. Every [advanced option](#advanced-options) has a default that fits most installations.',
-  'Every option outside of `models`, `credentials` and `policy` has an environment variable, for example `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS` for `broker.keepAliveSeconds`. Environment variables override the file, and flags override both. Relative paths are resolved against the working folder. An unknown option is an error.',
+  'Every option outside of `models`, `discovery`, `credentials` and `policy` has an environment variable, for example `INFERWIRE_BROKER_KEEP_ALIVE_SECONDS` for `broker.keepAliveSeconds`. Environment variables override the file, and flags override both. Relative paths are resolved against the working folder. An unknown option is an error.',
   '`inferwire config check` reports every mistake with its place. `inferwire config print` shows the options that differ from the defaults, then the defaults. `inferwire config schema` prints the JSON Schema for an editor.',
 ]
 const LINE_LENGTH_MAX = 120
@@ -62,7 +62,7 @@ function detailsOf(leaves: readonly Leaf[]): string[] {
 function table(leaves: readonly Leaf[]): string {
   const head = ['option', 'type', 'default', 'description']
   const rows = leaves
-    .flatMap((leaf) => [leaf, ...keysOfUnion(leaf)])
+    .flatMap((leaf) => [leaf, ...keysOfUnion(leaf), ...keysOfMap(leaf)])
     .map((leaf) => [
       `\`${leaf.path.join('.')}\``,
       typeOf(leaf),
@@ -91,6 +91,19 @@ function keysOfUnion({ schema, path }: Leaf): Leaf[] {
     },
     ...keys.values(),
   ]
+}
+
+// Returns the keys of a map, and of the maps inside it. `[]` stands for every item of a list.
+function keysOfMap({ schema, path }: Pick<Leaf, 'schema' | 'path'>): Leaf[] {
+  const { shape = {}, element } = definitionOf(unwrap(schema))
+  if (element !== undefined) {
+    return keysOfMap({ schema: element, path: [...path.slice(0, -1), `${path.at(-1)}[]`] })
+  }
+  return Object.entries(shape).flatMap(([key, value]) => {
+    const leaf = { schema: value, path: [...path, key] }
+    const text = textOf(value)
+    return [...(text === undefined ? [] : [{ ...leaf, text }]), ...keysOfMap(leaf)]
+  })
 }
 
 function kindsOf(map: z.ZodType): string[] {
@@ -122,6 +135,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   // Only the password has this type.
   custom: 'text',
   object: 'map',
+  record: 'map',
   string: 'text',
   union: 'map',
 }

@@ -53,13 +53,26 @@ function originMistake(
   url: string,
   isDiscovered: boolean,
 ): string | undefined {
-  const origins = 'origins' in definition ? definition.origins : undefined
-  if (origins === undefined && isDiscovered) {
-    return `${shownValue([], name)} cannot be used by discovered models, because it has no origins; list the origins that it may be sent to in credentials.${name}.origins`
-  }
+  const origins = originsOf(definition)
+  if (origins === undefined && isDiscovered) return withoutOrigins(name)
   if (origins === undefined || origins.some((pattern) => matchesOrigin(pattern, url))) return undefined
   const shown = shownValue([], name)
   return `${shown} may not be sent to "${originOf(url)}"; add the origin to credentials.${name}.origins, or use another credential`
+}
+
+/** Returns why discovered models may not use a credential, whatever their addresses are; undefined if they may. */
+export function discoveredCredentialMistake(name: string, credentials: NamedCredentials): string | undefined {
+  const definition = definitionOfCredential({ credential: name }, credentials)
+  if (definition === undefined) return unknownName(name, Object.keys(credentials))
+  return originsOf(definition) === undefined ? withoutOrigins(name) : undefined
+}
+
+function originsOf(definition: CredentialConfig): readonly string[] | undefined {
+  return 'origins' in definition ? definition.origins : undefined
+}
+
+function withoutOrigins(name: string): string {
+  return `${shownValue([], name)} cannot be used by discovered models, because it has no origins; list the origins that it may be sent to in credentials.${name}.origins`
 }
 
 function unknownName(name: string, names: readonly string[]): string {

@@ -39,7 +39,7 @@ export function defaultOf(schema: z.ZodType): unknown {
 }
 
 /** Returns the `OptionText` of an option; undefined for a section. */
-function textOf(schema: z.ZodType): OptionText | undefined {
+export function textOf(schema: z.ZodType): OptionText | undefined {
   const meta = schema.meta() as OptionText | undefined
   return meta?.description === undefined ? undefined : meta
 }

@@ -4,9 +4,11 @@ import { isCleanLevel, isModelName } from '@inferwire/protocol'
 import { z } from 'zod'
 import { brokerUrlMistake } from './address.ts'
 import { credentials } from './credential-schema.ts'
+import { discovery } from './discovery-schema.ts'
 import { model } from './model-schema.ts'
 import { advanced, bytesOfMemory, integer, option, optionalFile, text } from './option.ts'
-import { address, glob, level, MIB, shortText, tls } from './schema-parts.ts'
+import { policy } from './policy-schema.ts'
+import { address, level, MIB, shortText, tls } from './schema-parts.ts'
 import { Secret } from './secret.ts'
 
 const PASSWORD_IN_FILE = 'must not be in the file; set INFERWIRE_BROKER_PASSWORD, or use broker.passwordFile'
@@ -124,25 +126,6 @@ const broker = z.strictObject({
     .prefault({}),
 })
 
-const PRIORITY_EXPECTED = 'a whole number from 0 to 9'
-
-const policy = z.strictObject({
-  allow: z
-    .array(
-      z.strictObject({
-        clients: z.array(glob).min(1),
-        models: z.array(glob).min(1),
-        priorityMax: z
-          .int({ error: PRIORITY_EXPECTED })
-          .min(0, { error: PRIORITY_EXPECTED })
-          .max(9, { error: PRIORITY_EXPECTED })
-          .optional(),
-      }),
-    )
-    .max(1000),
-  showForbidden: z.boolean().default(false),
-})
-
 const limits = z.strictObject({
   bytesInFlightMax: advanced(
     bytesOfMemory(
@@ -256,11 +239,12 @@ export const configSchema = z.strictObject({
       .default({}),
     { description: 'The exposed models, by their names in topics.' },
   ),
+  discovery: discovery.prefault({}),
   credentials,
   policy: option(policy.optional(), {
     description: 'Which client may use which model.',
     details:
-      '`allow` is a list of rules, each with `clients` and `models`; `*` in their names matches any characters. An empty list forbids everything. A request for a forbidden model is answered with `model_not_found`, as if the model did not exist, or with `forbidden_model` if `showForbidden` is true. `priorityMax` (0 to 9, default 4) is the highest `priority` that the rule allows; if several rules match, the highest value applies.',
+      'A rule matches a request by `clients`, `models` and `operations`. A request runs if at least one matching rule allows its size and its rate, so the order of the rules does not matter, and no rule restricts what another rule allows. The highest `priorityMax` of the matching rules applies. A request for a forbidden model is answered with `model_not_found`, as if the model did not exist, and a request for a forbidden operation with `operation_not_supported`, as if the model did not offer it. With `showForbidden: true`, both are answered with `forbidden_model`. A body above `requestBytesMax` is answered with `payload_too_large`, a request above the `rate` with `overloaded`.',
     defaultText: 'every client may use every model',
   }),
   limits: limits.prefault({}),

@@ -1,6 +1,6 @@
 // A circuit breaker: while a model server is down, requests fail at once instead of waiting for it.
 import { Problem, type ProblemCode } from '@inferwire/protocol'
-import type { CircuitState, Log, UpstreamFigures } from '../telemetry/index.ts'
+import { problemFields, type CircuitState, type Log, type UpstreamFigures } from '../telemetry/index.ts'
 import { UpstreamFailure } from './upstream-failure.ts'
 
 /** When a circuit opens, and for how long. */
@@ -233,7 +233,8 @@ export class Circuit {
 
   #open(error: unknown, nowMs: number): void {
     const { figures, log, model, url, openMinMs, openMaxMs } = this.#options
-    const { code, message, detail, refusal } = Problem.from(error)
+    const problem = Problem.from(error)
+    const { message } = problem
     const failures = this.#failures
     this.#isOpen = true
     this.#epoch += 1
@@ -247,9 +248,7 @@ export class Circuit {
         event: 'circuit_opened',
         model,
         url,
-        code,
-        ...(detail === undefined ? {} : { detail }),
-        ...(refusal === undefined ? {} : { refusal: refusal.name, remedy: refusal.remedy }),
+        ...problemFields(problem),
         failures,
       },
       `The circuit of model "${model}" opened: its server failed ${failures} times in a row. ${message} Requests are answered with circuit_open until a probe succeeds.`,

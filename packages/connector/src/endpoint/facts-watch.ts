@@ -10,10 +10,13 @@
 //     answers follow each other quickly, the pause between the queries grows to 30 s;
 //   - the first answer more than a minute after the last query, because a server may load another model without a
 //     failure. A server that answers requests is running anyway.
+// - A server that is known to be scaled to zero (`when-awake`) is not even queried at the start. Its first answered
+//   request triggers the first query.
+// - A server whose every path runs the model (`never`) is not queried at all.
 // - Exception: A server that answered for one dialect or version, and failed for another, is running. It is queried at
 //   short intervals, for at most a minute. After that, its partial metadata is used, and the rule above applies.
 import { dialectNames, Problem } from '@inferwire/protocol'
-import type { ModelFacts } from '../step.ts'
+import type { ModelFacts, ModelTraits } from '../step.ts'
 import type { Circuit } from './circuit.ts'
 
 /** Options of `FactsWatch`: the query, and the callbacks for its result. */
@@ -22,6 +25,8 @@ export interface FactsWatchOptions {
   readonly ask: (signal: AbortSignal) => Promise<ModelFacts>
   /** Facts from the configuration; undefined = the model is not exposed before its server has answered. */
   readonly known: ModelFacts | undefined
+  /** Restricts the queries; requires `known` unless it is `usual`. @default usual */
+  readonly queries?: ModelTraits['queries']
   /** Reports when the server answers again. */
   readonly circuit: Circuit
   readonly learned: (facts: ModelFacts) => void
@@ -71,10 +76,13 @@ export class FactsWatch {
     this.#random = options.random ?? Math.random
   }
 
-  /** Starts the first query. */
+  /** Starts the first query, as far as the server may be queried. */
   start(): void {
-    this.#options.circuit.onReturn = (isAfterFailure) => this.#returned(isAfterFailure)
-    void this.#askUntilKnown()
+    const { queries = 'usual', circuit } = this.#options
+    if (queries === 'never') return
+    circuit.onReturn = (isAfterFailure) => this.#returned(isAfterFailure)
+    if (queries === 'when-awake') circuit.reportAnswerFrom(-Infinity)
+    else void this.#askUntilKnown()
   }
 
   /** Brings the next query forward, because a request arrived for a model that is not exposed yet. */

@@ -1,5 +1,5 @@
 // Logs changes of the peers, and limits the number of lines for each peer.
-import type { TopicSpace } from '@inferwire/protocol'
+import type { DiscoveryStatus, TopicSpace } from '@inferwire/protocol'
 import type { Log } from '../telemetry/index.ts'
 import { LineLimit } from './line-limit.ts'
 
@@ -8,6 +8,7 @@ export interface PeerDescription {
   readonly connector: string
   readonly isOffline: boolean
   readonly models: ReadonlySet<string>
+  readonly discovery: DiscoveryStatus | undefined
 }
 
 /** The dependencies of `PeerNews`. */
@@ -44,7 +45,7 @@ export class PeerNews {
     const leftOut = this.#limit.admit(connector, performance.now())
     if (leftOut === undefined) return false
     const fields = { peer: connector, ...listed([...models]), ...(leftOut === 0 ? {} : { leftOut }) }
-    const names = namesOf([...models])
+    const names = `${namesOf([...models])}${namespacesOf(peer.discovery)}`
     if (isOffline) {
       log.info(
         { event: 'peer_offline', ...fields },
@@ -136,6 +137,14 @@ export class PeerNews {
 
 function listed(names: readonly string[]): { models: readonly string[]; modelCount: number } {
   return { models: names.slice(0, NAMES_MAX), modelCount: names.length }
+}
+
+function namespacesOf(discovery: DiscoveryStatus | undefined): string {
+  if (discovery === undefined) return ''
+  const { namespaces } = discovery
+  return namespaces.includes('*')
+    ? ' and the models of all namespaces'
+    : ` and the models of ${namespaces.length} namespaces (${namespaces.slice(0, NAMES_MAX).join(', ')})`
 }
 
 function namesOf(names: readonly string[]): string {

@@ -40,6 +40,7 @@ function peersOf(share?: string): Peers {
     name: 'edge',
     share,
     isOwn: (model) => model === 'iris',
+    discovery: () => undefined,
     predecessor: (status) => predecessors.push(status),
     left: (models) => left.push(models),
     log: createLog({ level: 'debug', format: 'json' }, sink),

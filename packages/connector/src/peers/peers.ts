@@ -1,9 +1,16 @@
 // Tracks the other connectors under the same root, so that no connector answers requests for another connector's
 // models.
 import { createHash } from 'node:crypto'
-import { Problem, readStatus, type ConnectorStatus, type TopicSpace } from '@inferwire/protocol'
+import {
+  Problem,
+  readStatus,
+  type ConnectorStatus,
+  type DiscoveryStatus,
+  type TopicSpace,
+} from '@inferwire/protocol'
 import type { Delivery, LeftToPeer, Undecided } from '../step.ts'
 import type { Log } from '../telemetry/index.ts'
+import { claims } from './claims.ts'
 import { PeerNews } from './peer-news.ts'
 
 /** The dependencies of `Peers`. */
@@ -13,8 +20,10 @@ export interface PeersParts {
   readonly name: string
   /** The shared subscription of this connector, whose members do not receive each other's requests. */
   readonly share: string | undefined
-  /** Whether a model is configured here. */
+  /** Whether a model is exposed here. */
   readonly isOwn: (model: string) => boolean
+  /** The names that discovery may give to models here; undefined without discovery. */
+  readonly discovery: () => DiscoveryStatus | undefined
   /**
    * Called exactly once, when the peers are known, with the status that an earlier process left under this connector's
    * name. `bornAtMs` is the birth time of this process, in milliseconds since the epoch.
@@ -32,6 +41,8 @@ interface Peer {
   readonly isReplica: boolean
   /** All models that the peer exposes, including those that are not ready. */
   readonly models: ReadonlySet<string>
+  /** The names that discovery may give to the peer's models. */
+  readonly discovery: DiscoveryStatus | undefined
   /** The generation in which the latest status of this peer arrived. */
   generation: number
   /** A digest of the peer's state when it was last logged. */
@@ -114,7 +125,7 @@ export class Peers {
     return true
   }
 
-  /** Whether a peer exposes the model and is not offline. */
+  /** Whether the status of a peer that is not offline lists the model. */
   exposes(model: string): boolean {
     return [...this.#peers.values()].some(({ isOffline, models }) => !isOffline && models.has(model))
   }
@@ -128,13 +139,22 @@ export class Peers {
     if (!this.#isKnown) return { until: this.#whenKnown }
     let absent: Peer | undefined
     for (const peer of this.#peers.values()) {
-      if (!peer.models.has(model)) continue
+      if (!this.#leaves(model, peer)) continue
       const { connector, isOffline, isReplica } = peer
       if (!isOffline && !isReplica) return { peer: connector }
       // The retained status of a removed replica stays on the broker.
       if (!isOffline || !isReplica) absent = peer
     }
     return absent === undefined ? undefined : { absent: absentProblem(model, absent) }
+  }
+
+  // A name that only belongs to the peer's namespaces may not exist. If it belongs to a namespace of both connectors, the
+  // connector whose name comes first answers. A replica does not receive our requests, so only we can answer them.
+  #leaves(model: string, { connector, isReplica, models, discovery }: Peer): boolean {
+    if (models.has(model)) return true
+    if (isReplica || discovery === undefined || !claims(discovery, model)) return false
+    const own = this.#parts.discovery()
+    return own === undefined || !claims(own, model) || connector < this.#parts.name
   }
 
   #expect(): void {
@@ -220,6 +240,7 @@ export class Peers {
       isOffline: status.state === 'offline',
       isReplica: share !== undefined && share === this.#parts.share,
       models: new Set([...status.models, ...(status.not_ready ?? [])]),
+      discovery: status.discovery,
       generation: this.#generation,
       logged: before?.logged,
     }
@@ -249,7 +270,9 @@ function absentProblem(model: string, { connector, isReplica }: Peer): Problem {
   return new Problem('model_not_ready', `Model "${model}" is not ready: ${reason}.`, { detail })
 }
 
-function digestOf({ state, models, not_ready }: ConnectorStatus): string {
-  const news = JSON.stringify([state === 'offline', models, not_ready])
+function digestOf({ state, models, not_ready, discovery }: ConnectorStatus): string {
+  const { namespaces, default_namespace, aliases } = discovery ?? {}
+  const names = [models, not_ready, namespaces, default_namespace, aliases]
+  const news = JSON.stringify([state === 'offline', names])
   return createHash('sha256').update(news).digest('base64')
 }

@@ -6,6 +6,7 @@ const topics = new TopicSpace('plant/request')
 const tensor = (shape: number[], datatype = 'FP32'): TensorMetadata => ({ name: 'x', datatype, shape })
 const facts = (overrides: Partial<CardFacts> = {}): CardFacts => ({
   name: 'iris',
+  state: 'ready',
   protocolVersions: ['v2'],
   operations: ['infer', 'metadata', 'ready'],
   defaultOperation: 'infer',
@@ -19,6 +20,7 @@ test('a card contains the request topic and the reply topic, for any root', () =
   expect(modelCard(topics, facts())).toEqual({
     contract: 1,
     name: 'iris',
+    state: 'ready',
     protocol_versions: ['v2'],
     operations: ['infer', 'metadata', 'ready'],
     default_operation: 'infer',

@@ -4,6 +4,7 @@ import {
   operationOfBody,
   type Dialect,
   type ModelCard,
+  type ModelState,
   type OperationName,
   type TensorMetadata,
   type TopicSpace,
@@ -13,6 +14,9 @@ import {
 export interface CardFacts {
   readonly name: string
   readonly description?: string | undefined
+  readonly state: ModelState
+  /** Why the model is not ready, or what is wrong although it is. */
+  readonly reason?: string | undefined
   readonly protocolVersions: readonly Dialect[]
   readonly operations: readonly OperationName[]
   readonly defaultOperation: OperationName
@@ -41,6 +45,8 @@ export function modelCard(topics: TopicSpace, facts: CardFacts): ModelCard {
     contract: CONTRACT_VERSION,
     name: facts.name,
     ...(facts.description === undefined ? {} : { description: facts.description }),
+    state: facts.state,
+    ...(facts.reason === undefined ? {} : { reason: facts.reason }),
     protocol_versions: facts.protocolVersions,
     operations: facts.operations,
     default_operation: facts.defaultOperation,

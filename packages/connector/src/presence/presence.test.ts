@@ -22,9 +22,11 @@ beforeEach(() => {
     name: 'edge',
     version: '1.2.3',
     share: undefined,
+    ready: () => cards.map(({ name }) => name),
     notReady: () => notReady,
+    discovery: () => undefined,
     isExposedByPeer: (model) => model === 'of-a-peer',
-    cards: () => cards,
+    cards: () => new Map(cards.map((each) => [each.name, each])),
     publish: (message) => {
       published.push(message)
       return Promise.resolve(

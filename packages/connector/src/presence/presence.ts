@@ -1,5 +1,11 @@
 // Publishes the connector's status and its models' cards as retained messages, and builds its Will.
-import { CONTRACT_VERSION, type ConnectorStatus, type ModelCard, type TopicSpace } from '@inferwire/protocol'
+import {
+  CONTRACT_VERSION,
+  type ConnectorStatus,
+  type DiscoveryStatus,
+  type ModelCard,
+  type TopicSpace,
+} from '@inferwire/protocol'
 import type { PublishResult } from '../step.ts'
 import { RetainedPublisher } from './retained-publisher.ts'
 
@@ -20,12 +26,16 @@ export interface PresenceParts {
   readonly version: string
   /** Name of the shared subscription, if any. */
   readonly share: string | undefined
+  /** Configured models that are exposed. */
+  readonly ready: () => readonly string[]
   /** Configured models that are not exposed yet. */
   readonly notReady: () => readonly string[]
+  /** The models that were found in a cluster, in numbers; undefined without discovery. */
+  readonly discovery: () => DiscoveryStatus | undefined
   /** Returns whether another connector exposes a model with this name, and therefore publishes its card too. */
   readonly isExposedByPeer: (model: string) => boolean
-  /** The cards of all exposed models. */
-  readonly cards: () => readonly ModelCard[]
+  /** The published cards, by name. */
+  readonly cards: () => ReadonlyMap<string, ModelCard>
   readonly publish: (message: RetainedMessage) => Promise<PublishResult>
   /** Called if the broker refuses a retained message. */
   readonly refused: (topic: string, reasonCode: number) => void
@@ -55,7 +65,7 @@ export class Presence {
     this.#bornAtMs = bornAtMs
     this.#isConnected = true
     void this.#publishStatus()
-    for (const card of this.#parts.cards()) this.#publishCard(card.name, card)
+    for (const [name, card] of this.#parts.cards()) this.#publishCard(name, card)
   }
 
   /** Records that the connection has ended; the next connection publishes everything again. */
@@ -69,6 +79,11 @@ export class Presence {
    */
   cardChanged(name: string, card: ModelCard | undefined): void {
     if (card === undefined || this.#isConnected) this.#publishCard(name, card)
+    this.statusChanged()
+  }
+
+  /** Publishes the status if it has changed. */
+  statusChanged(): void {
     // Several cards may change in one turn of the event loop; a single status message covers all these changes.
     if (this.#isStatusDue) return
     this.#isStatusDue = true
@@ -81,7 +96,10 @@ export class Presence {
    */
   cardsAgain(models: readonly string[]): void {
     if (!this.#isConnected) return
-    for (const card of this.#parts.cards()) if (models.includes(card.name)) this.#publishCard(card.name, card)
+    for (const name of models) {
+      const card = this.#parts.cards().get(name)
+      if (card !== undefined) this.#publishCard(name, card)
+    }
   }
 
   /**
@@ -90,10 +108,15 @@ export class Presence {
    */
   clearCardsOf(earlier: ConnectorStatus): void {
     const { cards, notReady } = this.#parts
-    const configured = new Set([...cards().map((card) => card.name), ...notReady()])
+    const pending = new Set(notReady())
     for (const name of [...earlier.models, ...(earlier.not_ready ?? [])]) {
-      if (!configured.has(name)) this.#publishCard(name, undefined)
+      if (!cards().has(name) && !pending.has(name)) this.#publishCard(name, undefined)
     }
+  }
+
+  /** Clears a card that an earlier process left for a model that is not exposed any more. */
+  clearCard(name: string): void {
+    if (!this.#parts.cards().has(name)) this.#publishCard(name, undefined)
   }
 
   /**
@@ -119,7 +142,8 @@ export class Presence {
   #publishCard(name: string, card: ModelCard | undefined): void {
     if (card === undefined && this.#parts.isExposedByPeer(name)) return
     const topic = this.#parts.topics.card(name)
-    void this.#retained.publish(topic, card === undefined ? '' : JSON.stringify(card))
+    const payload = card === undefined ? '' : JSON.stringify({ ...card, connector: this.#parts.name })
+    void this.#retained.publish(topic, payload)
   }
 
   #publishStatus(): Promise<void> {
@@ -128,17 +152,18 @@ export class Presence {
   }
 
   #status(state: ConnectorStatus['state'], bornAtMs: number): ConnectorStatus {
-    const { name, version, share, cards } = this.#parts
-    const models = cards().map((card) => card.name)
+    const { name, version, share } = this.#parts
     const notReady = this.#parts.notReady()
+    const discovery = this.#parts.discovery()
     return {
       contract: CONTRACT_VERSION,
       connector: name,
       state,
       version,
       timestamp: bornAtMs,
-      models,
+      models: this.#parts.ready(),
       ...(notReady.length === 0 ? {} : { not_ready: notReady }),
+      ...(discovery === undefined ? {} : { discovery }),
       ...(share === undefined ? {} : { share }),
     }
   }

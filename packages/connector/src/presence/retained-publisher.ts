@@ -15,8 +15,7 @@ interface Slot {
  */
 export class RetainedPublisher {
   readonly #send: SendRetained
-  // The number of slots is limited, because the only topics are the status topic and the card topics of configured
-  // models.
+  // The number of slots is limited, because the only topics are the status topic and the card topics of models.
   readonly #slots = new Map<string, Slot>()
 
   constructor(send: SendRetained) {

@@ -3,6 +3,8 @@ import { isModelName, isOperationName, nearestName, Problem } from '@inferwire/p
 import type { BoundOperation, ExposedModel } from '../step.ts'
 
 const HIDDEN = 'The model is exposed, but policy.allow does not allow this client to use it.'
+const HIDDEN_OPERATION =
+  'The model offers the operation, but policy.allow does not allow this client to use it.'
 
 interface Pending {
   readonly reason: string
@@ -50,7 +52,7 @@ export class ModelTable {
    * Finds a model. A model that is not `shown` gets the same problem as one that does not exist.
    * @throws Problem `model_not_found`, `model_not_ready`, or `bad_topic` for an invalid name.
    */
-  find(name: string, shown: (name: string) => boolean = everyModel): ExposedModel {
+  find(name: string, shown: (name: string) => boolean = everyName): ExposedModel {
     const model = this.#models.get(name)
     if (model !== undefined && shown(name)) return model
     if (!isModelName(name)) {
@@ -85,30 +87,38 @@ export class ModelTable {
   }
 }
 
-function everyModel(): boolean {
+function everyName(): boolean {
   return true
 }
 
 /**
- * Returns the operation with this name, or the model's default operation.
+ * Returns the operation with this name, or the model's default operation. An operation that is not `shown` gets the same
+ * problem as one that the model does not offer.
  * @throws Problem `operation_not_supported`, or `model_not_ready` if it is not known yet whether the server has the
  * operation.
  */
-export function findOperation(model: ExposedModel, name: string | undefined): BoundOperation {
-  if (name === undefined) return model.defaultOperation
-  const operation = model.operations.get(name)
-  if (operation !== undefined) return operation
-  if (model.openOperations?.includes(name) === true) {
+export function findOperation(
+  model: ExposedModel,
+  given: string | undefined,
+  shown: (name: string) => boolean = everyName,
+): BoundOperation {
+  const name = given ?? model.defaultOperation.name
+  const operation = given === undefined ? model.defaultOperation : model.operations.get(given)
+  if (operation !== undefined && shown(name)) return operation
+  if (model.openOperations?.includes(name) === true && shown(name)) {
     throw new Problem(
       'model_not_ready',
       `The server of model "${model.name}" has not reported yet whether it supports that operation.`,
     )
   }
-  const offered = [...model.operations.keys()].join(', ')
+  const offered = [...model.operations.keys()].filter(shown)
+  const list = offered.length === 0 ? '.' : `; it offers: ${offered.join(', ')}.`
   // A name that no operation has may contain arbitrary characters, so the message does not repeat it.
   const what = isOperationName(name) ? name : 'that operation'
   throw new Problem(
     'operation_not_supported',
-    `Model "${model.name}" does not offer ${what}; it offers: ${offered}.`,
+    `Model "${model.name}" does not offer ${what}${list}`,
+    // The reason is only for the operator's log, not for the requester.
+    operation === undefined ? {} : { detail: HIDDEN_OPERATION },
   )
 }

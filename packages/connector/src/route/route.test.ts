@@ -120,6 +120,27 @@ test('finds the named or the default operation, and lists the offered operations
   }
 })
 
+const isShown = (name: string): boolean => name === 'metadata' || name === 'generate'
+
+test('reports the same problem for a hidden operation as for one that the model does not offer', () => {
+  const model = { ...modelOf('iris', 'infer', 'explain', 'metadata'), openOperations: ['chat', 'generate'] }
+  const problem = (name: string | undefined, shown: (name: string) => boolean): Problem =>
+    failure(() => findOperation(model, name, shown))
+  for (const name of ['explain', 'predict', 'chat']) {
+    expect(problem(name, isShown)).toMatchObject({
+      code: 'operation_not_supported',
+      message: `Model "iris" does not offer ${name}; it offers: metadata.`,
+    })
+  }
+  expect(problem('explain', isShown).detail).toContain('policy.allow')
+  expect(problem('predict', isShown).detail).toBeUndefined()
+  expect(problem('generate', isShown).code).toBe('model_not_ready')
+  expect(findOperation(model, 'metadata', isShown).name).toBe('metadata')
+  // The default operation is hidden as well.
+  expect(problem(undefined, isShown).message).toBe('Model "iris" does not offer infer; it offers: metadata.')
+  expect(problem(undefined, () => false).message).toBe('Model "iris" does not offer infer.')
+})
+
 describe('the reply target', () => {
   const topics = new TopicSpace('infer')
   const correlationData = Uint8Array.from([7])
@@ -221,6 +242,25 @@ describe('the standard topics', () => {
   test('leave a hidden model of an online peer to that peer, whose policy decides', () => {
     const router = arrange({ peers: { answering: () => ({ peer: 'b' }) } })
     expect(routed(router, 'cam7', 'secret')).toEqual({ peer: 'b' })
+  })
+
+  test('wait with the answer for a hidden model as long as with the answer for an unknown model', () => {
+    const undecided = { until: Promise.resolve() }
+    const waiting = arrange({ peers: { answering: () => undecided } })
+    expect(routed(waiting, 'cam7', 'secret-late')).toBe(undecided)
+    expect(routed(waiting, 'cam7', 'rose')).toBe(undecided)
+    expect(problemOf(routed(waiting, 'admin', 'secret-late'))).toMatchObject({ code: 'model_not_ready' })
+    // A peer that exposes the same model may hide it as well, so it is not left to the peer.
+    const doubled = arrange({ peers: { answering: () => ({ peer: 'b' }) } })
+    expect(problemOf(routed(doubled, 'cam7', 'secret-late'))).toMatchObject({ code: 'model_not_found' })
+  })
+
+  test('hide the operations that a client may not use', () => {
+    const policy = { shows: (_: string, __: string, operation?: string) => operation !== 'infer' }
+    expect(problemOf(routed(arrange({ policy }), 'cam7', 'iris'))).toMatchObject({
+      code: 'operation_not_supported',
+      message: 'Model "iris" does not offer infer.',
+    })
   })
 
   test('check the server of a pending model only for clients that may know it', () => {

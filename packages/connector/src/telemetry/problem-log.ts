@@ -57,19 +57,29 @@ export class ProblemLog {
     this.#log[log](
       {
         event: 'request_failed',
-        code: problem.code,
+        ...problemFields(problem),
         status: problem.status,
         ...(client === undefined ? {} : { client: shownClient(client) }),
         model,
         operation,
-        ...(problem.detail === undefined ? {} : { detail: problem.detail }),
-        ...(problem.refusal === undefined
-          ? {}
-          : { refusal: problem.refusal.name, remedy: problem.refusal.remedy }),
         ...(suppressed === 0 ? {} : { suppressed }),
       },
       problem.message,
     )
+  }
+}
+
+/** Returns the fields of a log line that describe a problem, and how a gateway refused the call. */
+export function problemFields({ code, detail, refusal }: Problem): {
+  readonly code: string
+  readonly detail?: string
+  readonly refusal?: string
+  readonly remedy?: string
+} {
+  return {
+    code,
+    ...(detail === undefined ? {} : { detail }),
+    ...(refusal === undefined ? {} : { refusal: refusal.name, remedy: refusal.remedy }),
   }
 }
 

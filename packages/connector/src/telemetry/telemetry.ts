@@ -71,7 +71,8 @@ export class Telemetry {
     ['unaddressable', 0],
     ['reply_refused', 0],
   ])
-  readonly #figures = new Map<string, OperationFigures>()
+  /** The figures of each model, by operation. */
+  readonly #figures = new Map<string, Map<string, OperationFigures>>()
   readonly #upstreams = new Map<string, UpstreamFigures>()
 
   /**
@@ -79,11 +80,15 @@ export class Telemetry {
    * number of figures.
    */
   figures(model: string, operation: string): OperationFigures {
-    const key = `${model} ${operation}`
-    let figures = this.#figures.get(key)
+    let ofModel = this.#figures.get(model)
+    if (ofModel === undefined) {
+      ofModel = new Map()
+      this.#figures.set(model, ofModel)
+    }
+    let figures = ofModel.get(operation)
     if (figures === undefined) {
       figures = new OperationFigures(model, operation)
-      this.#figures.set(key, figures)
+      ofModel.set(operation, figures)
     }
     return figures
   }
@@ -104,7 +109,7 @@ export class Telemetry {
    */
   forget(model: string): void {
     this.#upstreams.delete(model)
-    for (const [key, figures] of this.#figures) if (figures.model === model) this.#figures.delete(key)
+    this.#figures.delete(model)
   }
 
   get upstreams(): IterableIterator<UpstreamFigures> {
@@ -112,10 +117,16 @@ export class Telemetry {
   }
 
   get all(): IterableIterator<OperationFigures> {
-    return this.#figures.values()
+    return figuresIn(this.#figures.values())
   }
 
   countUnanswered(reason: UnansweredReason): void {
     this.unanswered.set(reason, (this.unanswered.get(reason) ?? 0) + 1)
   }
+}
+
+function* figuresIn(
+  models: Iterable<ReadonlyMap<string, OperationFigures>>,
+): Generator<OperationFigures, undefined> {
+  for (const ofModel of models) yield* ofModel.values()
 }

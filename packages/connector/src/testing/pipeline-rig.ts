@@ -90,6 +90,7 @@ export class PipelineRig {
   readonly telemetry = new Telemetry()
   readonly budget = new ByteBudget(BYTES_IN_FLIGHT_MAX)
   readonly table = new ModelTable()
+  readonly policy = new Policy([{ clients: ['cam*'], models: ['*'] }])
   readonly pipeline: Pipeline
   /** The fake session. */
   publish: (reply: Reply) => Promise<PublishResult> = () => Promise.resolve(ACKNOWLEDGED)
@@ -104,9 +105,8 @@ export class PipelineRig {
     const sink = { write: (line: string) => this.log.push(line) }
     const logger = createLog({ level: 'debug', format: 'json' }, sink)
     const topics = new TopicSpace('infer')
-    const { table, telemetry } = this
+    const { table, telemetry, policy } = this
     const clients = new Clients({ inFlightMax: 100 })
-    const policy = new Policy([{ clients: ['cam*'], models: ['*'] }])
     this.pipeline = new Pipeline({
       router: new StandardRouter({
         topics,

@@ -41,6 +41,8 @@ export interface DialectKind {
    * precedes the default operations of dialects that a server offers for all of its models.
    */
   readonly isSpecific?: true
+  /** The KServe kinds whose servers have this dialect unless the object states another one. */
+  readonly assumedForKinds?: readonly string[]
   /** Whether a body may be JSON followed by binary tensors (the V2 binary tensor extension). */
   readonly hasBinaryTensors: boolean
   /** Whether servers pass a body with a content type other than JSON, such as an image, to the model as bytes. */

@@ -73,6 +73,13 @@ export function defaultOperationOf(dialects: readonly Dialect[]): OperationName 
   return DIALECTS[preferred].defaultOperation
 }
 
+/** Returns the dialect of a KServe object of this kind if the object states none. @throws RangeError for another kind */
+export function dialectOfKind(kind: string): Dialect {
+  const dialect = dialectNames().find((name) => kindOf(name).assumedForKinds?.includes(kind))
+  if (dialect === undefined) throw new RangeError(`"${kind}" is not a kind of KServe.`)
+  return dialect
+}
+
 /**
  * Returns the operation that a parsed JSON body is intended for; undefined = no member of the body identifies a
  * dialect. If its members identify several dialects, the preferred dialect takes precedence.

@@ -6,6 +6,7 @@ export const openai = {
   title: 'OpenAI',
   defaultOperation: 'chat',
   isSpecific: true,
+  assumedForKinds: ['LLMInferenceService'],
   hasBinaryTensors: false,
   bodyMember: 'messages',
   modelMember: 'model',

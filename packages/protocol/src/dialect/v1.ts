@@ -7,6 +7,7 @@ export const v1 = {
   title: 'V1',
   defaultOperation: 'predict',
   modelLists: [{ method: 'GET', path: '/v1/models' }],
+  assumedForKinds: ['InferenceService', 'InferenceGraph', 'TrainedModel'],
   hasBinaryTensors: false,
   hasOpaqueBodies: true,
   bodyMember: 'instances',

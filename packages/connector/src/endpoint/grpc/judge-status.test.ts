@@ -64,3 +64,27 @@ test("a model that MLServer does not have is not ready, although ModelReady's st
   const text = "Unexpected <class 'mlserver.errors.ModelNotFound'>: Model nope with version  not found"
   expect(judge(codes.UNKNOWN, text, true)).toMatchObject({ code: 'model_not_ready', sign: 'starting' })
 })
+
+const CALL = { address: 'ModelInfer http://iris', isReadiness: false, errorText: 'first-line' } as const
+
+test('a redirect, which Envoy sends with the code UNKNOWN and a location, is named, but never followed', () => {
+  const status = { code: codes.UNKNOWN, details: '', ...NO_MARKS }
+  const login = judgeStatus({ ...status, location: '/dex/auth?state=canary' }, CALL)
+  expect(login).toMatchObject({ code: 'unauthorized_upstream', refusal: { name: 'login_required' } })
+  expect(login.detail).toContain('/dex/auth')
+  expect(login.detail).not.toContain('canary')
+  expect(judgeStatus(status, CALL).refusal).toBeUndefined()
+})
+
+test('a login page in the text of a status is cut in the log, and not sent to the client', () => {
+  const page = `\n<!DOCTYPE html>${'x'.repeat(2_000)}`
+  const problem = judge(codes.PERMISSION_DENIED, page)
+  expect(problem).toMatchObject({ code: 'unauthorized_upstream', refusal: { name: 'login_required' } })
+  expect(problem.detail!.length).toBeLessThan(320)
+  expect(problem.message + Buffer.from(problem.body ?? '').toString()).not.toContain('xxx')
+})
+
+test("with Envoy's service time, the status is the model server's own", () => {
+  const own = { code: codes.PERMISSION_DENIED, details: 'not for you', ...NO_MARKS, hasServiceTime: true }
+  expect(judgeStatus(own, CALL)).toMatchObject({ code: 'upstream_error', status: 403 })
+})

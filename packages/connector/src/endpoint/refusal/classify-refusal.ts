@@ -113,7 +113,7 @@ function refusedByProxy(seen: Seen): RefusalName | undefined {
   const { status, text, isOverloaded, isFromBehind } = seen
   if (isOverloaded) return 'gateway_full'
   if (status === 431 && !isFromBehind) return 'header_too_large'
-  if (status === 504 && /^request timeout/.test(text)) return 'revision_timeout'
+  if (status === 504 && text.startsWith('request timeout')) return 'revision_timeout'
   if (status !== 503 && status !== 504) return undefined
   // Over gRPC, Envoy has one code for all of these.
   if (text.startsWith('upstream request timeout')) return 'gateway_timeout'

@@ -7,7 +7,7 @@ export interface RefusalKind {
   readonly code: ProblemCode
   /** The status that the client receives, if it differs from the status of `code`. */
   readonly status?: number
-  /** What the client is told: no addresses, and no text of the gateway. */
+  /** The message for the client: no addresses, and no text of the gateway. */
   readonly sentence: string
   /** How the refusal is recognized, for the reference page. */
   readonly mark: string

@@ -107,7 +107,7 @@ export class ApiServer {
   put(
     namespace: string,
     name: string,
-    content: object = {},
+    { metadata = {}, ...content }: { readonly metadata?: object; readonly [member: string]: unknown } = {},
     labels: Record<string, string> = {},
   ): KubeObject {
     const key = `${namespace}/${name}`
@@ -122,6 +122,7 @@ export class ApiServer {
         namespace,
         uid: before?.metadata.uid ?? `uid-${(this.#uids += 1)}`,
         resourceVersion: String(this.#version),
+        ...metadata,
       },
       ...content,
     }
