@@ -23,7 +23,7 @@ let cluster: Cluster
 let reader: PageReader
 
 beforeAll(async () => {
-  cluster = await startCluster()
+  cluster = await startCluster({ schemas: 'full' })
   reader = new PageReader(cluster.env)
   for (const name of NAMESPACES) {
     await cluster.api.create('/api/v1/namespaces', {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { checks } from './checks.mjs'
 import { install } from './install.mjs'
+import { buildKserveController } from './kserve-controller.mjs'
 import { buildControlPlane, fetchKubernetesClients } from './kubernetes-tools.mjs'
 import { fetchLlama } from './llama-package.mjs'
 import { buildLoginService } from './login-service.mjs'
@@ -20,11 +21,14 @@ process.on('exit', (code) => {
 
 await install()
 const machine = prepareMachine()
+const clients = machine.then(fetchKubernetesClients)
 // Compiles at the lowest priority while the checks and the unit tests run, because these do not need an idle machine.
-const controlPlane = buildControlPlane(machine).catch((error) => error)
-// One build after the other, because each build uses all cores.
-const loginService = controlPlane.then(() => buildLoginService(machine)).catch((error) => error)
-await fetchKubernetesClients(await machine).catch((error) => fail(error.message))
+// One build after the other, because each build uses all cores. The second build uses what the first one compiled.
+const cluster = buildControlPlane(machine)
+  .then(() => buildKserveController(machine, clients))
+  .catch((error) => error)
+const loginService = cluster.then(() => buildLoginService(machine)).catch((error) => error)
+await clients.catch((error) => fail(error.message))
 await fetchLlama().catch((error) => fail(error.message))
 
 for (const [name, command, args] of checks()) {
@@ -36,7 +40,7 @@ const filters = process.argv.slice(2)
 let testsExecuted = 0
 await runTests('unit tests', ['unit*'])
 // The other tests measure times, so the compiler must have finished.
-for (const buildError of [await controlPlane, await loginService]) {
+for (const buildError of [await cluster, await loginService]) {
   if (buildError !== undefined) failure(buildError.message)
 }
 await runTests('conformance tests', ['conformance', 'cluster'])

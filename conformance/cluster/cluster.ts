@@ -8,18 +8,20 @@ import { findComponents, type Components } from './components.ts'
 import { startControlPlane } from './control-plane.ts'
 import { applyCrds } from './crds.ts'
 import type { KubeApi } from './kube-api.ts'
+import type { CrdSchemas } from './kserve/chart.ts'
+import { startKserve, type Kserve } from './kserve/controller.ts'
 import { startKubelet, type Kubelet } from './node/kubelet.ts'
 import { NODE_ADDRESS, setUpNodeNetwork } from './node/network.ts'
 import { DNS_ADDRESS, startDns } from './stand-ins/dns.ts'
-import { startKserveController } from './stand-ins/kserve-controller.ts'
 import { EXTERNAL_ADDRESS, startServiceProxy } from './stand-ins/service-proxy.ts'
 import { startVolumeProvisioner } from './stand-ins/volume-provisioner.ts'
 import { installTraefik } from './traefik.ts'
 
-/** A running cluster with Traefik, KServe's kinds, and one node. */
+/** A running cluster with Traefik, KServe, and one node. */
 export interface Cluster {
   readonly api: KubeApi
   readonly kubelet: Kubelet
+  readonly kserve: Kserve
   readonly components: Components
   /** Environment in which `kubectl` and `helm` are in the PATH and use this cluster. */
   readonly env: Readonly<Record<string, string>>
@@ -31,8 +33,14 @@ export interface Cluster {
 // Number of characters of each container's log in a report.
 const REPORT_CHARACTERS = 1500
 
+/** Options of a cluster. */
+export interface ClusterOptions {
+  /** Definitions of KServe's kinds. @default minimal */
+  readonly schemas?: CrdSchemas
+}
+
 /** Starts a cluster. Works only in a worker of own-network-pool.ts. */
-export async function startCluster(): Promise<Cluster> {
+export async function startCluster({ schemas = 'minimal' }: ClusterOptions = {}): Promise<Cluster> {
   const components = await findComponents()
   const folder = tempFolder('cluster')
   const nodeFolder = join(folder, 'node')
@@ -41,6 +49,7 @@ export async function startCluster(): Promise<Cluster> {
   const plane = await startControlPlane(components, folder, NODE_ADDRESS)
   const { api } = plane
   const stopping = new AbortController()
+  const installed = startKserve(components, plane, folder, schemas)
   await applyCrds(api)
   await startServiceProxy(api, stopping.signal)
   await startDns(api, stopping.signal)
@@ -51,12 +60,13 @@ export async function startCluster(): Promise<Cluster> {
     traefik: components.traefik,
     dns: DNS_ADDRESS,
   })
-  await startKserveController(api, stopping.signal)
   await installTraefik(api)
   await nameTraefik(folder)
+  const kserve = await installed
   return {
     api,
     kubelet,
+    kserve,
     components,
     env: {
       KUBECONFIG: plane.kubeconfig,
@@ -70,6 +80,7 @@ export async function startCluster(): Promise<Cluster> {
     stop: async () => {
       await kubelet.stop()
       stopping.abort()
+      await kserve.stop()
       await plane.stop()
     },
   }

@@ -14,10 +14,12 @@ export interface ControlPlane {
   readonly api: KubeApi
   /** Path of the kubeconfig file for kubectl and helm. The file grants full access. */
   readonly kubeconfig: string
+  /** Returns a kubeconfig file for another token. */
+  kubeconfigText(token: string): string
   /** Certificate of the API server's certificate authority. */
   readonly ca: Buffer
-  /** Kills the API server, starts it again, and waits until it is ready. */
-  restartApiServer(): Promise<void>
+  /** Kills the API server, and starts it again after `whileDown`. Resolves when it is ready. */
+  restartApiServer(whileDown?: () => Promise<void>): Promise<void>
   stop(): Promise<void>
 }
 
@@ -42,26 +44,27 @@ export async function startControlPlane(
   const kubeconfig = join(folder, 'kubeconfig')
   writeFileSync(kubeconfig, kubeconfigText(files.ca, token))
 
-  const processes = [startEtcd(components, folder)]
+  const stopEtcd = startEtcd(components, folder)
   let stopApiServer = startApiServer(components, folder, address)
-  processes.push(() => stopApiServer())
   const ca = readFileSync(files.ca)
   const api = new KubeApi('https://127.0.0.1:6443', ca, token)
   await becomesReady(api, folder)
-  processes.push(startControllerManager(components, folder, kubeconfig))
+  const stopControllerManager = startControllerManager(components, folder, kubeconfig)
   await serviceAccountsAreMade(api)
   return {
     api,
     kubeconfig,
+    kubeconfigText: (other) => kubeconfigText(files.ca, other),
     ca,
-    restartApiServer: async () => {
+    restartApiServer: async (whileDown) => {
       await stopApiServer()
+      await whileDown?.()
       stopApiServer = startApiServer(components, folder, address)
       await becomesReady(api, folder)
     },
     stop: async () => {
       api.close()
-      await Promise.all(processes.toReversed().map((stop) => stop()))
+      await Promise.all([stopControllerManager(), stopApiServer(), stopEtcd()])
     },
   }
 }

@@ -1,7 +1,7 @@
-// Minimal CRDs for the kinds of Traefik, KServe, Istio and the Gateway API. The schemas of Traefik's routes list the
+// Minimal CRDs for the kinds of Traefik, Istio, KServe's LLMs and the Gateway API. The schemas of Traefik's routes list the
 // documented fields that a broker could need, so a misspelt field is rejected; the other kinds accept any field.
-import { setTimeout as delay } from 'node:timers/promises'
 import type { KubeApi, KubeObject } from './kube-api.ts'
+import { createCrds } from './kserve/controller.ts'
 
 const TRAEFIK = [
   'IngressRoute',
@@ -18,7 +18,8 @@ const TRAEFIK = [
 
 const KINDS: readonly (readonly [group: string, version: string, kind: string])[] = [
   ...TRAEFIK.map((kind) => ['traefik.io', 'v1alpha1', kind] as const),
-  ['serving.kserve.io', 'v1beta1', 'InferenceService'],
+  // A KServe controller of its own handles this kind, which is not part of these tests.
+  ['serving.kserve.io', 'v1alpha2', 'LLMInferenceService'],
   // The API group of Traefik versions before 2.10.
   ['traefik.containo.us', 'v1alpha1', 'IngressRoute'],
   ['traefik.containo.us', 'v1alpha1', 'IngressRouteTCP'],
@@ -34,27 +35,15 @@ const TEXT = { type: 'string' }
 
 /** Creates the CRDs, and waits until the API server serves them. */
 export async function applyCrds(api: KubeApi): Promise<void> {
-  await Promise.all(
-    KINDS.map(async ([group, version, kind]) => {
-      const definition = definitionOf(group, version, kind)
-      await api.create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', definition)
-      const path = `/apis/${group}/${version}/${definition.spec.names.plural}`
-      for (const until = Date.now() + 20_000; ; await delay(50)) {
-        try {
-          await api.get(path)
-          return
-        } catch (error) {
-          if (Date.now() > until) throw error
-        }
-      }
-    }),
+  await createCrds(
+    api,
+    KINDS.map(([group, version, kind]) => definitionOf(group, version, kind)),
   )
 }
 
 function definitionOf(group: string, version: string, kind: string): KubeObject {
   const singular = kind.toLowerCase()
   const plural = singular.endsWith('y') ? `${singular.slice(0, -1)}ies` : `${singular}s`
-  const isKserve = kind === 'InferenceService'
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -71,7 +60,6 @@ function definitionOf(group: string, version: string, kind: string): KubeObject 
         singular,
         plural,
         listKind: `${kind}List`,
-        ...(isKserve ? { shortNames: ['isvc'] } : {}),
       },
       versions: [
         {
@@ -83,18 +71,6 @@ function definitionOf(group: string, version: string, kind: string): KubeObject 
             openAPIV3Schema:
               kind === 'IngressRoute' || kind === 'IngressRouteTCP' ? routeSchema(group, kind) : ANY,
           },
-          ...(isKserve
-            ? {
-                additionalPrinterColumns: [
-                  { name: 'URL', type: 'string', jsonPath: '.status.url' },
-                  {
-                    name: 'READY',
-                    type: 'string',
-                    jsonPath: `.status.conditions[?(@.type=='Ready')].status`,
-                  },
-                ],
-              }
-            : {}),
         },
       ],
     },

@@ -158,7 +158,7 @@ export class KubeApi {
           ...(signal === undefined ? { agent: this.#agent } : { signal, agent: false, ca: this.#ca }),
           headers: {
             authorization: `Bearer ${this.#token}`,
-            accept: 'application/json',
+            accept: 'application/json, application/jwk-set+json',
             ...(text === undefined ? {} : { 'content-type': type, 'content-length': text.length }),
           },
         },

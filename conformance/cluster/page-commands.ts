@@ -24,12 +24,14 @@ const PAUSE_MS = 1_000
 
 /**
  * Returns the commands of blocks marked `cluster` or `cluster, asked: WORDS`. The WORDS are the input of the
- * `mosquitto_passwd` lines, two words for each line.
+ * `mosquitto_passwd` lines, two words for each line. A block marked `cluster, file: NAME` is the content of a file.
  */
 export function commandsOf(page: string): PageCommand[] {
   return blocksOf(page)
     .filter(({ mark }) => /^cluster\b/.test(mark))
     .flatMap(({ mark, text, output }) => {
+      const file = /file: (.*)/.exec(mark)?.[1]
+      if (file !== undefined) return [{ line: `cat > ${file}`, input: text, output: undefined }]
       const words = /asked: (.*)/.exec(mark)?.[1]?.split(' ') ?? []
       const lines = text.trim().split('\n')
       return lines.map((line, index) => ({

@@ -22,6 +22,8 @@ import { CLUSTER, DEX, TokenIssuer } from './tokens.ts'
 export interface Pod {
   /** Port of the HTTP server on loopback. */
   readonly port: number
+  /** The host by which the gateway finds the pod. @default hostOf(name) */
+  readonly host?: string
   /** Port of the gRPC server (h2c). @default none */
   readonly grpcPort?: number
   /** @default STRICT: only connections with mTLS */
@@ -139,7 +141,7 @@ export async function startGate(options: GateOptions): Promise<Gate> {
     ...(options.issuers ?? []),
   ]
   const toPod = { own: gatewayCertificate, ca: authority.ca }
-  const ingress = { filters: gatewayFilters(issuers), hosts: gatewayHosts(names) }
+  const ingress = { filters: gatewayFilters(issuers), hosts: gatewayHosts(pods) }
   const envoy = await startEnvoy({
     listeners: [
       listener({ name: 'gateway', port: gateway!, ...ingress }),
@@ -210,13 +212,14 @@ function at(port: number | undefined): string {
   return `http://127.0.0.1:${port}`
 }
 
-function gatewayHosts(names: readonly string[]): object[] {
+function gatewayHosts(pods: GateOptions['pods']): object[] {
+  const names = Object.keys(pods)
   const first = `pod-${names[0]}`
   const paths = names.flatMap((name) =>
     routesTo(`pod-${name}`, { pathPrefix: `/serving/${NAMESPACE}/${name}` }),
   )
   return [
-    ...names.map((name) => virtualHost(name, [hostOf(name)], routesTo(`pod-${name}`))),
+    ...names.map((name) => virtualHost(name, [pods[name]!.host ?? hostOf(name)], routesTo(`pod-${name}`))),
     virtualHost('slow', [FAULTY.slow], routesTo(first, { timeout: '1s' })),
     virtualHost('down', [FAULTY.down], routesTo('down')),
     virtualHost('nopod', [FAULTY.noPod], routesTo('nopod')),

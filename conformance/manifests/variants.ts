@@ -36,8 +36,23 @@ const SECRET_FILES = {
 
 const PROFILE = { modelNamespace: 'alice', inferenceServices: ['iris', 'digits'] }
 const THROUGH_GATEWAY = {
-  iris: { url: 'http://istio-ingressgateway.istio-system.svc.cluster.local', host: 'iris.alice.example.com' },
-  other: { url: 'http://models.example.com:8080' },
+  models: {
+    iris: {
+      url: 'http://istio-ingressgateway.istio-system.svc.cluster.local',
+      host: 'iris.alice.example.com',
+      credential: 'dex',
+    },
+    other: { url: 'http://models.example.com:8080' },
+  },
+  credentials: {
+    dex: {
+      kind: 'oauth-token-exchange',
+      tokenUrl: 'http://dex.auth.svc.cluster.local:5556/dex/token',
+      subjectTokenFile: '/var/run/secrets/inferwire/token',
+      clientId: 'inferwire',
+      clientSecretFile: '/etc/inferwire/broker/dex',
+    },
+  },
 }
 
 /** Name and options of each combination. */
@@ -83,7 +98,7 @@ export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
     ],
     [
       `models behind Kubeflow's gateway, ${mode}`,
-      { connector: { config: { models: THROUGH_GATEWAY }, modelToken: {}, kubeflow: { ...PROFILE, mode } } },
+      { connector: { config: THROUGH_GATEWAY, modelToken: {}, kubeflow: { ...PROFILE, mode } } },
     ],
     [`models in an ambient mesh, ${mode}`, { connector: { kubeflow: { ...PROFILE, mode, ambient: true } } }],
   ]),

@@ -4,6 +4,9 @@ import { met, type Requirement } from './requirement.ts'
 const CLUSTER = 'conformance/cluster.test.ts'
 const RESTART = 'conformance/cluster-restart.test.ts'
 const OBJECTS = 'conformance/cluster-manifests.test.ts'
+const KSERVE = 'conformance/cluster-kserve.test.ts'
+const KUBEFLOW = 'conformance/cluster-kubeflow.test.ts'
+const MESH = 'conformance/gate-policies.test.ts'
 const MEMORY = 'conformance/cluster-memory.test.ts'
 const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
@@ -23,6 +26,22 @@ export const KUBERNETES: readonly Requirement[] = [
     `${CLUSTER} > docs/guides/from-the-guide.md, line by line, > contains the commands of the original guide`,
     `${MANIFESTS} > the files in resources/ > use the guide's names for ConfigMaps and their keys`,
     `${MANIFESTS} > the files in resources/ > contain Traefik files that open the entry point`,
+  ),
+  met(
+    'K-KSERVE-1',
+    GUIDE,
+    "The objects with which the mapping of KServe's kinds is tested equal the objects that KServe's controller 0.20.0 writes, in Standard and in Knative mode.",
+    `${KSERVE} > KServe 0.20.0 in Standard mode > gives no address to an InferenceService that was never ready`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > writes the addresses when the InferenceService becomes ready`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > keeps the addresses when the InferenceService is not ready any more`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > removes the addresses of a stopped InferenceService`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > makes an InferenceService ready: %s`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > reports a model that cannot be loaded`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > reports a model for which there is no runtime`,
+    `${KSERVE} > KServe 0.20.0 in Standard mode > makes a TrainedModel and an InferenceGraph ready`,
+    `${KSERVE} > KServe 0.20.0 in Knative mode > cannot make an InferenceService ready without Knative`,
+    `${KSERVE} > KServe 0.20.0 in Knative mode > writes the addresses when the Knative Service is ready`,
+    `${KSERVE} > deletes a ready InferenceService`,
   ),
   met(
     'K-ACCESS-1',
@@ -85,6 +104,25 @@ export const KUBERNETES: readonly Requirement[] = [
     `${MANIFESTS} > the objects > comply with the policy for the variant: %s`,
     `${MANIFESTS} > the policy > reports "%s"`,
     `${RESTART} > a second broker is not scheduled next to the first`,
+  ),
+  met(
+    'K-MESH-1',
+    GUIDE,
+    'A generated AuthorizationPolicy lets the connector reach the inference paths of one model, and none of its neighbours.',
+    `${MESH} > with a policy for a connector in the mesh > in Standard mode, the connector reaches`,
+    `${MESH} > with a policy for a connector in the mesh > in Knative mode, the activator and the gateway reach`,
+    `${MESH} > with a policy for a connector in the mesh > in ambient mode, the policy restricts only the caller`,
+    `${MESH} > with a policy for a connector in the mesh > without a policy, the connector reaches a model in its own namespace`,
+    `${MESH} > with a policy for the connector's token > the token reaches one model through the gateway: %s`,
+    `${MESH} > the rendering of a policy > means the same as that of Istio: %s`,
+  ),
+  met(
+    'K-MESH-2',
+    GUIDE,
+    'The page "Kubeflow, step by step" works line by line: a model answers an MQTT client through the gateway and the sidecar.',
+    `${KUBEFLOW} > docs/guides/kubeflow.md, line by line, > $line`,
+    `${KUBEFLOW} > the policy of the page does not admit the connector to a neighbour of the model`,
+    `${KUBEFLOW} > the API server accepts the objects of the other ways: %s`,
   ),
   met(
     'K-RIGHTS-1',

@@ -37,6 +37,7 @@ proxy.istio.io/config: |
 {{- $urls := list }}
 {{- with dig "broker" "url" "" $config }}{{ $urls = append $urls . }}{{ end }}
 {{- range $model := $config.models }}{{ with $model.url }}{{ $urls = append $urls . }}{{ end }}{{ end }}
+{{- range $credential := $config.credentials }}{{ with $credential.tokenUrl }}{{ $urls = append $urls . }}{{ end }}{{ end }}
 {{- $namespaces := list }}
 {{- $outside := list 443 6443 }}
 {{- $defaults := dict "mqtt" 1883 "mqtts" 8883 "ws" 80 "wss" 443 "http" 80 "https" 443 }}

@@ -35,6 +35,10 @@ export function findImage(reference: string, traefik: string): Image {
     return { ...ENTRYPOINT, folders: [dirname(traefik)] }
   }
   if (last === 'sklearnserver') return sklearnServer()
+  // KServe's server has its models built in, so there is nothing to download.
+  if (last === 'storage-initializer') {
+    return { entrypoint: ['/usr/bin/true'], arguments: [], user: 1000, folders: [] }
+  }
   if (last === 'busybox') return { entrypoint: [], arguments: ['sh'], user: 0, folders: [] }
   throw new Error(`There is no local program for the image "${reference}".`)
 }

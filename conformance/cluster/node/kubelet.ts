@@ -36,7 +36,8 @@ export async function startKubelet(node: NodeContext): Promise<Kubelet> {
       void running?.kill()
     } else if (running !== undefined) running.update(object)
     else if (object.spec.nodeName === undefined) {
-      if (deletionTimestamp === undefined) scheduler.place(object)
+      const isOurs = object.spec.schedulerName === 'default-scheduler'
+      if (isOurs && deletionTimestamp === undefined) scheduler.place(object)
     } else if (object.spec.nodeName === NODE_NAME) {
       const pod = new Pod(node, object)
       pods.set(uid, pod)

@@ -67,12 +67,19 @@ export function adminPort(config: ConfigValues): number {
   return typeof port === 'number' ? port : ADMIN_PORT
 }
 
-/** Returns the URLs of the broker and of the configured models. */
+/** Returns the URLs of the broker, the configured models and the issuers of tokens. */
 export function serverUrls(config: ConfigValues): string[] {
-  const models = Object.values((config['models'] ?? {}) as ConfigValues)
-  return [valueAt(config, 'broker', 'url'), ...models.map((model) => isMap(model) && model['url'])].filter(
-    (url): url is string => typeof url === 'string' && URL.canParse(url),
-  )
+  const urls = [
+    valueAt(config, 'broker', 'url'),
+    ...members(config, 'models').map(({ url }) => url),
+    ...members(config, 'credentials').map(({ tokenUrl }) => tokenUrl),
+  ]
+  return urls.filter((url): url is string => typeof url === 'string' && URL.canParse(url))
+}
+
+// Returns the maps in a section of the configuration.
+function members(config: ConfigValues, section: string): ConfigValues[] {
+  return Object.values((config[section] ?? {}) as ConfigValues).filter(isMap)
 }
 
 function isMap(value: unknown): value is ConfigValues {
