@@ -9,6 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findComponents, type Components } from './cluster/components.ts'
 import { startControlPlane, type ControlPlane } from './cluster/control-plane.ts'
 import { applyCrds } from './cluster/crds.ts'
+import { readObjects } from './cluster/kserve/chart.ts'
+import { createCrds } from './cluster/kserve/controller.ts'
 import { NODE_ADDRESS, setUpNodeNetwork } from './cluster/node/network.ts'
 import { tempFolder } from './fixtures/temp-folder.ts'
 
@@ -99,6 +101,7 @@ test('reports that KServe is not installed', async () => {
 describe('with KServe and Istio', () => {
   beforeAll(async () => {
     await applyCrds(plane.api)
+    await createCrds(plane.api, readObjects(components.kserve, 'minimal'))
     await createService('iris', READY)
     // The connector's own objects, as Inferwire generates them for the namespace of the models.
     const { connector } = manifestParts({ connector: { namespace: 'models' } })
@@ -213,7 +216,7 @@ describe('with KServe and Istio', () => {
 
   test('reports a token that the API server refuses, without printing it', async () => {
     const file = join(folder, 'refused.kubeconfig')
-    writeFileSync(file, kubeconfigText('canary-token'))
+    writeFileSync(file, plane.kubeconfigText('canary-token'))
     const results = await check(undefined, file)
     expect(faultsOf(results)).toEqual(['cluster.access'])
     expect(findingOf(results, 'cluster.access').remedy).toContain('token is valid')
@@ -230,21 +233,6 @@ async function kubeconfigOf(namespace: string, account: string): Promise<string>
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`
   const { status } = (await plane.api.create(path, request)) as { status: { token: string } }
   const file = join(folder, `${account}.kubeconfig`)
-  writeFileSync(file, kubeconfigText(status.token))
+  writeFileSync(file, plane.kubeconfigText(status.token))
   return file
-}
-
-function kubeconfigText(token: string): string {
-  const cluster = {
-    server: 'https://127.0.0.1:6443',
-    'certificate-authority-data': plane.ca.toString('base64'),
-  }
-  return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name: 'test', cluster }],
-    users: [{ name: 'account', user: { token } }],
-    contexts: [{ name: 'test', context: { cluster: 'test', user: 'account' } }],
-    'current-context': 'test',
-  })
 }
