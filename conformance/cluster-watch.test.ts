@@ -326,19 +326,20 @@ test('lists again after a compaction (410), and reports only the differences', a
 
 /** Makes etcd forget all versions but the current one. */
 async function compact(): Promise<void> {
-  const call = async (
-    path: string,
-    body: object,
-  ): Promise<{ readonly header: { readonly revision: string } }> => {
-    const response = await fetch(`http://127.0.0.1:2379/v3/kv/${path}`, {
-      method: 'POST',
-      body: JSON.stringify(body),
-    })
-    expect(response.status).toBe(200)
-    return (await response.json()) as { readonly header: { readonly revision: string } }
-  }
-  const { header } = await call('range', { key: Buffer.from('x').toString('base64') })
-  await call('compaction', { revision: header.revision, physical: true })
+  const { header } = await callEtcd('range', { key: Buffer.from('x').toString('base64') })
+  await callEtcd('compaction', { revision: header.revision, physical: true })
+}
+
+async function callEtcd(
+  path: string,
+  body: object,
+): Promise<{ readonly header: { readonly revision: string } }> {
+  const response = await fetch(`http://127.0.0.1:2379/v3/kv/${path}`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+  })
+  expect(response.status).toBe(200)
+  return (await response.json()) as { readonly header: { readonly revision: string } }
 }
 
 test('is absent while the kind is not installed', async () => {

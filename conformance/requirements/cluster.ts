@@ -13,7 +13,10 @@ const CHART = 'conformance/chart.test.ts'
 const PASSWD = 'conformance/passwd.test.ts'
 const DOCTOR = 'conformance/doctor.test.ts'
 const CLUSTER_DOCTOR = 'conformance/cluster-doctor.test.ts'
+const WATCH = 'conformance/cluster-watch.test.ts'
+const KUBE = 'packages/connector/src/discovery/kube'
 const GUIDE = 'the Kubernetes guide'
+const DECISION = 'decision 0014'
 const OUTSIDE = `${CLUSTER} > from outside, %s`
 
 /** Requirements for the installation in Kubernetes. */
@@ -158,5 +161,51 @@ export const KUBERNETES: readonly Requirement[] = [
     'A connector with a memory limit of 96 MiB answers or rejects requests of 2 MB, and never runs out of memory.',
     `${MEMORY} > a memory limit > is enforced if this machine has control groups`,
     `${MEMORY} > a connector in > answers requests of 2 MB with replies of 2 MB`,
+  ),
+  met(
+    'K-WATCH-1',
+    DECISION,
+    'After any sequence of changes, failures and chunks, discovery has the objects of the API server; a restart and a compaction lead only to the differences.',
+    `${KUBE}/resource-watch.property.test.ts > the consumer has the objects of the server in the end`,
+    `${WATCH} > continues after a restart of the API server`,
+    `${WATCH} > lists again after a compaction (410)`,
+    `${WATCH} > follows 1,000 objects that are created and deleted within a minute`,
+  ),
+  met(
+    'K-WATCH-2',
+    DECISION,
+    'If the API server refuses access, fails or is unreachable, the objects stay as they were, the reason is reported, and the watch recovers by itself.',
+    `${KUBE}/resource-watch-faults.test.ts > keeps the objects, and continues, after > the status %s, which it reports once as %s`,
+    `${KUBE}/resource-watch-faults.test.ts > is absent after three 404 if objects are known`,
+    `${WATCH} > is absent while the kind is not installed`,
+    `${WATCH} > works with permissions in one namespace`,
+  ),
+  met(
+    'K-WATCH-3',
+    DECISION,
+    'An object that is too large or cannot be read is skipped and reported, and does not affect other objects.',
+    `${KUBE}/resource-watch-faults.test.ts > an object that is too large > is skipped in a list and in a watch`,
+    `${KUBE}/resource-watch-faults.test.ts > an object that is too large > of 10 MB is skipped with the default limit`,
+    `${KUBE}/resource-watch-faults.test.ts > with an object that cannot be parsed deletes only that object`,
+  ),
+  met(
+    'K-LOGIN-1',
+    DECISION,
+    'The Kubernetes API is reached with the ServiceAccount of the pod or with a kubeconfig (token, token file, client certificate, exec plugin); a replaced token is used without a restart.',
+    `${KUBE}/in-cluster.test.ts > uses the address, the token, the authority and the namespace of the pod`,
+    `${KUBE}/kubeconfig.test.ts > merges the files of KUBECONFIG`,
+    `${KUBE}/kubeconfig-target.test.ts > TLS > sends a client certificate from files`,
+    `${KUBE}/kubeconfig-target.test.ts > a token > comes from a file, which is read again`,
+    `${KUBE}/exec-plugin.test.ts > runs a plugin of %s once for many requests`,
+    `${WATCH} > works with permissions in one namespace, and with a token that is replaced every two seconds`,
+  ),
+  met(
+    'K-LOGIN-2',
+    DECISION,
+    'A kubeconfig that disables TLS checks, or uses a way to authenticate that is not supported, is refused with the reason, and no message contains a token.',
+    `${KUBE}/kubeconfig-target.test.ts > refuses, with the reason, > %s`,
+    `${KUBE}/kubeconfig-target.test.ts > TLS > is checked even if NODE_TLS_REJECT_UNAUTHORIZED disables the check`,
+    `${KUBE}/kube-api.test.ts > an error > does not contain the token`,
+    `${KUBE}/exec-plugin.test.ts > reports a plugin that %s`,
   ),
 ]

@@ -29,6 +29,8 @@ function pluginOf(script: string, config: Partial<ExecConfig> = {}): ExecPlugin 
   return new ExecPlugin(exec, entry, { server: 'https://api.example' }, () => BASE)
 }
 
+const later = (ms: number): string => new Date(Date.now() + ms).toISOString()
+const seen = (): string[] => readFileSync(join(folder, 'seen'), 'utf8').split('\n')
 const runs = (): number => readFileSync(join(folder, 'runs'), 'utf8').split('\n').length - 1
 
 const answer = (status: object, apiVersion = V1): string => {
@@ -55,7 +57,6 @@ test.each(['v1', 'v1beta1'] as const)('runs a plugin of %s once for many request
 
 test('passes arguments, environment, standard input at its end, and the cluster if the plugin wants it', async () => {
   const script = `cat; printf '%s\\n' "$1" "$ADDED" "$KUBERNETES_EXEC_INFO" > "$(dirname "$0")/seen"\n`
-  const seen = (): string[] => readFileSync(join(folder, 'seen'), 'utf8').split('\n')
   const config = { args: ['a b'], env: [{ name: 'ADDED', value: 'x y' }] }
   await pluginOf(script + answer({ token: 'abc' }), config).login(signal)
   expect(seen().slice(0, 2)).toEqual(['a b', 'x y'])
@@ -77,7 +78,6 @@ test('takes a client certificate, and keeps the authority', async () => {
 })
 
 test('runs the plugin again when its credential is about to expire, or was refused', async () => {
-  const later = (ms: number): string => new Date(Date.now() + ms).toISOString()
   const expiring = pluginOf(answer({ token: 'a', expirationTimestamp: later(5_000) }))
   await expiring.login(signal)
   await expiring.login(signal)

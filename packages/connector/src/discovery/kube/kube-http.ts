@@ -107,6 +107,8 @@ export class KubeHttp {
       keepAliveTimeout: KEEP_ALIVE_MS,
       connect: {
         timeout: CONNECT_TIMEOUT_MS,
+        // Not even NODE_TLS_REJECT_UNAUTHORIZED=0 lets the token go to another server.
+        rejectUnauthorized: true,
         ...(tls.ca === undefined ? {} : { ca: tls.ca }),
         ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key }),
         ...(serverName === undefined ? {} : { servername: serverName }),

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ENCRYPTED_KEY, LOCALHOST, OTHER_NAME } from '../../config/testing/certificates.ts'
 import { KubeApi } from './kube-api.ts'
 import type { KubeError } from './kube-error.ts'
@@ -99,6 +99,15 @@ describe('TLS', () => {
     expect(await failureOf(apiWith({ server: url, ...ca }))).toMatchObject({
       message: expect.stringContaining('does not use TLS'),
     })
+  })
+
+  test('is checked even if NODE_TLS_REJECT_UNAUTHORIZED disables the check', async () => {
+    const server = await startServer()
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
+    const failure = await failureOf(apiWith({ server: server.url, ...NAME }))
+    vi.unstubAllEnvs()
+    expect(failure).toMatchObject({ reason: 'Unreachable' })
+    expect(server.requests).toEqual([])
   })
 
   test('sends a client certificate from files, and another one after they have been replaced', async () => {

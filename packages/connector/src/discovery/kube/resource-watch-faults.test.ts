@@ -187,7 +187,7 @@ describe('a line of the watch', () => {
     expect(changes().filter((entry) => entry.startsWith('set'))).toEqual(['set ns/a', 'set ns/b'])
   })
 
-  test('with an object that cannot be parsed takes away only that object', async () => {
+  test('with an object that cannot be parsed deletes only that object', async () => {
     server.put('ns', 'a')
     server.put('ns', 'b')
     start()

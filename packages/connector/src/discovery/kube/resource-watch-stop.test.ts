@@ -29,20 +29,20 @@ const until = async (check: () => void): Promise<void> =>
 const requested = async (count: number): Promise<void> =>
   await until(() => expect(server.requests.length).toBeGreaterThanOrEqual(count))
 
+async function stop(watch: ResourceWatch): Promise<void> {
+  const before = consumer.log.length
+  const stopped = watch.stop()
+  server.put('ns', 'late')
+  await stopped
+  await watch.firstStatus
+  expect(consumer.log).toHaveLength(before)
+  await until(() => expect(server.watchCount).toBe(0))
+}
+
 describe('stops at once', () => {
   // Long waits: a stop that waited for them would exceed the time limit of the test.
   const SLOW = { minMs: 1e8, maxMs: 1e8, slowMs: 1e8, listGapMs: 1e8 }
   const start = (): ResourceWatch => new ResourceWatch(api, { kind: WIDGETS, handlers: consumer, pace: SLOW })
-
-  async function stop(watch: ResourceWatch): Promise<void> {
-    const before = consumer.log.length
-    const stopped = watch.stop()
-    server.put('ns', 'late')
-    await stopped
-    await watch.firstStatus
-    expect(consumer.log).toHaveLength(before)
-    await until(() => expect(server.watchCount).toBe(0))
-  }
 
   test('before anything has happened', async () => {
     await stop(start())

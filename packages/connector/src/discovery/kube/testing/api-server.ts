@@ -33,6 +33,12 @@ interface Change {
 /** Key and value that an object must have. */
 type Label = readonly [string, string]
 
+/** The objects of a list, or those of its remaining pages. */
+interface Snapshot {
+  readonly version: number
+  readonly objects: readonly KubeObject[]
+}
+
 interface OpenWatch {
   readonly response: ServerResponse
   readonly collection: string
@@ -58,6 +64,8 @@ export class ApiServer {
   readonly #isTls: boolean
   readonly #objects = new Map<string, KubeObject>()
   readonly #watches = new Set<OpenWatch>()
+  // The remaining pages of lists, by the token that asks for them.
+  readonly #rests = new Map<string, Snapshot>()
   #history: Change[] = []
   #version = 100
   #compacted = 0
@@ -216,6 +224,7 @@ export class ApiServer {
     const label = url.searchParams.get('labelSelector')?.split('=') as Label | undefined
     if (url.searchParams.get('watch') === '1') return this.#watch(url, label, response)
     const text = this.#list(url, label)
+    if (text === undefined) return fail(response, { status: 410, body: JSON.stringify(GONE) })
     const cut = fault === undefined ? undefined : fault.cutAfterBytes
     for (const part of this.split(Buffer.from(cut === undefined ? text : text.slice(0, cut)))) {
       response.write(part)
@@ -226,34 +235,45 @@ export class ApiServer {
     else response.destroy()
   }
 
-  #list(url: URL, label: Label | undefined): string {
-    const from = Number(url.searchParams.get('continue') ?? 0)
+  /** Returns a page, or undefined if the changes since the first page have been forgotten. */
+  #list(url: URL, label: Label | undefined): string | undefined {
+    const token = url.searchParams.get('continue')
+    const { version, objects } =
+      token === null ? this.#snapshot(url.pathname, label) : this.#rests.get(token)!
+    if (version < this.#compacted) return undefined
     const limit = Number(url.searchParams.get('limit') ?? 1e9)
-    const watch = { collection: url.pathname, label }
-    const all = [...this.#objects.values()].filter(
-      (object) =>
-        concerns(watch, object) && (label === undefined || object.metadata.labels?.[label[0]] === label[1]),
-    )
-    const more = from + limit < all.length ? { continue: String(from + limit) } : {}
+    const next = `rest-${this.#rests.size}`
+    if (objects.length > limit) this.#rests.set(next, { version, objects: objects.slice(limit) })
     // Custom resources come with sorted members: the objects before the metadata.
     return JSON.stringify({
       apiVersion: 'example.org/v1alpha1',
-      items: all.slice(from, from + limit),
+      items: objects.slice(0, limit),
       kind: 'WidgetList',
-      metadata: { ...more, resourceVersion: String(this.#version) },
+      metadata: {
+        ...(objects.length > limit ? { continue: next } : {}),
+        resourceVersion: String(version),
+      },
     })
+  }
+
+  #snapshot(collection: string, label: Label | undefined): Snapshot {
+    const watch = { collection, label }
+    const objects = [...this.#objects.values()].filter(
+      (object) =>
+        concerns(watch, object) && (label === undefined || object.metadata.labels?.[label[0]] === label[1]),
+    )
+    return { version: this.#version, objects }
   }
 
   #watch(url: URL, label: Label | undefined, response: ServerResponse): void {
     const since = Number(url.searchParams.get('resourceVersion'))
-    const gone = { code: 410, reason: 'Expired', message: 'too old resource version' }
     if (since < this.#compacted && this.isGoneAStatus) {
-      fail(response, { status: 410, body: JSON.stringify(gone) })
+      fail(response, { status: 410, body: JSON.stringify(GONE) })
       return
     }
     response.writeHead(200).flushHeaders()
     if (since < this.#compacted) {
-      this.#send(response, line('ERROR', gone))
+      this.#send(response, line('ERROR', GONE))
       response.end()
       return
     }
@@ -265,6 +285,8 @@ export class ApiServer {
     response.on('close', () => this.#watches.delete(watch))
   }
 }
+
+const GONE = { code: 410, reason: 'Expired', message: 'too old resource version' }
 
 function fail(response: ServerResponse, { status, retryAfter, body, location }: Refusal): void {
   response.writeHead(status, {
