@@ -61,8 +61,9 @@ describe('the sources', () => {
       new RegExp(`(['"\`])(?:${names})\\1|/(?:${names})/`).test(text),
     )
     expect(naming.map(({ path }) => path).sort()).toEqual([
-      // In these three files, the names are versions of the APIs of Traefik and Kubernetes.
+      // In these four files, the names are versions of the APIs of Traefik and Kubernetes.
       'packages/cli/src/commands/manifests.ts',
+      'packages/cli/src/doctor/cluster/kube-paths.ts',
       'packages/cli/src/manifests/manifest-flags.ts',
       'packages/connector/src/discovery/kube/namespace-set.ts',
       'packages/protocol/src/dialect/openai.ts',

@@ -1,7 +1,7 @@
 // `npm run docs`: writes the generated reference pages; with --check, it only lists the pages that are out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createProgram, examplesOf, EXIT, EXIT_MEANINGS } from 'inferwire'
+import { CHECKS, createProgram, examplesOf, EXIT, EXIT_MEANINGS } from 'inferwire'
 import { configJsonSchema, configMarkdown, describeMetrics, REFUSALS } from '@inferwire/connector'
 import { dialectNames, DIALECTS, OPERATIONS, optionalOperations, PROBLEMS } from '@inferwire/protocol'
 
@@ -235,7 +235,35 @@ function escaped(text) {
   return text.replaceAll(/[<>*_{}]/g, (character) => `\\${character}`)
 }
 
+function checksPage() {
+  const groups = new Set(CHECKS.map(groupOf))
+  return `# Checks
+
+${NOTE('packages/cli/src/doctor/checks.ts')}
+
+${wrapped('The checks of [`inferwire doctor`](../guides/doctor.md). The second column is the condition that holds in a healthy system. A check is skipped if one of the checks in the third column failed.')}
+
+${[...groups].map((group) => `## ${group}\n\n${checksTable(CHECKS.filter((check) => groupOf(check) === group))}`).join('\n\n')}
+`
+}
+
+function groupOf({ id }) {
+  return id.split('.')[0]
+}
+
+function checksTable(checks) {
+  return table(
+    ['check', 'condition', 'needs'],
+    checks.map(({ id, title, needs }) => [
+      `\`${id}\``,
+      escaped(title),
+      needs.map((need) => `\`${need.replace(/\?$/, '')}\``).join(', '),
+    ]),
+  )
+}
+
 const pages = {
+  'checks.md': checksPage(),
   'commands.md': commandsPage(),
   'configuration.md': configMarkdown(),
   'problems.md': problemsPage(),

@@ -14,6 +14,8 @@ const MANIFESTS = 'conformance/manifests.test.ts'
 const CHART = 'conformance/chart.test.ts'
 const USERS = 'conformance/broker-users.test.ts'
 const PASSWD = 'conformance/passwd.test.ts'
+const DOCTOR = 'conformance/doctor.test.ts'
+const CLUSTER_DOCTOR = 'conformance/cluster-doctor.test.ts'
 const WATCH = 'conformance/cluster-watch.test.ts'
 const KUBE = 'packages/connector/src/discovery/kube'
 const GUIDE = 'the Kubernetes guide'
@@ -173,6 +175,19 @@ export const KUBERNETES: readonly Requirement[] = [
     `${OBJECTS} > the connector's ServiceAccount > can read nothing in any namespace without discovery`,
     `${OBJECTS} > the connector's ServiceAccount > can write nothing`,
     `${OBJECTS} > the connector's ServiceAccount > gives the connector's pods no token`,
+  ),
+  met(
+    'K-DOCTOR-1',
+    'the guide about inferwire doctor',
+    '`inferwire doctor` finds each planted fault and prints its remedy, has no findings in a healthy system, changes nothing, and prints no secret.',
+    `${DOCTOR} > a healthy system > has no findings, and the exit code is 0`,
+    `${DOCTOR} > a healthy system > is not changed`,
+    `${DOCTOR} > planted faults > %s`,
+    `${DOCTOR} > the command > prints JSON for monitoring`,
+    `${CLUSTER_DOCTOR} > reports that KServe is not installed`,
+    `${CLUSTER_DOCTOR} > with KServe and Istio > finds nothing in a healthy cluster`,
+    `${CLUSTER_DOCTOR} > with KServe and Istio > finds nothing with the connector's ServiceAccount`,
+    `${CLUSTER_DOCTOR} > with KServe and Istio > reports`,
   ),
   met(
     'K-SPEED-1',

@@ -21,7 +21,7 @@ export const EXIT = {
 /** The meaning of each exit code, for the help. */
 export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'success',
-  modelError: 'the model or its server returned an error',
+  modelError: 'the model or its server returned an error; doctor found a fault',
   usage: 'unknown or invalid command, option or argument',
   badInput: 'the request body, the topic or the password file is not valid',
   missingFile:

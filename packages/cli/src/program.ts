@@ -5,6 +5,7 @@ import { completionCommand } from './commands/completion.ts'
 import { configCommand } from './commands/config.ts'
 import { connectCommand } from './commands/connect.ts'
 import { devCommand } from './commands/dev.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { inferCommand } from './commands/infer.ts'
 import { manifestsCommand } from './commands/manifests.ts'
 import { modelsCommand } from './commands/models.ts'
@@ -34,6 +35,7 @@ export function createProgram(): Command {
     .addCommand(resultCommand())
     .addCommand(modelsCommand())
     .addCommand(topicsCommand())
+    .addCommand(doctorCommand())
     .addCommand(manifestsCommand())
     .addCommand(configCommand())
     .addCommand(policyCommand())

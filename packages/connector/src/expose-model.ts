@@ -19,19 +19,18 @@ import {
   type TopicSpace,
 } from '@inferwire/protocol'
 import { ModelGate, type ByteBudget, type GateLimits } from './admission/index.ts'
-import { AUTO_BATCHING, exposedNames, type CredentialConfig, type ModelConfig } from './config/index.ts'
-import { placeOf, type CredentialStore } from './credential/index.ts'
+import { AUTO_BATCHING, exposedNames, type ModelConfig } from './config/index.ts'
 import {
   Circuit,
   mayMerge,
   ModelBatcher,
-  openUpstream,
   RetryBudget,
   withBatching,
   withBreaker,
   withExplainer,
   withRetry,
 } from './endpoint/index.ts'
+import { openModelUpstream, type UpstreamParts } from './open-model-upstream.ts'
 import { modelCard } from './presence/index.ts'
 import type {
   BoundOperation,
@@ -56,10 +55,7 @@ export interface ModelServer {
 const RETRY_BURST_MIN = 30
 
 /** What `openServer` needs in addition to the options of the model. */
-export interface ServerParts {
-  /** The definition of the model's credential. */
-  readonly definition: CredentialConfig
-  readonly credentials: CredentialStore
+export interface ServerParts extends UpstreamParts {
   readonly log: Log
   readonly telemetry: Telemetry
 }
@@ -71,46 +67,11 @@ export function openServer(
   traits: ModelTraits,
   parts: ServerParts,
 ): ModelServer {
-  const model = openUpstreamAt(name, config, config, parts)
+  const model = openModelUpstream(name, config, config, parts)
   const { explainer } = traits
   const upstream =
-    explainer === undefined ? model : withExplainer(model, openUpstreamAt(name, config, explainer, parts))
+    explainer === undefined ? model : withExplainer(model, openModelUpstream(name, config, explainer, parts))
   return guardServer(name, config, upstream, parts)
-}
-
-function openUpstreamAt(
-  name: string,
-  config: ModelConfig,
-  { url, host }: Pick<ModelConfig, 'url' | 'host'>,
-  { definition, credentials }: ServerParts,
-): Upstream {
-  const used = {
-    model: name,
-    url,
-    name: typeof config.credential === 'string' ? config.credential : undefined,
-    definition,
-  }
-  const tlsNews = credentials.newsOf(definition.kind === 'mtls' ? placeOf(used) : `models.${name}.tls`)
-  return openUpstream({
-    url,
-    host,
-    // A client certificate is part of the TLS connection.
-    tls:
-      definition.kind === 'mtls'
-        ? { ...config.tls, certFile: definition.certFile, keyFile: definition.keyFile }
-        : config.tls,
-    tlsNews: { failed: (detail) => tlsNews.failed(detail, true), recovered: () => tlsNews.recovered() },
-    credential: credentials.open(used),
-    model: config.modelName ?? name,
-    ...protocolOf(config.protocolVersion),
-    versions: config.versions,
-    // Twice the number of calls that the gates of the model and its versions admit, because cancelled calls may still
-    // be waiting for a connection. Four more calls are allowed for the metadata queries.
-    callsMax: (2 * config.limits.concurrency + 1) * (1 + config.versions.length) + 4,
-    responseBytesMax: config.limits.responseBytesMax,
-    stream: config.stream,
-    errorText: config.errorText,
-  })
 }
 
 /** Adds a server's guards (circuit, retry budget), which persist when the model's facts change. */

@@ -9,6 +9,7 @@ export {
   parseModelFlag,
   placeInFile,
   printConfig,
+  readPassword,
   Secret,
   watchConfig,
   type ConfigInput,
@@ -30,6 +31,7 @@ export {
 } from './discovery/index.ts'
 export { explainPolicy, type PolicyExplanation } from './policy-explanation.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
+export { openModelProbe, type ModelProbe } from './probe-model.ts'
 export {
   classifyRefusal,
   REFUSALS,

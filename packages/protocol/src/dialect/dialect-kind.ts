@@ -53,6 +53,8 @@ export interface DialectKind {
   readonly batching?: BatchRules
   /** The member of a request's JSON body that names the model, if there is one. The path then contains no model. */
   readonly modelMember?: string
+  /** Where servers list the names of all their models, in order of preference; absent = in `routes.metadata`, if at all. */
+  readonly modelLists?: readonly RouteKind[]
   /** Path prefixes, in order of preference, under which servers offer the dialect; absent = no prefix. */
   readonly prefixes?: readonly string[]
   /**

@@ -6,6 +6,7 @@ import type { DialectKind } from './dialect-kind.ts'
 export const v1 = {
   title: 'V1',
   defaultOperation: 'predict',
+  modelLists: [{ method: 'GET', path: '/v1/models' }],
   assumedForKinds: ['InferenceService', 'InferenceGraph', 'TrainedModel'],
   hasBinaryTensors: false,
   hasOpaqueBodies: true,

@@ -6,6 +6,11 @@ import type { DialectKind } from './dialect-kind.ts'
 export const v2 = {
   title: 'V2',
   defaultOperation: 'infer',
+  // Triton and MLServer have the repository index, KServe's Python server has the other list.
+  modelLists: [
+    { method: 'POST', path: '/v2/repository/index' },
+    { method: 'GET', path: '/v2/models' },
+  ],
   hasBinaryTensors: true,
   bodyMember: 'inputs',
   batching: tensorsRules,

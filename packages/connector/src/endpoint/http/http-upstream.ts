@@ -6,6 +6,7 @@ import { ServiceTime } from '../refusal/service-time.ts'
 import type { UpstreamOptions } from '../upstream-options.ts'
 import { askFacts, type AskedModel } from './ask-facts.ts'
 import { hasModelList } from './ask-model-list.ts'
+import { askNames } from './ask-names.ts'
 import type { HttpTarget } from './http-endpoint.ts'
 import { ListEndpoint } from './list-endpoint.ts'
 import { openEndpoint } from './open-endpoint.ts'
@@ -44,6 +45,11 @@ export class HttpUpstream implements Upstream {
 
   facts(signal: AbortSignal): Promise<ModelFacts> {
     return askFacts(this.#target, this.#model, signal)
+  }
+
+  /** Returns the names of the models that the server lists; empty if it has no list. Never rejects. */
+  modelNames(signal: AbortSignal): Promise<string[]> {
+    return askNames(this.#target, this.#model.dialects, signal)
   }
 
   close(): Promise<void> {

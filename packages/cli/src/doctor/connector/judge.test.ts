@@ -1,0 +1,95 @@
+// Tests the judgements of the checks of connectors.
+import type { ConnectorStatus } from '@inferwire/protocol'
+import { expect, test } from 'vitest'
+import type { ReceivedMessage } from '../mqtt/probe-link.ts'
+import { VERSION } from '../../version.ts'
+import { judgeAnswers } from './answer.ts'
+import { judgeCards } from './cards.ts'
+import { judgeModels, judgeReplicas, judgeStatuses } from './status.ts'
+
+function status(connector: string, more: Partial<ConnectorStatus> = {}): ConnectorStatus {
+  return {
+    contract: 1,
+    connector,
+    state: 'online',
+    version: VERSION,
+    timestamp: 1,
+    models: ['iris'],
+    ...more,
+  }
+}
+
+test.each([
+  ['none', [], 'fault', /No connector has published a status below plant\/infer\/status/],
+  ['online', [status('a')], 'ok', /"a" .* is online with 1 models/],
+  ['offline', [status('a', { state: 'offline' })], 'fault', /"a" is offline/],
+  ['draining', [status('a', { state: 'draining' })], 'fault', /"a" is draining/],
+  ['one offline, one online', [status('a', { state: 'offline' }), status('b')], 'ok', /"b"/],
+  ['another version', [status('a', { version: '9.9.9' })], 'warning', /9\.9\.9/],
+  ['a name with control characters', [status('a\u001b[2J')], 'ok', /^[^\u001b]*$/],
+])('statuses: %s', (_name, statuses, state, message) => {
+  const [finding, ...others] = judgeStatuses(statuses, 'plant/infer')
+  expect(others).toEqual([])
+  expect(finding).toMatchObject({ state })
+  expect(finding!.message).toMatch(message)
+})
+
+test.each([
+  ['one connector', [status('a')], 'ok'],
+  ['two connectors with different models', [status('a'), status('b', { models: ['digits'] })], 'ok'],
+  [
+    'two connectors in one shared subscription',
+    [status('a', { share: 's' }), status('b', { share: 's' })],
+    'ok',
+  ],
+  ['two connectors, one of them offline', [status('a'), status('b', { state: 'offline' })], 'ok'],
+  ['two connectors without a shared subscription', [status('a'), status('b')], 'fault'],
+  ['two shared subscriptions', [status('a', { share: 's' }), status('b', { share: 't' })], 'fault'],
+  ['one of two in a shared subscription', [status('a', { share: 's' }), status('b')], 'fault'],
+])('replicas: %s', (_name, statuses, state) => {
+  expect(judgeReplicas(statuses)).toMatchObject([{ state }])
+})
+
+test('models: tells models apart that are missing and that are not ready', () => {
+  const statuses = [status('a', { models: ['iris'], not_ready: ['slow'] })]
+  expect(judgeModels(['iris'], statuses)).toMatchObject([{ state: 'ok' }])
+  expect(judgeModels(['iris', 'slow', 'gone'], statuses)).toMatchObject(
+    [
+      { state: 'fault', message: /never reached the server of model "slow"/ },
+      { state: 'fault', message: /"gone" is configured, but no connector exposes it/ },
+    ].map(({ state, message }) => ({ state, message: expect.stringMatching(message) as string })),
+  )
+})
+
+test('cards: reports at most ten cards without a model', () => {
+  const names = Array.from({ length: 30 }, (_, index) => `old-${index}`)
+  expect(judgeCards(['iris'], new Set(['iris']), 'infer/models/')).toMatchObject([{ state: 'ok' }])
+  expect(judgeCards([...names, 'iris'], new Set(['iris']), 'infer/models/')).toHaveLength(10)
+})
+
+const CORRELATION = Buffer.from('nonce')
+
+function answer(body: string, correlationData: Buffer | undefined = CORRELATION): ReceivedMessage {
+  const properties = correlationData === undefined ? {} : { correlationData }
+  return { topic: 't', payload: Buffer.from(body), packet: { properties } as ReceivedMessage['packet'] }
+}
+
+const NOT_FOUND = '{"error":"no such model","code":"model_not_found"}'
+
+test.each([
+  ['one answer', [answer(NOT_FOUND)], 5, 'ok', /model_not_found/],
+  ['two answers', [answer(NOT_FOUND), answer(NOT_FOUND)], 5, 'fault', /2 connectors answered/],
+  [
+    'an answer without Correlation Data',
+    [answer(NOT_FOUND, Buffer.alloc(0))],
+    5,
+    'fault',
+    /without its Correlation Data/,
+  ],
+  ['an MQTT 3.1.1 answer', [answer(NOT_FOUND, Buffer.alloc(0))], '3.1.1', 'ok', /answers/],
+  ['an answer of another program', [answer('hello')], 5, 'fault', /Another program/],
+] as const)('answers: %s', (_name, answers, version, state, message) => {
+  const finding = judgeAnswers(answers, CORRELATION, version)
+  expect(finding).toMatchObject({ state })
+  expect(finding.message).toMatch(message)
+})
