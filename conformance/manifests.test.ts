@@ -502,7 +502,8 @@ async function printed(flags: readonly string[]): Promise<string> {
 }
 
 function mistakesAfter(edit: (objects: Record<string, any>) => void): string[] {
-  const objects = structuredClone(manifests()) as any[]
+  const discovery = { enabled: true, namespaces: ['models'] }
+  const objects = structuredClone(manifests({ connector: { config: { discovery } } })) as any[]
   edit(Object.fromEntries(objects.map((object) => [object.kind as string, object])))
   return policyMistakes(objects as KubernetesObject[], GIVEN)
 }
