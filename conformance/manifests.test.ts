@@ -363,7 +363,7 @@ describe('inferwire manifests', () => {
     const flags = ['--only', 'kubeflow', ...model, '--mode', 'knative', '--namespace', 'edge']
     const { code, stdout, stderr } = await inferwire(['manifests', ...flags])
     expect(code).toBe(0)
-    expect(stderr).toContain('With --model-token, the policies admit only the connector')
+    expect(stderr).toContain('With --model-token, the policies also check the identity')
     const kubeflow = { modelNamespace: 'alice', mode: 'knative', inferenceServices: ['iris'] } as const
     expect(documents(stdout)).toEqual(manifestParts({ connector: { namespace: 'edge', kubeflow } }).kubeflow)
     const own = ['--only', 'kubeflow', '--model-namespace', 'alice', '--namespace', 'alice']
