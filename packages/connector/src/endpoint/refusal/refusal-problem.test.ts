@@ -29,10 +29,11 @@ function request(): EndpointRequest {
 
 interface RigOptions extends Partial<CircuitOptions> {
   readonly isRepeatable?: boolean
+  readonly attemptsMax?: number
 }
 
 /** A model server behind a gateway that refuses calls while `refusal` is set. */
-function rig({ isRepeatable = true, ...circuitOptions }: RigOptions = {}): {
+function rig({ isRepeatable = true, attemptsMax = ATTEMPTS_MAX, ...circuitOptions }: RigOptions = {}): {
   readonly figures: UpstreamFigures
   readonly circuit: Circuit
   refusal: RefusalName | undefined
@@ -60,7 +61,7 @@ function rig({ isRepeatable = true, ...circuitOptions }: RigOptions = {}): {
       return Promise.reject(refusalProblem(refusal, { detail: 'x', retryAfterMs }))
     },
   }
-  const retry = { attemptsMax: ATTEMPTS_MAX, minMs: 1, maxMs: 2, isRepeatable, random: () => 0 }
+  const retry = { attemptsMax, minMs: 1, maxMs: 2, isRepeatable, random: () => 0 }
   const budget = new RetryBudget(100, performance.now() - 60_000)
   const endpoint = withBreaker(withRetry(bare, { ...retry, budget, figures }), circuit)
   return state
@@ -118,7 +119,7 @@ test("a gateway's refusal does not prove that the model runs", async () => {
 })
 
 test.each(NAMES)('%s closes no open circuit, and starts no new count of failures', async (name) => {
-  const open = rig({ failuresMax: 1, openMinMs: 0, openMaxMs: 0 })
+  const open = rig({ attemptsMax: 1, openMinMs: 0, openMaxMs: 0 })
   open.refusal = 'connect_timeout'
   await open.ask().catch(() => undefined)
   expect(open.circuit.isOpen).toBe(true)
@@ -126,7 +127,7 @@ test.each(NAMES)('%s closes no open circuit, and starts no new count of failures
   await open.ask().catch(() => undefined)
   expect(open.circuit.isOpen).toBe(true)
 
-  const closed = rig({ failuresMax: 2 })
+  const closed = rig({ attemptsMax: 1, failuresMax: 2 })
   for (const refusal of ['connect_timeout', name, 'connect_timeout'] as const) {
     closed.refusal = refusal
     await closed.ask().catch(() => undefined)
