@@ -2,7 +2,7 @@
 // its remedy, the client has only a safe sentence, and retries and the circuit follow the table of refusals.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { REFUSALS, type ConfigInput, type RefusalName } from '@inferwire/connector'
 import { runConnector, type TestConnector } from './fixtures/connector.ts'
 import { startMosquitto, type Mosquitto } from './fixtures/mosquitto.ts'
@@ -170,7 +170,7 @@ beforeAll(async () => {
   client = await TestClient.connect(broker.url)
   await client.subscribe('infer/reply/#')
   // The budget for retries of each model starts empty, and gains three retries per second.
-  await expect.poll(() => performance.now(), BUDGET_FILLED).toBeGreaterThan(startedAtMs + 1_000)
+  await vi.waitUntil(() => performance.now() > startedAtMs + 1_000, BUDGET_FILLED)
 })
 afterAll(async () => {
   await client?.close()

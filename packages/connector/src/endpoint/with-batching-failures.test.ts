@@ -53,12 +53,12 @@ describe('a merged call that fails', () => {
   )
 
   test.each([
-    ['web_page', [8]],
-    ['no_route', [8]],
-    ['request_too_large', [8, 4, 2, 1, 1, 2, 1, 1, 4, 2, 1, 1, 2, 1, 1]],
+    ['web_page', false],
+    ['no_route', false],
+    ['request_too_large', true],
   ] as const)(
     'because a gateway refused it (%s) is divided only if it is too large',
-    async (name, expected) => {
+    async (name, isDivided) => {
       const { bind } = arrange()
       const calls: number[] = []
       const endpoint = bind({
@@ -73,7 +73,7 @@ describe('a merged call that fails', () => {
       expect(outcomes).toEqual(
         bodies(-1).map(() => expect.objectContaining({ refusal: { name, remedy: expect.any(String) } })),
       )
-      expect(calls).toEqual(expected)
+      expect(calls.length > 1).toBe(isDivided)
     },
   )
 

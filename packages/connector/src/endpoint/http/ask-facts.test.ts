@@ -196,13 +196,14 @@ test('an aborted query ends at once and closes its socket', async () => {
   await closed
 })
 
+const behindToken: Answer = (response, request) =>
+  request.headers.authorization === 'new'
+    ? json(200, V2_METADATA)(response, request)
+    : response.writeHead(401, { 'content-type': 'text/plain' }).end('Jwt is missing')
+
 test('a query renews a token that the server rejects', async () => {
   let token = 'old'
-  const checked: Answer = (response, { headers }) =>
-    headers.authorization === 'new'
-      ? json(200, V2_METADATA)(response, {} as IncomingMessage)
-      : response.writeHead(401, { 'content-type': 'text/plain' }).end('Jwt is missing')
-  const upstream = await upstreamOf({ v2: checked, v1: notFound }, [], {
+  const upstream = await upstreamOf({ v2: behindToken, v1: notFound }, [], {
     headers: () => ['authorization', token],
     refresh: () => token !== (token = 'new'),
   })
