@@ -271,7 +271,7 @@ describe('commands without a broker', () => {
   test.each([
     [['conect'], /Did you mean connect/],
     [['models', 'lss'], /Did you mean ls/],
-    [['doctor', '--help'], /^error: unknown command 'doctor'/],
+    [['nope', '--help'], /^error: unknown command 'nope'/],
     [['help', 'nope'], /^error: unknown command 'nope'/],
     [['connect', '--modle', 'a=b'], /Did you mean --model/],
     [['connect', 'extra'], /too many arguments/],

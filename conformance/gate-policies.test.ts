@@ -91,6 +91,8 @@ describe('with a policy for a connector in the mesh', () => {
     expect(await callPod(at, 'iris', CONNECTOR)).toBe(200)
     expect(await callPod(at, 'digits', CONNECTOR)).toBe(403)
     expect(await callPod(at, 'iris', CONNECTOR, '/v2/repository/models/iris/unload')).toBe(403)
+    const unload = '/inference.GRPCInferenceService/RepositoryModelUnload'
+    expect(await callPod(at, 'iris', CONNECTOR, unload)).toBe(403)
     expect(await callPod(at, 'iris', NEIGHBOUR)).toBe(403)
     const ownNamespace = ['inferwire', 'default'] as const
     expect(await callPod(at, 'iris', ownNamespace)).toBe(403)

@@ -363,7 +363,7 @@ describe('inferwire manifests', () => {
     const flags = ['--only', 'kubeflow', ...model, '--mode', 'knative', '--namespace', 'edge']
     const { code, stdout, stderr } = await inferwire(['manifests', ...flags])
     expect(code).toBe(0)
-    expect(stderr).toContain('With --model-token, the policies admit only the connector')
+    expect(stderr).toContain('With --model-token, the policies also check the identity')
     const kubeflow = { modelNamespace: 'alice', mode: 'knative', inferenceServices: ['iris'] } as const
     expect(documents(stdout)).toEqual(manifestParts({ connector: { namespace: 'edge', kubeflow } }).kubeflow)
     const own = ['--only', 'kubeflow', '--model-namespace', 'alice', '--namespace', 'alice']
@@ -502,7 +502,8 @@ async function printed(flags: readonly string[]): Promise<string> {
 }
 
 function mistakesAfter(edit: (objects: Record<string, any>) => void): string[] {
-  const objects = structuredClone(manifests()) as any[]
+  const discovery = { enabled: true, namespaces: ['models'] }
+  const objects = structuredClone(manifests({ connector: { config: { discovery } } })) as any[]
   edit(Object.fromEntries(objects.map((object) => [object.kind as string, object])))
   return policyMistakes(objects as KubernetesObject[], GIVEN)
 }

@@ -29,7 +29,7 @@ export function policyMistakes(objects: readonly KubernetesObject[], given: Give
     ...identities(objects),
     ...objects.flatMap(labels),
     ...workloads.flatMap((workload) => [
-      ...security(workload),
+      ...security(workload, objects),
       ...images(workload),
       ...mounts(workload),
       ...references(workload, objects, given),
@@ -56,7 +56,9 @@ function identities(objects: readonly KubernetesObject[]): string[] {
     seen.add(identity)
     return [
       ...(isDouble ? [`${nameOf(object)} exists twice`] : []),
-      ...(metadata.namespace === undefined ? [`${nameOf(object)} has no namespace`] : []),
+      ...(metadata.namespace === undefined && !object.kind.startsWith('ClusterRole')
+        ? [`${nameOf(object)} has no namespace`]
+        : []),
     ]
   })
 }
@@ -95,13 +97,16 @@ function workloadOf(object: KubernetesObject): Workload {
 
 // Checks that a pod meets the restricted Pod Security Standard, and that the root file systems of its
 // containers are read-only.
-function security({ object, pod, containers }: Workload): string[] {
+function security({ object, pod, containers }: Workload, objects: readonly KubernetesObject[]): string[] {
   const context = at(pod, 'securityContext')
   const wanted: [unknown, string][] = [
     [at(context, 'runAsNonRoot') === true, 'may run as root'],
     [Number(at(context, 'runAsUser')) > 0, 'does not select a user other than root'],
     [at(context, 'seccompProfile', 'type') === 'RuntimeDefault', 'has no seccomp profile'],
-    [pod['automountServiceAccountToken'] === false, "mounts the API server's token"],
+    [
+      pod['automountServiceAccountToken'] === false || isBound(pod['serviceAccountName'], objects),
+      "mounts the API server's token",
+    ],
     [pod['enableServiceLinks'] === false, 'has environment variables for all Services'],
     [pod['hostNetwork'] === undefined && pod['hostPID'] === undefined, "uses the host's namespaces"],
     ...containers.flatMap((container): [unknown, string][] => {
@@ -245,7 +250,8 @@ function selectors(object: KubernetesObject, workloads: readonly Workload[]): st
   return [
     ...(open.length > 0 || isForGateway ? [] : [`${nameOf(object)} selects nothing`]),
     ...ports
-      .filter((port) => !open.includes(port) && !isForGateway)
+      // ztunnel listens on 15008 in the pod's network namespace.
+      .filter((port) => !open.includes(port) && port !== 15_008 && !isForGateway)
       .map((port) => `${nameOf(object)} opens port ${String(port)}, on which no container listens`),
     ...peers
       .filter((peer) => at(peer, 'namespaceSelector', 'matchLabels') !== undefined)
@@ -300,7 +306,7 @@ function accounts(objects: readonly KubernetesObject[], workloads: readonly Work
   const tooMuch = rules.filter((rule) =>
     ['verbs', 'resources', 'apiGroups'].some((key) => list(rule[key]).includes('*' as never)),
   )
-  const bindings = objects.filter(({ kind }) => kind === 'RoleBinding')
+  const bindings = objects.filter(isBinding)
   const lost = bindings.filter(
     ({ roleRef, subjects }) =>
       !roles.some(({ metadata }) => metadata.name === at(roleRef, 'name')) ||
@@ -310,6 +316,15 @@ function accounts(objects: readonly KubernetesObject[], workloads: readonly Work
     ...tooMuch.map(() => 'a role has a wildcard'),
     ...lost.map((binding) => `${nameOf(binding)} binds a role or account that does not exist`),
   ]
+}
+
+function isBinding({ kind }: KubernetesObject): boolean {
+  return kind === 'RoleBinding' || kind === 'ClusterRoleBinding'
+}
+
+// Returns whether an account has permissions, and thus needs a token for the API server.
+function isBound(account: unknown, objects: readonly KubernetesObject[]): boolean {
+  return objects.filter(isBinding).some(({ subjects }) => list(subjects).some(({ name }) => name === account))
 }
 
 function inNamespaceOf(object: KubernetesObject, workloads: readonly Workload[]): readonly Workload[] {

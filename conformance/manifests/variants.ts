@@ -99,11 +99,22 @@ export const VARIANTS: readonly (readonly [string, ManifestOptions])[] = [
   ...(['standard', 'knative'] as const).flatMap((mode): [string, ManifestOptions][] => [
     [
       `models in the mesh, ${mode}`,
-      { connector: { config: { models: MODELS }, kubeflow: { ...PROFILE, mode } } },
+      {
+        connector: {
+          config: { models: MODELS, discovery: { enabled: true, namespaces: ['alice', '007'] } },
+          kubeflow: { ...PROFILE, mode, admitToGateway: true },
+        },
+      },
     ],
     [
       `models behind Kubeflow's gateway, ${mode}`,
-      { connector: { config: THROUGH_GATEWAY, modelToken: {}, kubeflow: { ...PROFILE, mode } } },
+      {
+        connector: {
+          config: THROUGH_GATEWAY,
+          modelToken: {},
+          kubeflow: { ...PROFILE, mode, admitToGateway: true },
+        },
+      },
     ],
     [`models in an ambient mesh, ${mode}`, { connector: { kubeflow: { ...PROFILE, mode, ambient: true } } }],
   ]),

@@ -30,15 +30,17 @@ proxy.istio.io/config: |
 {{- $toGateway := or (eq $values.mode "knative") .Values.modelToken.enabled }}
 {{- $isSidecar := and (include "inferwire.inMesh" .) (not $values.ambient) }}
 {{- $ports := list }}
-{{- if $toGateway }}{{ $ports = list 8080 8081 8443 }}{{ end }}
+{{- if $toGateway }}{{ $ports = list 8080 (.Values.modelToken.enabled | ternary 8443 8081) }}{{ end }}
 {{- if $isSidecar }}{{ $ports = append $ports 15012 }}{{ end }}
 {{- if and $toGateway $values.ambient }}{{ $ports = append $ports 15008 }}{{ end }}
 {{- $config := include "inferwire.config" . | fromYaml }}
 {{- $urls := list }}
 {{- with dig "broker" "url" "" $config }}{{ $urls = append $urls . }}{{ end }}
+{{- with dig "discovery" "gateway" "url" "" $config }}{{ $urls = append $urls . }}{{ end }}
 {{- range $model := $config.models }}{{ with $model.url }}{{ $urls = append $urls . }}{{ end }}{{ end }}
 {{- range $credential := $config.credentials }}{{ with $credential.tokenUrl }}{{ $urls = append $urls . }}{{ end }}{{ end }}
 {{- $namespaces := list }}
+{{- $discovered := without (dig "discovery" "namespaces" (list) $config) "*" }}
 {{- $outside := list 443 6443 }}
 {{- $defaults := dict "mqtt" 1883 "mqtts" 8883 "ws" 80 "wss" 443 "http" 80 "https" 443 }}
 {{- range $urls }}
@@ -51,6 +53,7 @@ proxy.istio.io/config: |
 {{- $outside = append $outside (empty $port | ternary (get $defaults $url.scheme) ($port | int)) }}
 {{- end }}
 {{- end }}
+{{- $namespaces = concat $namespaces $discovered }}
 {{- if $toGateway }}{{ $namespaces = without $namespaces "istio-system" }}{{ else }}{{ $namespaces = append $namespaces $values.modelNamespace }}{{ end }}
 {{- if $ports }}
 - to:
@@ -67,7 +70,7 @@ proxy.istio.io/config: |
 - to:
     - namespaceSelector:
         matchLabels:
-          kubernetes.io/metadata.name: {{ . }}
+          kubernetes.io/metadata.name: {{ . | quote }}
 {{- end }}
 - {{ include "inferwire.anyAddress" . | nindent 2 | trim }}
   ports:

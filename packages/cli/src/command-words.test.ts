@@ -13,7 +13,7 @@ test.each([
 })
 
 test.each([
-  ['doctor --help', 'doctor'],
+  ['docter --help', 'docter'],
   ['help nope', 'nope'],
   ['config nope -h', 'config nope'],
   ['help config nope', 'config nope'],

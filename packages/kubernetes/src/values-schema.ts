@@ -84,6 +84,10 @@ export function valuesSchema(configSchema: JsonSchema): JsonSchema {
         ),
         mode: oneOf(['standard', 'knative'], "KServe's deployment mode."),
         ambient: { type: 'boolean', description: 'The mesh uses ztunnel instead of sidecars.' },
+        admitToGateway: {
+          type: 'boolean',
+          description: "Creates a NetworkPolicy that admits the connector to Istio's gateways.",
+        },
         inferenceServices: list(
           text(PATTERNS.namespace.source, 'Name of an InferenceService.'),
           'The InferenceServices that the connector may call.',

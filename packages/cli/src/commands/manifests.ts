@@ -69,6 +69,10 @@ export function manifestsCommand(): Command {
       ]),
     )
     .option('--ambient', 'the mesh uses ztunnel instead of sidecars')
+    .option(
+      '--admit-to-gateway',
+      "also admit the connector to Istio's gateways; only where NetworkPolicies already select them",
+    )
     .option('--inference-service <NAME>', 'the connector may call this InferenceService; repeatable', collect)
     .action(async (flags: ManifestFlags) => {
       const { printManifests } = await import('../manifests/print-manifests.ts')

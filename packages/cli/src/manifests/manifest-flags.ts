@@ -36,6 +36,7 @@ export interface ManifestFlags {
   readonly mode?: 'standard' | 'knative'
   readonly ambient?: true
   readonly inferenceService?: readonly string[]
+  readonly admitToGateway?: true
 }
 
 /** The contents of the files that the options name; undefined if an option is absent. */
@@ -72,7 +73,7 @@ export function checkFlags(flags: ManifestFlags): void {
   )
 }
 
-const KUBEFLOW_FLAGS = ['modelNamespace', 'mode', 'ambient', 'inferenceService'] as const
+const KUBEFLOW_FLAGS = ['modelNamespace', 'mode', 'ambient', 'inferenceService', 'admitToGateway'] as const
 
 // Includes options of the connector that the broker's objects need: the access rules contain names from the
 // configuration, and the NetworkPolicy contains the connector's namespace.
@@ -204,9 +205,10 @@ function connectorOptions(flags: ManifestFlags, { config = {} }: NamedFiles): Co
 
 function kubeflowOptions(flags: ManifestFlags): ConnectorOptions['kubeflow'] {
   const { modelNamespace, mode = 'standard', ambient = false, inferenceService = [] } = flags
+  const { admitToGateway = false } = flags
   return modelNamespace === undefined
     ? undefined
-    : { modelNamespace, mode, ambient, inferenceServices: inferenceService }
+    : { modelNamespace, mode, ambient, inferenceServices: inferenceService, admitToGateway }
 }
 
 function secretMount(text: string): SecretMount {

@@ -26,7 +26,7 @@ function hintAtKubeflow({
 }: ManifestFlags): void {
   if (mode === 'knative' && modelToken === undefined) {
     note(
-      "warning: Knative's gateway and activator hide the caller's identity, so these policies also admit every other pod that may call the gateway. With --model-token, the policies admit only the connector's token.",
+      "warning: Knative's gateway and activator hide the caller's identity, so these policies also admit every other pod that may call the gateway. With --model-token, the policies also check the identity in the connector's token.",
     )
   }
   if (ambient === true)

@@ -1,9 +1,9 @@
 // The connector's permissions at the API server and on the network.
 import { metaOf, selectorLabels, type KubernetesObject } from '../object.ts'
 import { ANY_ADDRESS } from '../any-address.ts'
-import { isMeshConnector, meshEgress } from '../kubeflow/index.ts'
+import { ambientIngress, isMeshConnector, meshEgress } from '../kubeflow/index.ts'
 import type { Connector } from '../options.ts'
-import { adminPort, serverUrls, type ConfigValues } from './config-file.ts'
+import { adminPort, destinations, type ConfigValues } from './config-file.ts'
 import { discoveryAccess } from './discovery.ts'
 
 const APP = 'inferwire'
@@ -33,7 +33,10 @@ export function connectorNetworkPolicy(connector: Connector, config: ConfigValue
     spec: {
       podSelector: { matchLabels: selectorLabels(APP, connector) },
       policyTypes: ['Ingress', 'Egress'],
-      ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port }] }],
+      ingress: [
+        { from: [{ namespaceSelector: {} }], ports: [{ protocol: 'TCP', port }] },
+        ...(isMeshConnector(connector) ? ambientIngress(connector, port) : []),
+      ],
       egress: [
         // DNS queries to any address are allowed, because a node-local DNS cache has a link-local address.
         {
@@ -42,7 +45,7 @@ export function connectorNetworkPolicy(connector: Connector, config: ConfigValue
             { protocol: 'TCP', port: 53 },
           ],
         },
-        ...(isMeshConnector(connector) ? meshEgress(connector, serverUrls(config)) : [{ to: ANY_ADDRESS }]),
+        ...(isMeshConnector(connector) ? meshEgress(connector, destinations(config)) : [{ to: ANY_ADDRESS }]),
       ],
     },
   }

@@ -67,11 +67,22 @@ export function adminPort(config: ConfigValues): number {
   return typeof port === 'number' ? port : ADMIN_PORT
 }
 
-/** Returns the URLs of the broker, the configured models and the issuers of tokens. */
-export function serverUrls(config: ConfigValues): string[] {
+/** Returns what the configuration names: servers, and the namespaces of discovery. */
+export function destinations(config: ConfigValues): { urls: string[]; namespaces: string[] } {
+  const namespaces = valueAt(config, 'discovery', 'namespaces')
+  const named = Array.isArray(namespaces) ? (namespaces as unknown[]) : []
+  return {
+    urls: serverUrls(config),
+    namespaces: named.filter((name): name is string => typeof name === 'string' && name !== '*'),
+  }
+}
+
+// Returns the URLs of the broker, the configured models, the gateway of discovery, and the issuers of tokens.
+function serverUrls(config: ConfigValues): string[] {
   const urls = [
     valueAt(config, 'broker', 'url'),
     ...members(config, 'models').map(({ url }) => url),
+    valueAt(config, 'discovery', 'gateway', 'url'),
     ...members(config, 'credentials').map(({ tokenUrl }) => tokenUrl),
   ]
   return urls.filter((url): url is string => typeof url === 'string' && URL.canParse(url))

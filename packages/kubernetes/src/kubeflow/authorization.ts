@@ -6,7 +6,7 @@ import { GATEWAY_NAMESPACE, KNATIVE_NAMESPACE, wayOf, type MeshConnector } from 
 const GATEWAY_PRINCIPAL = `cluster.local/ns/${GATEWAY_NAMESPACE}/sa/istio-ingressgateway-service-account`
 /** The header in which Kubeflow's gateway passes on the identity that it has read from a token. */
 const IDENTITY_HEADER = 'request.headers[kubeflow-userid]'
-// What the connector calls, over HTTP and gRPC. Not included: /v2/repository, which loads and unloads models.
+// What the connector calls, over HTTP and gRPC. Not included: the paths and methods that load and unload models.
 const INFERENCE_PATHS = [
   '/v1/models',
   '/v1/models/*',
@@ -15,7 +15,10 @@ const INFERENCE_PATHS = [
   '/v1/completions',
   '/v1/embeddings',
   '/openai/v1/*',
-  '/inference.GRPCInferenceService/*',
+  '/inference.GRPCInferenceService/ModelInfer',
+  '/inference.GRPCInferenceService/ModelStreamInfer',
+  '/inference.GRPCInferenceService/ModelMetadata',
+  '/inference.GRPCInferenceService/ModelReady',
 ]
 // Knative's activator and autoscaler call these paths of every pod.
 const PROBES = {

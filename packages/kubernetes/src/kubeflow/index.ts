@@ -6,7 +6,7 @@ import { authorizationPolicies } from './authorization.ts'
 import { gatewayNetworkPolicies } from './network.ts'
 import { isMeshConnector, wayOf } from './way.ts'
 
-export { meshEgress } from './network.ts'
+export { ambientIngress, meshEgress } from './network.ts'
 export { meshPodMeta } from './pod.ts'
 export { isMeshConnector } from './way.ts'
 

@@ -4,8 +4,10 @@ import { ANY_ADDRESS } from '../any-address.ts'
 import { GATEWAY_NAMESPACE, wayOf, type MeshConnector } from './way.ts'
 
 const APP = 'inferwire'
-// Ports of the gateways' pods: HTTP, Knative's local gateway, and HTTPS.
-const GATEWAY_PORTS = [8080, 8081, 8443]
+// The pods of Kubeflow's ingress gateway, with the ports for HTTP and HTTPS.
+const INGRESS = { names: ['ingressgateway'], ports: [8080, 8443] }
+// The pods that serve Knative's local gateway: Kubeflow has its own, Knative uses the ingress gateway.
+const LOCAL = { names: ['ingressgateway', 'cluster-local-gateway'], ports: [8080, 8081] }
 // istiod, from which a sidecar fetches its certificate and configuration.
 const ISTIOD_PORT = 15_012
 
@@ -25,17 +27,31 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = {
 /** A destination in a NetworkPolicy's `egress`. */
 type Egress = Readonly<Record<string, unknown>>
 
+/** What the connector's configuration names. */
+export interface Destinations {
+  /** URLs of servers. */
+  readonly urls: readonly string[]
+  /** Namespaces in which the connector finds models. */
+  readonly namespaces: readonly string[]
+}
+
 /** Returns whether the connector's calls pass a gateway in `istio-system`. */
 function passesGateway(connector: MeshConnector): boolean {
   return connector.kubeflow.mode === 'knative' || wayOf(connector) === 'gateway'
 }
 
+function gatewayOf(connector: MeshConnector): typeof INGRESS {
+  return wayOf(connector) === 'gateway' ? INGRESS : LOCAL
+}
+
 /**
- * Returns the NetworkPolicy that allows the connector to reach Istio's gateways. Kubeflow's own policies allow only
- * pods of `istio-system` and `knative-serving`; the calls of other pods end in a time-out.
+ * Returns the NetworkPolicy that allows the connector to reach the gateway that its calls pass. Some versions of
+ * Kubeflow have policies that allow only pods of `istio-system` and `knative-serving`; the calls of other pods end in a
+ * time-out. Without such policies, this one would shut out all other clients of the gateway.
  */
 export function gatewayNetworkPolicies(connector: MeshConnector): KubernetesObject[] {
-  if (!passesGateway(connector)) return []
+  if (!connector.kubeflow.admitToGateway || !passesGateway(connector)) return []
+  const { names, ports } = gatewayOf(connector)
   return [
     {
       apiVersion: 'networking.k8s.io/v1',
@@ -43,9 +59,7 @@ export function gatewayNetworkPolicies(connector: MeshConnector): KubernetesObje
       metadata: { ...metaOf(APP, connector), namespace: GATEWAY_NAMESPACE },
       spec: {
         podSelector: {
-          matchExpressions: [
-            { key: 'istio', operator: 'In', values: ['ingressgateway', 'cluster-local-gateway'] },
-          ],
+          matchExpressions: [{ key: 'istio', operator: 'In', values: names }],
         },
         policyTypes: ['Ingress'],
         ingress: [
@@ -56,7 +70,7 @@ export function gatewayNetworkPolicies(connector: MeshConnector): KubernetesObje
                 podSelector: { matchLabels: selectorLabels(APP, connector) },
               },
             ],
-            ports: GATEWAY_PORTS.map((port) => ({ protocol: 'TCP', port })),
+            ports: ports.map(tcp),
           },
         ],
       },
@@ -68,16 +82,19 @@ export function gatewayNetworkPolicies(connector: MeshConnector): KubernetesObje
  * Returns the destinations that the connector's own NetworkPolicy allows, in addition to DNS: the models or the
  * gateway, istiod, and the servers that the configuration names.
  */
-export function meshEgress(connector: MeshConnector, urls: readonly string[]): Egress[] {
+export function meshEgress(
+  connector: MeshConnector,
+  { urls, namespaces: discovered }: Destinations,
+): Egress[] {
   const { ambient, modelNamespace } = connector.kubeflow
   const toGateway = passesGateway(connector)
   const isSidecar = wayOf(connector) === 'mesh' && !ambient
   const ports = [
-    ...(toGateway ? GATEWAY_PORTS : []),
+    ...(toGateway ? gatewayOf(connector).ports : []),
     ...(isSidecar ? [ISTIOD_PORT] : []),
     ...(toGateway && ambient ? [TUNNEL_PORT] : []),
   ]
-  const namespaces = new Set(urls.flatMap((url) => namespaceOf(url) ?? []))
+  const namespaces = new Set([...urls.flatMap((url) => namespaceOf(url) ?? []), ...discovered])
   if (!toGateway) namespaces.add(modelNamespace)
   if (toGateway) namespaces.delete(GATEWAY_NAMESPACE)
   const outside = urls.filter((url) => namespaceOf(url) === undefined).map(portOf)
@@ -104,4 +121,16 @@ function inNamespace(name: string): object {
 
 function tcp(port: number): object {
   return { protocol: 'TCP', port }
+}
+
+/**
+ * Returns the sources that the connector's own NetworkPolicy admits in ambient mode: ztunnel, and the kubelet's probes,
+ * which arrive from a fixed address. https://istio.io/latest/docs/ambient/usage/networkpolicy/
+ */
+export function ambientIngress({ kubeflow }: MeshConnector, adminPort: number): Egress[] {
+  if (!kubeflow.ambient) return []
+  return [
+    { ports: [tcp(TUNNEL_PORT)] },
+    { from: [{ ipBlock: { cidr: '169.254.7.127/32' } }], ports: [tcp(adminPort)] },
+  ]
 }

@@ -15,6 +15,11 @@ export interface KubeflowOptions {
   readonly ambient?: boolean
   /** The InferenceServices that the connector may call. @default none */
   readonly inferenceServices?: readonly string[]
+  /**
+   * Whether to create a NetworkPolicy that admits the connector to Istio's gateways. Where no NetworkPolicy selects the
+   * gateways yet, it would shut out all other clients. @default false
+   */
+  readonly admitToGateway?: boolean
 }
 
 /** The options with every default. */
@@ -22,12 +27,13 @@ export type Kubeflow = Required<KubeflowOptions>
 
 /** Returns the options with all defaults. @throws OptionError for the first unusable option */
 export function completeKubeflow(options: KubeflowOptions): Kubeflow {
-  const { modelNamespace, mode, ambient = false, inferenceServices = [] } = options
+  const { modelNamespace, mode, ambient = false, inferenceServices = [], admitToGateway = false } = options
   check('kubeflow.modelNamespace', modelNamespace, 'the name of a namespace')
   for (const name of inferenceServices) {
     check('kubeflow.inferenceServices', name, 'the name of an InferenceService')
   }
-  return { modelNamespace, mode, ambient, inferenceServices: [...new Set(inferenceServices)] }
+  const names = [...new Set(inferenceServices)]
+  return { modelNamespace, mode, ambient, inferenceServices: names, admitToGateway }
 }
 
 function check(option: string, value: string, expected: string): void {
