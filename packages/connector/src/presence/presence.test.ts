@@ -73,8 +73,9 @@ test('several changed cards result in one status message, or none if the status 
   expect(statuses()).toHaveLength(2)
 })
 
-test('while disconnected, queues nothing; the next connection clears the cards that were published', () => {
+test('while disconnected, queues nothing; the next connection clears the cards that were published', async () => {
   presence.connected(1_000)
+  await new Promise((resolve) => setImmediate(resolve))
   presence.disconnected()
   published = []
   cards = [card('rose')]
@@ -85,6 +86,7 @@ test('while disconnected, queues nothing; the next connection clears the cards t
   presence.connected(2_000)
   presence.disconnected()
   presence.connected(3_000)
+  await new Promise((resolve) => setImmediate(resolve))
   expect(cardsSent().filter((each) => each.endsWith('removed'))).toEqual(['infer/models/iris removed'])
 })
 

@@ -34,6 +34,7 @@ const watching = async (): Promise<void> => await until(() => expect(server.watc
 const inState = async (state: string): Promise<void> =>
   await until(() => expect(consumer.statuses.at(-1)?.state).toBe(state))
 const states = (): string[] => consumer.statuses.map(({ state }) => state)
+const lists = (): number => server.requests.filter((each) => !each.includes('watch=1')).length
 const changes = (): string[] => consumer.log.filter((entry) => /^(set|deleted|skipped)/.test(entry))
 
 describe('keeps the objects, and continues, after', () => {
@@ -89,7 +90,7 @@ test('waits as long as Retry-After demands', async () => {
   // Timers may be a little early.
   expect(performance.now() - startedAtMs).toBeGreaterThan(990)
   // The watch may already follow.
-  expect(server.requests.filter((each) => !each.includes('watch=1'))).toHaveLength(2)
+  expect(lists()).toBe(2)
 })
 
 describe('a kind that is not installed', () => {
@@ -253,7 +254,6 @@ test('a watch on which nothing ever arrives is listed again, and reported until 
   start({ silenceMs: 50 })
   await inState('failing')
   expect(consumer.statuses.at(-1)).toMatchObject({ error: { reason: 'Timeout' } })
-  const lists = (): number => server.requests.filter((each) => !each.includes('watch=1')).length
   const before = lists()
   await until(() => expect(lists()).toBeGreaterThan(before + 1))
   expect(states()).toEqual(['synced', 'failing'])
