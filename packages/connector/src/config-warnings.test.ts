@@ -43,3 +43,15 @@ test('warns about a policy that allows nothing', () => {
 test('does not warn about names in the policy if no model is configured', () => {
   expect(warnings({ allow: [{ clients: ['*'], models: ['iris'] }] }, {})).toEqual([])
 })
+
+test('does not warn about names in the policy if the cluster may have the model', () => {
+  const config = loadConfig({
+    env: {},
+    flags: {
+      models: MODELS,
+      policy: { allow: [{ clients: ['*'], models: ['rose'] }] },
+      discovery: { enabled: true, namespaces: ['models'] },
+    },
+  })
+  expect(configWarnings(config)).toEqual([])
+})

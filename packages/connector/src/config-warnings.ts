@@ -9,7 +9,7 @@ export type ConfigWarning = Omit<ConfigMistake, 'source'>
 const NAMES_MAX = 10
 
 /** Returns the warnings about a configuration, for `inferwire config check` and the log. */
-export function configWarnings({ models, policy }: ConnectorConfig): ConfigWarning[] {
+export function configWarnings({ models, policy, discovery }: ConnectorConfig): ConfigWarning[] {
   if (policy === undefined) return []
   if (policy.allow.length === 0) {
     return [{ path: 'policy.allow', message: 'is empty: no client may use any model' }]
@@ -17,6 +17,8 @@ export function configWarnings({ models, policy }: ConnectorConfig): ConfigWarni
   const names = Object.entries(models).flatMap(([name, model]) => exposedNames(name, model))
   // Without models, no name can match. The connector warns about the missing models separately.
   if (names.length === 0) return []
+  // The pattern may match a model that is found in the cluster.
+  if (discovery.enabled) return []
   return policy.allow.flatMap((rule, index) =>
     rule.models.flatMap((pattern, place) => {
       const isMatched = names.some((name) => matches(pattern, name))

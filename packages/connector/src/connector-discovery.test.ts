@@ -2,9 +2,10 @@
 import { writeFileSync } from 'node:fs'
 import { startBroker, type Broker } from '@inferwire/dev'
 import { connectAsync, type MqttClient } from 'mqtt'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { loadConfig, type ConfigInput } from './config/index.ts'
 import { startConnector, type Connector } from './connector.ts'
+import { ModelRegistry } from './model-registry.ts'
 import { createLog } from './telemetry/index.ts'
 import { startTestCluster, type TestCluster } from './discovery/testing/test-cluster.ts'
 
@@ -195,7 +196,7 @@ test('sends a credential only if the operator allows it for discovered models, a
   await expect.poll(() => messagesOf('object_refused'), poll).toHaveLength(2)
   expect(messagesOf('object_refused').toSorted(byText)).toEqual([
     expect.stringContaining(
-      `InferenceService "models/iris" is not exposed: "gateway" may not be sent to "${url}"`,
+      `InferenceService "models/iris" is not exposed: its credential "gateway" may not be sent to "${url}"`,
     ),
     expect.stringContaining('"models/digits" is "other", which is not in discovery.credentials'),
   ])
@@ -207,7 +208,11 @@ test('sends a credential only if the operator allows it for discovered models, a
 
 test('reports that the cluster cannot be reached with this configuration', async () => {
   const config = configOf({ context: 'other' })
+  const close = vi.spyOn(ModelRegistry.prototype, 'close')
   await expect(startConnector(config)).rejects.toThrow('discovery.kubeconfig: the cluster cannot be reached')
+  // Otherwise the queries of configured models would continue.
+  expect(close).toHaveBeenCalledOnce()
+  close.mockRestore()
 })
 
 function bound(of: Connector): Pick<Connector, 'reload' | 'stop'> {

@@ -120,6 +120,7 @@ class RunningConnector implements Connector {
       this.#registry.update(models, credentials)
       this.#discovery = this.#discover()
     } catch (error) {
+      await this.#registry.close()
       await this.#admin?.close()
       this.#lock?.release()
       throw error

@@ -11,6 +11,8 @@ export interface DiscoveredFacts {
   readonly traits: ModelTraits
   /** What is wrong although the model is ready; a part of a sentence. */
   readonly reason: string | undefined
+  /** The command that shows the model's object. */
+  readonly inspect?: string
 }
 
 /** A model of the registry. */
@@ -51,10 +53,10 @@ export interface NewEntry {
 
 /** Returns an entry that exposes nothing yet. */
 export function newEntry({ log, ...given }: NewEntry): Entry {
-  const { name, config } = given
+  const { name, config, discovered } = given
   return {
     ...given,
-    news: new RegistryNews(log, name, config),
+    news: new RegistryNews(log, name, config, discovered?.inspect),
     watch: undefined,
     facts: undefined,
     exposures: [],

@@ -133,3 +133,15 @@ test('a rejected configuration changes no credential', async () => {
   expect(await secretsReceivedBy('a')).toEqual(['Bearer one'])
   expect(await secretsReceivedBy('found')).toEqual(['Bearer one'])
 })
+
+test('a withheld model that becomes ready, but may not use its credential, leaves nothing behind', () => {
+  registry.update({}, { gateway: tokenFile('one', ['https://gateway.example']) })
+  const config = modelWith('gateway')
+  const condition = { state: 'not_ready', reason: 'its address is missing' } as const
+  registry.withhold({ name: 'found', config, traits: { queries: 'usual' }, condition })
+  expect([...registry.cards.keys()]).toEqual(['found'])
+  expect(registry.set('found', config)).toMatchObject({ path: 'models.found.credential' })
+  registry.remove('found')
+  expect([...registry.cards.keys()]).toEqual([])
+  expect(() => table.find('found')).toThrow('is not exposed here')
+})

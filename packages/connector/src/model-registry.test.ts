@@ -388,3 +388,43 @@ test('warns about a default operation that the model does not offer', async () =
   })
   expect(cards.get('iris')!.default_operation).toBe('predict')
 })
+
+const DISCOVERED = { traits: { queries: 'usual' }, reason: undefined } as const
+
+test("does not send requests for the operator's model to the discovered model whose name it takes over", async () => {
+  const [tenant, operator] = [await startServer(), await startServer()]
+  registry.set('iris', configOf({ url: tenant.url }), DISCOVERED)
+  await registry.allExposed()
+  operator.v1 = loading
+  operator.v2 = loading
+  registry.update({ iris: configOf({ url: operator.url }) })
+  expect(() => table.find('iris')).toThrow('is not ready')
+  expect([...cards.keys()]).toEqual([])
+  operator.v1 = good
+  await registry.allExposed()
+  expect(await ask('iris')).toBe(200)
+  expect([...telemetry.upstreams]).toHaveLength(1)
+})
+
+test('drops the figures of a model that was withheld while a request was running', () => {
+  const config = configOf({ url: 'http://127.0.0.1:1', protocolVersion: 'v1' })
+  registry.set('iris', config, DISCOVERED)
+  const { gate } = table.find('iris')
+  void gate.enter('cam7', 2, { atMs: Infinity, problem: undefined, waiting: undefined })
+  registry.withhold({ name: 'iris', config, traits: DISCOVERED.traits, condition: { state: 'not_ready' } })
+  gate.leave(2)
+  // Removing any model also closes the other removed models that are idle.
+  registry.set('other', config)
+  registry.remove('other')
+  registry.remove('iris')
+  expect([...telemetry.all, ...telemetry.upstreams]).toEqual([])
+})
+
+test('names the command that shows the object of a discovered model', async () => {
+  const server = await startServer()
+  server.v1 = loading
+  server.v2 = loading
+  const inspect = 'kubectl get inferenceservices.serving.kserve.io iris -n models'
+  registry.set('iris.models', configOf({ url: server.url, modelName: 'other' }), { ...DISCOVERED, inspect })
+  await expect.poll(() => lines.find(({ event }) => event === 'model_not_ready')?.['msg']).toMatch(inspect)
+})

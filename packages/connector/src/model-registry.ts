@@ -120,7 +120,6 @@ export class ModelRegistry {
    * read, changes nothing and returns the mistake.
    */
   set(name: string, config: ModelConfig, discovered?: DiscoveredFacts): ConfigMistake | undefined {
-    this.#withheld.delete(name)
     const entry = this.#entries.get(name)
     if (entry !== undefined && !this.#differs(name, config, discovered)) {
       this.#setReason(entry, discovered)
@@ -128,6 +127,8 @@ export class ModelRegistry {
     }
     const opened = this.#openServer(name, config, 'discovered', discovered)
     if ('message' in opened) return opened
+    // Only now, so that `remove` still finds a withheld model that could not be set.
+    this.#withheld.delete(name)
     this.#replace(name, config, opened, discovered)
     return undefined
   }
@@ -152,6 +153,8 @@ export class ModelRegistry {
     if (!isDropped && !wasWithheld) return
     this.#parts.table.delete(name)
     this.#publish(name, undefined)
+    // A model without requests in flight was forgotten with its entry, unless it was withheld at that time.
+    if (wasWithheld && !this.#names.has(name)) this.#forget([name])
     this.#parts.log.info({ event: 'model_removed', model: name }, `Model "${name}" is no longer exposed.`)
   }
 
@@ -244,7 +247,9 @@ export class ModelRegistry {
     discovered: DiscoveredFacts | undefined,
   ): void {
     const previous = this.#entries.get(name)
-    const predecessor = previous === undefined ? undefined : serving(previous)
+    // The server of a discovered model must not receive the requests for the operator's model that takes over its name.
+    const isTakeover = previous?.discovered !== undefined && discovered === undefined
+    const predecessor = previous === undefined || isTakeover ? undefined : serving(previous)
     const { log } = this.#parts
     const fingerprint = this.#opener.fingerprintOf(config, discovered?.traits)
     const entry = newEntry({ name, config, fingerprint, server, discovered, predecessor, log })
@@ -257,6 +262,7 @@ export class ModelRegistry {
     if (previous !== undefined) {
       previous.watch?.stop()
       if (entry.predecessor === undefined) this.#clearPending(previous)
+      if (isTakeover && previous.predecessor !== undefined) this.#retire(previous.predecessor, NO_NAMES)
       if (previous !== entry.predecessor) this.#retire(previous, NO_NAMES)
     }
     this.#begin(entry)

@@ -15,15 +15,18 @@ export class RegistryNews {
   readonly #log: Log
   readonly #name: string
   readonly #config: ModelConfig
+  /** The command that shows the object of a discovered model. */
+  readonly #inspect: string | undefined
   /** The last warning about the server, and the time (`performance.now()`) until which it is not repeated. */
   #lastWarning: { readonly detail: string | undefined; readonly untilMs: number } | undefined
   /** Configured versions that the server does not have, with the logged reasons. */
   #missingVersions: ReadonlyMap<string, string> | undefined
 
-  constructor(log: Log, name: string, config: ModelConfig) {
+  constructor(log: Log, name: string, config: ModelConfig, inspect: string | undefined) {
     this.#log = log
     this.#name = name
     this.#config = config
+    this.#inspect = inspect
   }
 
   /** Logs that the server did not describe the model. `retryInMs`: see `FactsWatchOptions.failed`. */
@@ -34,7 +37,7 @@ export class RegistryNews {
       retryInMs === undefined
         ? ' The connector queries the server again after the next answered request.'
         : '',
-      HINT_CODES.has(code) ? ` ${whereToLook(this.#config, this.#config.modelName ?? this.#name)}` : '',
+      HINT_CODES.has(code) ? ` ${this.#whereToLook()}` : '',
     ]
     // A repeated warning is logged at level debug: requests trigger queries, so a server that is loading or has no
     // metadata could fill the log.
@@ -88,12 +91,14 @@ export class RegistryNews {
       )
     }
   }
-}
 
-// Suggests a kubectl command if the server is in a cluster.
-function whereToLook({ url, host }: ModelConfig, upstreamName: string): string {
-  const isInCluster = /\.svc(?:[.:]|$)/.test(new URL(url).host) || host !== undefined
-  return isInCluster
-    ? `Check: kubectl get inferenceservice ${upstreamName}`
-    : `Check that the model server runs at ${url} and serves "${upstreamName}".`
+  // Suggests a kubectl command if the server is in a cluster.
+  #whereToLook(): string {
+    if (this.#inspect !== undefined) return `Check: ${this.#inspect}`
+    const { url, host, modelName = this.#name } = this.#config
+    const isInCluster = /\.svc(?:[.:]|$)/.test(new URL(url).host) || host !== undefined
+    return isInCluster
+      ? `Check: kubectl get inferenceservice ${modelName}`
+      : `Check that the model server runs at ${url} and serves "${modelName}".`
+  }
 }

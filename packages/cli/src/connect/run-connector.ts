@@ -46,8 +46,8 @@ function toConfig(flags: ConnectFlags): ReturnType<typeof connectorFlags> {
   return connectorFlags(flags, Object.fromEntries((flags.model ?? []).map(parseModelFlag)))
 }
 
-function warnWithoutModels(config: ConnectorConfig, log: Log): void {
-  if (Object.keys(config.models).length > 0) return
+function warnWithoutModels({ models, discovery }: ConnectorConfig, log: Log): void {
+  if (Object.keys(models).length > 0 || discovery.enabled) return
   log.warn(
     { event: 'no_models' },
     'No models are configured, so every request is answered with model_not_found. Add --model NAME=URL, or "models" to the configuration file.',

@@ -100,6 +100,14 @@ test('notes a model that is not configured, and knows versions', () => {
   expect(run('lab defects@2 infer').text).not.toContain('Note:')
 })
 
+test('notes that a model may be found in the cluster', () => {
+  const found = join(folder, 'discovery.yaml')
+  writeFileSync(found, 'discovery: { enabled: true, namespaces: [models] }\npolicy: { allow: [] }\n')
+  expect(run('lab iris infer', { config: found }).text).toContain(
+    'The configuration has no model "iris". A model with this name may be found in the cluster.\n',
+  )
+})
+
 test('with -o json, prints one object', () => {
   const { text } = run('line-3 defects infer', { config: file, output: 'json' })
   expect(JSON.parse(text)).toEqual({

@@ -87,5 +87,6 @@ function notesOf(config: ConnectorConfig, model: string): string[] {
   const names = Object.entries(config.models).flatMap(([name, each]) => exposedNames(name, each))
   const near = nearestName(model, names)
   const hint = near === undefined ? '' : ` Did you mean "${near}"?`
-  return [`The configuration has no model "${model}".${hint}`]
+  const isElsewhere = config.discovery.enabled ? ' A model with this name may be found in the cluster.' : ''
+  return [`The configuration has no model "${model}".${isElsewhere}${hint}`]
 }

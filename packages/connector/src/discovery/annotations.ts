@@ -17,10 +17,12 @@ export interface Annotations {
 
 /** Returns whether the object asks to be exposed. The label works like the annotation; the annotation has priority. */
 export function exposeChoice(key: ObjectKey, object: UntrustedObject): 'yes' | 'no' | 'unset' | Refusal {
-  const value = annotationOf(object, `${PREFIX}expose`) ?? labelOf(object, `${PREFIX}expose`)
+  const annotation = annotationOf(object, `${PREFIX}expose`)
+  const value = annotation ?? labelOf(object, `${PREFIX}expose`)
   if (value === undefined) return 'unset'
   if (value === 'true') return 'yes'
-  return value === 'false' ? 'no' : wrong(key, 'expose', value, '"true" or "false"')
+  if (value === 'false') return 'no'
+  return wrong(key, 'expose', value, '"true" or "false"', annotation === undefined ? 'label' : 'annotation')
 }
 
 /** Reads the other annotations. */
@@ -54,9 +56,10 @@ function wrong(
   option: string,
   value: string,
   expected: string,
+  place: 'annotation' | 'label' = 'annotation',
 ): Refusal {
   return {
     refused: 'annotation',
-    message: `The annotation ${PREFIX}${option} of ${kind} "${namespace}/${name}" is "${shown(value)}"; expected ${expected}. Correct it: kubectl annotate ${kind.toLowerCase()} ${name} -n ${namespace} --overwrite ${PREFIX}${option}=VALUE`,
+    message: `The ${place} ${PREFIX}${option} of ${kind} "${namespace}/${name}" is "${shown(value)}"; expected ${expected}. Correct it: kubectl ${place === 'label' ? 'label' : 'annotate'} ${kind.toLowerCase()} ${name} -n ${namespace} --overwrite ${PREFIX}${option}=VALUE`,
   }
 }

@@ -70,6 +70,13 @@ export class ClusterWatch {
     return this.#namespaces === undefined ? [...this.#options.config.namespaces] : [...this.#selected.keys()]
   }
 
+  /** The number of scopes that report a status. */
+  get scopeCount(): number {
+    const { namespaces, kinds } = this.#options.config
+    if (this.#namespaces !== undefined) return 1 + kinds.length * this.#selected.size
+    return kinds.length * (namespaces.includes('*') ? 1 : new Set(namespaces).size)
+  }
+
   /** Resolves when every namespace has reported its first status, whatever it is. */
   async firstStatus(): Promise<void> {
     await this.#namespaces?.firstStatus

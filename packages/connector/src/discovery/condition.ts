@@ -18,6 +18,8 @@ const ORDER = [
   'RouterReady',
   'IngressReady',
 ]
+/** The types of the conditions that are read. */
+export const KNOWN_CONDITIONS: readonly string[] = [...ORDER, 'Ready', 'Stopped', 'RoutesReady']
 const STOP = 'serving.kserve.io/stop'
 
 /**

@@ -2,6 +2,7 @@
 import type { ModelState } from '@inferwire/protocol'
 import type { DiscoveredKind, ModelConfig } from '../config/index.ts'
 import type { ModelTraits } from '../step.ts'
+import { shown } from './untrusted-object.ts'
 
 /** A kind of KServe objects. */
 export type Kind = DiscoveredKind
@@ -47,7 +48,16 @@ export interface DiscoveredModel {
 
 /** Why an object is not exposed; the value of the label `reason` of a metric. */
 export type RefusalKind =
-  'name' | 'address' | 'annotation' | 'protocol' | 'mode' | 'credential' | 'conflict' | 'limit' | 'parent'
+  | 'name'
+  | 'address'
+  | 'annotation'
+  | 'protocol'
+  | 'mode'
+  | 'credential'
+  | 'conflict'
+  | 'limit'
+  | 'parent'
+  | 'fault'
 
 /** An object that asks to be exposed, but cannot be. */
 export interface Refusal {
@@ -67,4 +77,13 @@ export function isRefusal(value: object | string | undefined): value is Refusal 
 /** Returns the text form of a key, which is unique in the cluster. */
 export function keyText({ kind, namespace, name }: ObjectKey): string {
   return `${kind}/${namespace}/${name}`
+}
+
+/** Returns the refusal of an object that the connector cannot handle, so that it does not affect other objects. */
+export function faultOf({ kind, namespace, name }: ObjectKey, error: unknown): Refusal {
+  const reason = error instanceof Error ? error.message : String(error)
+  return {
+    refused: 'fault',
+    message: `${kind} "${shown(namespace)}/${shown(name)}" is not exposed, because the connector cannot handle it: ${shown(reason)}. This is a fault of the connector; please report it.`,
+  }
 }

@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/index.ts'
 import { ClusterWatch, type Scope } from './cluster-watch.ts'
 import type { Condition, DiscoveredModel, Refusal } from './discovered-model.ts'
 import { DiscoveryNews } from './discovery-news.ts'
+import { resourceOf } from './kube-kinds.ts'
 import { KubeApi } from './kube/kube-api.ts'
 import { KubeError } from './kube/kube-error.ts'
 import type { Pace } from './kube/retry-pace.ts'
@@ -19,7 +20,11 @@ export interface DiscoveredModels {
   set(
     name: string,
     config: ModelConfig,
-    discovered: { readonly traits: ModelTraits; readonly reason: string | undefined },
+    discovered: {
+      readonly traits: ModelTraits
+      readonly reason: string | undefined
+      readonly inspect: string
+    },
   ): ConfigMistake | undefined
   withhold(model: {
     readonly name: string
@@ -58,7 +63,10 @@ export class Discovery {
   readonly #watch: ClusterWatch
   readonly #states = new Map<string, WatchStatus['state']>()
   readonly #revoking = new Map<string, NodeJS.Timeout>()
+  /** Scopes whose models were removed because access was refused for too long. */
+  readonly #revoked = new Set<string>()
   #isKnown = false
+  #isCheckDue = false
   #isStopped = false
 
   /** Starts to follow the cluster. @throws ConfigError if there is no way to reach it */
@@ -133,53 +141,75 @@ export class Discovery {
       models.withhold({ name, config: options, traits, condition })
       return undefined
     }
-    const mistake = models.set(name, { ...options, ...address }, { traits, reason: condition.reason })
-    return mistake === undefined
-      ? undefined
-      : {
-          refused: 'credential',
-          message: `${key.kind} "${key.namespace}/${key.name}" is not exposed: ${mistake.message}`,
-        }
+    const inspect = `kubectl get ${resourceOf(key.kind)} ${key.name} -n ${key.namespace}`
+    const mistake = models.set(
+      name,
+      { ...options, ...address },
+      { traits, reason: condition.reason, inspect },
+    )
+    if (mistake === undefined) return undefined
+    // A message about a credential continues the path.
+    const what = mistake.path.endsWith('.credential') ? `its credential ${mistake.message}` : mistake.message
+    return {
+      refused: 'credential',
+      message: `${key.kind} "${key.namespace}/${key.name}" is not exposed: ${what}`,
+    }
   }
 
   #status(scope: Scope, status: WatchStatus): void {
     const id = idOf(scope)
     this.#states.set(id, status.state)
     this.#news.status(scope, status)
-    clearTimeout(this.#revoking.get(id))
-    this.#revoking.delete(id)
-    if (status.state === 'forbidden') this.#revokeLater(id, scope)
-    if (status.state === 'synced') this.#change(() => this.#store.resume(scope))
+    // Other failures may alternate with refusals; only an answer shows that access is granted again.
+    if (isRefused(status)) this.#revokeLater(id, scope)
+    if (status.state === 'synced') {
+      this.#keepAccess(id)
+      this.#change(() => this.#store.resume(scope))
+    }
     this.#checkKnown()
   }
 
   #revokeLater(id: string, scope: Scope): void {
+    if (this.#revoking.has(id) || this.#revoked.has(id)) return
     const { revokedAfterMs = REVOKED_AFTER_MS } = this.#parts
     const timer = setTimeout(() => {
       this.#revoking.delete(id)
+      this.#revoked.add(id)
       this.#change(() => {
         const models = this.#store.suspend(scope)
         if (models > 0) this.#news.revoked(scope, models)
       })
+      this.#checkKnown()
     }, revokedAfterMs)
     this.#revoking.set(id, timer.unref())
   }
 
-  #left(scope: Scope): void {
-    const id = idOf(scope)
+  #keepAccess(id: string): void {
     clearTimeout(this.#revoking.get(id))
     this.#revoking.delete(id)
+    this.#revoked.delete(id)
+  }
+
+  #left(scope: Scope): void {
+    const id = idOf(scope)
+    this.#keepAccess(id)
     this.#states.delete(id)
     this.#change(() => this.#store.drop(scope))
     this.#checkKnown()
   }
 
-  // The handlers of NamespaceSet start the watches of its namespaces before its own status is reported.
+  // Checks once for all changes of one turn. The watches of a new namespace are counted before the status of the list
+  // of namespaces is reported, so no namespace is missed.
   #checkKnown(): void {
-    if (this.#isKnown) return
-    void this.firstStatus().then(() => {
-      const isKnown = [...this.#states.values()].every((state) => state !== 'failing')
-      if (!isKnown || this.#isKnown || this.#isStopped) return
+    if (this.#isKnown || this.#isCheckDue) return
+    this.#isCheckDue = true
+    queueMicrotask(() => {
+      this.#isCheckDue = false
+      if (this.#isStopped || this.#states.size < this.#watch.scopeCount) return
+      const isKnown = [...this.#states].every(
+        ([id, state]) => state === 'synced' || state === 'absent' || this.#revoked.has(id),
+      )
+      if (!isKnown) return
       this.#isKnown = true
       this.#parts.known()
     })
@@ -189,6 +219,11 @@ export class Discovery {
     apply()
     this.#parts.changed()
   }
+}
+
+// The API server answers 401 if the connector's ServiceAccount was deleted, or its token was revoked.
+function isRefused(status: WatchStatus): boolean {
+  return status.state === 'forbidden' || (status.state === 'failing' && status.error.status === 401)
 }
 
 function idOf({ kind, namespace }: Scope): string {

@@ -80,5 +80,6 @@ function explainerOf(
   const host = hostOf(address.url)
   const service = serviceOf(key, host, clusterDomain)!
   if (service === key.name) return undefined
-  return { url: `http://${key.name}-explainer${host.slice(service.length)}`, host: undefined }
+  const url = `http://${key.name}-explainer${host.slice(service.length)}`
+  return URL.canParse(url) ? { url, host: undefined } : undefined
 }

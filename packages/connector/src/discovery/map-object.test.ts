@@ -380,6 +380,36 @@ describe('the options', () => {
   })
 })
 
+test('an invalid label is refused with the command that corrects it', () => {
+  const object = iris({ metadata: { annotations: {}, labels: { 'inferwire.io/expose': 'yes' } } })
+  const { message } = refusalOf(object)
+  expect(message).toMatch(/^The label inferwire\.io\/expose of InferenceService "models\/iris" is "yes"/)
+  expect(message).toContain('kubectl label inferenceservice iris -n models --overwrite')
+})
+
+test('an address that has the form of a URL, but is not one, is refused', () => {
+  // "xn--a" is not valid Punycode.
+  const status = { ...READY_STANDARD, address: { url: 'http://xn--a.models.svc.cluster.local' } }
+  const object = iris({ metadata: { name: 'xn--a' }, status })
+  expect(refusalOf(object)).toMatchObject({ refused: 'address' })
+  const spec = { predictor: { model: {} }, explainer: { containers: [{}] } }
+  expect(
+    mapObject('InferenceService', iris({ metadata: { name: 'xn--a' }, spec, status }), rules()),
+  ).toMatchObject({
+    refused: 'address',
+  })
+})
+
+test('an InferenceGraph with another protocol than its own is refused', () => {
+  const graph = chain()
+  const annotations = { 'inferwire.io/expose': 'true', 'inferwire.io/protocol-version': 'v2' }
+  const changed = { ...graph, metadata: { name: 'chain', namespace: 'models', annotations } }
+  expect(mapObject('InferenceGraph', changed, rules())).toMatchObject({
+    refused: 'protocol',
+    message: expect.stringContaining('always "v1"') as string,
+  })
+})
+
 test("the explainer has a Service of its own, unless Istio's route of the InferenceService leads to it", () => {
   const spec = { predictor: { model: {} }, explainer: { containers: [{}] } }
   expect(modelOf(iris({ spec })).traits.explainer).toEqual({

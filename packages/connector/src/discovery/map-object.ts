@@ -81,6 +81,9 @@ function describeObject(input: KindInput): DiscoveredModel | Refusal {
   const { address } = facts
   const modelName = annotations.model ?? facts.modelName ?? key.name
   const protocolVersion = annotations.protocolVersion ?? facts.protocolVersion
+  if (facts.traits.operations !== undefined && protocolVersion !== facts.protocolVersion) {
+    return onlyProtocol(key, facts.protocolVersion)
+  }
   const mistake = mistakeIn(key, modelName, protocolVersion, address)
   if (mistake !== undefined) return mistake
   const credential = credentialOf(key, annotations.credential, rules)
@@ -92,6 +95,14 @@ function describeObject(input: KindInput): DiscoveredModel | Refusal {
     address,
     options: optionsOf({ annotations, facts, modelName, protocolVersion, rules, credential }),
     traits: facts.traits,
+  }
+}
+
+// The operations of such a kind belong to one protocol.
+function onlyProtocol({ kind, namespace, name }: ObjectKey, only: ProtocolVersion | undefined): Refusal {
+  return {
+    refused: 'protocol',
+    message: `${kind} "${namespace}/${name}" is not exposed, because the protocol of this kind is always "${only}". Remove the annotation inferwire.io/protocol-version: kubectl annotate ${kind.toLowerCase()} ${name} -n ${namespace} inferwire.io/protocol-version-`,
   }
 }
 

@@ -11,11 +11,13 @@ function storeWith(discovery: NonNullable<ConfigInput['discovery']> = {}, config
   const exposed = new Map<string, string>()
   const news: string[] = []
   const refusals = new Map<string, Refusal>()
+  const faults = new Set<string>()
   const store = new ModelStore({
     rules: rules({ expose: 'all', gateway: GATEWAY, defaultNamespace: 'ns', ...discovery }),
     configured: new Set(configured),
     sink: {
       expose: (model: DiscoveredModel) => {
+        if (faults.has(model.name)) throw new Error('unexpected')
         const refusal = refusals.get(model.name)
         if (refusal === undefined) exposed.set(model.name, `${keyText(model.key)} ${model.condition.state}`)
         return refusal
@@ -25,7 +27,7 @@ function storeWith(discovery: NonNullable<ConfigInput['discovery']> = {}, config
         news.push(`${keyText(key)} ${isRefusal(outcome) ? outcome.refused : outcome.condition.state}`),
     },
   })
-  return { store, exposed, news, refusals }
+  return { store, exposed, news, refusals, faults }
 }
 
 let version = 0
@@ -124,4 +126,35 @@ test('limits the models of a namespace, and of all, and gives a free place to th
   ])
   expect(room.leave('a.y')).toBe('b.y')
   expect(room.leave('a.x')).toBe('c.x')
+})
+
+test('an object that cannot be handled affects no other one', () => {
+  const { store, exposed, news, faults } = storeWith()
+  for (const name of ['a', 'b', 'c']) store.set('InferenceService', objectOf('ns', name))
+  faults.add('b')
+  store.reloaded(new Set())
+  expect(news.at(-1)).toBe('InferenceService/ns/b fault')
+  const scope = { kind: 'InferenceService', namespace: 'ns' } as const
+  store.suspend(scope)
+  store.resume(scope)
+  expect([...exposed.keys()]).toEqual(['a', 'c'])
+  expect(store.counts).toMatchObject({ total: 2, refusedTotal: 1 })
+  faults.clear()
+  store.reloaded(new Set())
+  expect([...exposed.keys()].toSorted()).toEqual(['a', 'b', 'c'])
+})
+
+test('a free place may be offered to thousands of waiting models, each of which is refused', () => {
+  const { store, exposed, refusals } = storeWith()
+  const count = 9_000
+  for (let index = 0; index < count; index += 1) {
+    if (index >= 5_000) refusals.set(`m${index}`, { refused: 'credential', message: 'none' })
+    store.set('InferenceService', objectOf('ns', `m${index}`))
+  }
+  expect(store.counts.refused.get('limit')).toBe(4_000)
+  store.delete(key('ns', 'm0'))
+  expect(store.counts.refused.get('limit')).toBe(0)
+  expect(store.counts.refused.get('credential')).toBe(4_000)
+  expect(store.counts.refused.get('fault')).toBeUndefined()
+  expect(exposed.size).toBe(4_999)
 })

@@ -1,6 +1,7 @@
 // Keeps what the objects of the cluster describe, and exposes each model under its name.
 import type { Scope } from './cluster-watch.ts'
 import {
+  faultOf,
   isRefusal,
   keyText,
   type DiscoveredModel,
@@ -14,6 +15,7 @@ import { ModelCounts, type Outcome } from './model-counts.ts'
 import { configuredConflict, ModelNames, objectConflict } from './model-names.ts'
 import { roomFor, type Room } from './model-room.ts'
 import type { DiscoveryRules } from './rules.ts'
+import { keptTrainedModel } from './kept-trained-model.ts'
 import type { UntrustedObject } from './untrusted-object.ts'
 
 /** Takes the decisions of the store. */
@@ -61,6 +63,9 @@ export class ModelStore {
   /** Entries that are not in force, because the connector may not read their namespace any more. */
   readonly #suspended = new Map<string, Entry>()
   readonly #room: Room
+  /** Names of waiting models for which there is a place now. */
+  readonly #admitted = new Set<string>()
+  #isAdmitting = false
   #configured: ReadonlySet<string>
 
   constructor({ rules, configured, sink }: StoreOptions) {
@@ -133,8 +138,7 @@ export class ModelStore {
     const parentKey = parentOf(key.kind, object)
     const parentText = parentKey === undefined ? undefined : keyText(parentKey)
     const parent = parentText === undefined ? undefined : this.#entries.get(parentText)?.asParent
-    const mapping = mapObject(key.kind, object, this.#rules, parent)
-    const asParent = this.#rules.hasTrainedModels ? parentModel(key.kind, object, this.#rules) : undefined
+    const { mapping, asParent } = this.#mapped(key, object, parent)
     const before = this.#entries.get(text)
     if (mapping === 'ignored' && asParent === undefined) return this.delete(key)
     const entry: Entry = {
@@ -142,11 +146,25 @@ export class ModelStore {
       mapping,
       asParent,
       parentText,
-      object: key.kind === 'TrainedModel' ? object : undefined,
+      object: key.kind === 'TrainedModel' ? keptTrainedModel(object) : undefined,
       outcome: before?.outcome,
       reported: before?.reported,
     }
     this.#put(entry)
+  }
+
+  #mapped(
+    key: ObjectKey,
+    object: UntrustedObject,
+    parent: DiscoveredModel | undefined,
+  ): Pick<Entry, 'mapping' | 'asParent'> {
+    try {
+      const mapping = mapObject(key.kind, object, this.#rules, parent)
+      const asParent = this.#rules.hasTrainedModels ? parentModel(key.kind, object, this.#rules) : undefined
+      return { mapping, asParent }
+    } catch (error) {
+      return { mapping: faultOf(key, error), asParent: undefined }
+    }
   }
 
   #put(entry: Entry): void {
@@ -208,9 +226,18 @@ export class ModelStore {
     const full = this.#holders.has(name) ? undefined : this.#room.take(model)
     if (full !== undefined) return this.#settleKey(key, full)
     this.#holders.set(name, keyText(key))
-    const refusal = this.#sink.expose(model)
+    const refusal = this.#refusalOf(model)
     if (refusal !== undefined) this.#free(name)
     this.#settleKey(key, refusal ?? model)
+  }
+
+  // One object must not prevent the changes of others.
+  #refusalOf(model: DiscoveredModel): Refusal | undefined {
+    try {
+      return this.#sink.expose(model)
+    } catch (error) {
+      return faultOf(model.key, error)
+    }
   }
 
   // Removes the model that is exposed under the name, which makes room for one that was refused.
@@ -224,7 +251,18 @@ export class ModelStore {
     if (holder === undefined) return
     this.#holders.delete(name)
     const waiting = this.#room.leave(name)
-    if (waiting !== undefined) this.#resolve(waiting)
+    if (waiting !== undefined) this.#admitted.add(waiting)
+    if (!this.#isAdmitting) this.#admit()
+  }
+
+  // A loop, because an admitted model may be refused, and then gives its place to the next one.
+  #admit(): void {
+    this.#isAdmitting = true
+    for (const name of this.#admitted) {
+      this.#admitted.delete(name)
+      this.#resolve(name)
+    }
+    this.#isAdmitting = false
   }
 
   #settleKey(key: ObjectKey, outcome: Outcome): void {

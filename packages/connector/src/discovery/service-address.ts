@@ -92,7 +92,8 @@ function isOwnFront(front: string, name: string, namespace: string): boolean {
 
 function partsOf(url: string): { host: string; port: string | undefined; path: string } | undefined {
   const [, , host, port, path = ''] = URL_FORM.exec(url) ?? []
-  return host === undefined ? undefined : { host, port, path: withoutSlash(path) }
+  // For example, a label that begins with "xn--" may have the form of a host, but not be one.
+  return host === undefined || !URL.canParse(url) ? undefined : { host, port, path: withoutSlash(path) }
 }
 
 function withoutSlash(text: string): string {

@@ -73,10 +73,21 @@ test('several changed cards result in one status message, or none if the status 
   expect(statuses()).toHaveLength(2)
 })
 
-test('while disconnected, queues only card removals', () => {
-  presence.cardChanged('iris', cards[0])
-  presence.cardChanged('gone', undefined)
-  expect(cardsSent()).toEqual(['infer/models/gone removed'])
+test('while disconnected, queues nothing; the next connection clears the cards that were published', async () => {
+  presence.connected(1_000)
+  await new Promise((resolve) => setImmediate(resolve))
+  presence.disconnected()
+  published = []
+  cards = [card('rose')]
+  presence.cardChanged('rose', cards[0])
+  presence.cardChanged('iris', undefined)
+  for (let count = 0; count < 100; count += 1) presence.cardChanged(`brief-${count}`, undefined)
+  expect(cardsSent()).toEqual([])
+  presence.connected(2_000)
+  presence.disconnected()
+  presence.connected(3_000)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(cardsSent().filter((each) => each.endsWith('removed'))).toEqual(['infer/models/iris removed'])
 })
 
 test('publishes draining and offline while connected, and resolves at once while disconnected', async () => {

@@ -50,6 +50,8 @@ export class Presence {
   #isConnected = false
   #published = ''
   #isStatusDue = false
+  /** Names whose cards are on the broker; no more than the cards that were published in the last connection. */
+  readonly #onBroker = new Set<string>()
 
   constructor(parts: PresenceParts) {
     this.#parts = parts
@@ -65,7 +67,9 @@ export class Presence {
     this.#bornAtMs = bornAtMs
     this.#isConnected = true
     void this.#publishStatus()
-    for (const [name, card] of this.#parts.cards()) this.#publishCard(name, card)
+    const cards = this.#parts.cards()
+    for (const name of this.#onBroker) if (!cards.has(name)) this.#publishCard(name, undefined)
+    for (const [name, card] of cards) this.#publishCard(name, card)
   }
 
   /** Records that the connection has ended; the next connection publishes everything again. */
@@ -74,11 +78,11 @@ export class Presence {
   }
 
   /**
-   * Publishes a changed card, or clears it if its model was removed (`undefined`). While disconnected, only removals
-   * are queued, because the next connection publishes all current cards anyway.
+   * Publishes a changed card, or clears it if its model was removed (`undefined`). While disconnected, nothing is
+   * queued: the next connection publishes all current cards, and clears those of models that were removed.
    */
   cardChanged(name: string, card: ModelCard | undefined): void {
-    if (card === undefined || this.#isConnected) this.#publishCard(name, card)
+    if (this.#isConnected) this.#publishCard(name, card)
     this.statusChanged()
   }
 
@@ -140,6 +144,8 @@ export class Presence {
 
   // An empty retained message removes the previous retained message (MQTT 5 §3.3.1.3).
   #publishCard(name: string, card: ModelCard | undefined): void {
+    if (card === undefined) this.#onBroker.delete(name)
+    else this.#onBroker.add(name)
     if (card === undefined && this.#parts.isExposedByPeer(name)) return
     const topic = this.#parts.topics.card(name)
     const payload = card === undefined ? '' : JSON.stringify({ ...card, connector: this.#parts.name })

@@ -43,6 +43,8 @@ export interface ScopeOptions {
 const ABSENT_AFTER = 3
 // After this many watches without any progress, the version may be one that this API server cannot serve.
 const LIST_AFTER = 3
+// A single silence may be a connection that a firewall has dropped.
+const SILENT_AFTER = 3
 
 /** Follows the objects until `signal` is aborted; never throws. */
 export async function followScope(
@@ -63,6 +65,8 @@ class Scope {
   #version: string | undefined
   #listedAtMs = Number.NEGATIVE_INFINITY
   #notFound = 0
+  /** Number of successive watches on which nothing arrived for `silenceMs`. */
+  #silences = 0
   #reported = ''
 
   constructor(options: ScopeOptions, sink: ScopeSink, signal: AbortSignal) {
@@ -100,7 +104,7 @@ class Scope {
     this.#known.endList()
     this.#version = version
     this.#notFound = 0
-    this.#report({ state: 'synced' })
+    this.#answered()
     return 0
   }
 
@@ -114,7 +118,7 @@ class Scope {
     })
     if (labelSelector !== undefined) query.set('labelSelector', labelSelector)
     const answer = await api.openWatch(path, query, this.#signal, silenceMs)
-    this.#report({ state: 'synced' })
+    this.#answered()
     const bytesMax = api.objectBytesMax
     const reader = new LineReader(
       {
@@ -128,12 +132,31 @@ class Scope {
     try {
       for await (const chunk of answer.chunks) reader.feed(chunk)
     } catch (error) {
-      // Silence or a broken connection is not yet a failure: the next attempt shows whether the API server works.
+      // A broken connection is not yet a failure: the next attempt shows whether the API server works.
       if (this.#version === undefined || this.#signal.aborted) throw error
+      return asKubeError(error).reason === 'Timeout' ? this.#silent(error) : this.#retry()
     }
     // A watch without a line is progress only if it lasted, so that one that ends at once is not repeated at once.
     if (performance.now() - startedAtMs >= silenceMs / 2) this.#pace.progress()
     return this.#retry()
+  }
+
+  // The API server, or a proxy before it, may have withheld changes, so only a list shows them.
+  #silent(error: unknown): number {
+    this.#silences += 1
+    this.#version = undefined
+    if (this.#silences >= SILENT_AFTER) this.#report({ state: 'failing', error: asKubeError(error) })
+    return this.#pace.failed()
+  }
+
+  // The beginning of an answer does not end a failure that consists in silence after it.
+  #answered(): void {
+    if (this.#silences < SILENT_AFTER) this.#report({ state: 'synced' })
+  }
+
+  #heard(): void {
+    this.#silences = 0
+    this.#report({ state: 'synced' })
   }
 
   #takeLine(bytes: Buffer): void {
@@ -152,6 +175,7 @@ class Scope {
     else if (event.type === 'deleted') this.#known.delete(event.object.metadata)
     this.#version = event.resourceVersion
     this.#pace.progress()
+    this.#heard()
   }
 
   // An unreadable object counts as deleted. If it cannot be identified, only a list shows what has changed.
@@ -165,10 +189,12 @@ class Scope {
     this.#known.delete({ name, namespace })
     this.#version = resourceVersion
     this.#pace.progress()
+    this.#heard()
   }
 
   #failed(error: KubeError): number {
     const { status } = error
+    this.#silences = 0
     if (status === 403) return this.#slow({ state: 'forbidden', error })
     if (status === 404) {
       this.#version = undefined
