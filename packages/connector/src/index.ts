@@ -29,6 +29,7 @@ export {
   type KubeObject,
   type ListOptions,
 } from './discovery/index.ts'
+export { claims } from './peers/index.ts'
 export { explainPolicy, type PolicyExplanation } from './policy-explanation.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { openModelProbe, type ModelProbe } from './probe-model.ts'

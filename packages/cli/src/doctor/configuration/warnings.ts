@@ -8,15 +8,15 @@ export const configurationWarnings: Check = {
   needs: ['configuration.file'],
   run: ({ config }) => {
     if ('missing' in config) return notChecked(config.missing)
-    const { models } = config.value
+    const { models, discovery } = config.value
     const warnings = configWarnings(config.value).map(({ path, message }) =>
       warning(`${path}: ${message}`, `Correct ${path}.`),
     )
-    if (Object.keys(models).length === 0) {
+    if (Object.keys(models).length === 0 && !discovery.enabled) {
       warnings.push(
         warning(
           'No models are configured, so every request is answered with model_not_found.',
-          'Add a model:\nmodels:\n  NAME:\n    url: http://HOST:PORT',
+          'Add a model:\nmodels:\n  NAME:\n    url: http://HOST:PORT\nOr let the connector find the models of a cluster: discovery.enabled: true',
         ),
       )
     }
