@@ -66,7 +66,10 @@ const PUBACK = 0x40
  * Stands in for a network that breaks while a retained message with `text` is published: the broker has accepted the
  * message, but the connection is lost before the PUBACK arrives. Expects each of both packets at the beginning of a piece.
  */
-export function losesPubackOf(text: string, brokerPort: number): Promise<StandIn & { readonly lost: () => number }> {
+export function losesPubackOf(
+  text: string,
+  brokerPort: number,
+): Promise<StandIn & { readonly lost: () => number }> {
   let lost = 0
   const standIn = listen((client) => {
     const broker = connect(brokerPort, '127.0.0.1')

@@ -29,7 +29,6 @@ export {
   type KubeObject,
   type ListOptions,
 } from './discovery/index.ts'
-export { claims } from './peers/index.ts'
 export { explainPolicy, type PolicyExplanation } from './policy-explanation.ts'
 export { startConnector, type Connector, type ConnectorOptions } from './connector.ts'
 export { openModelProbe, type ModelProbe } from './probe-model.ts'

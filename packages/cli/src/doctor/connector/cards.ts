@@ -1,6 +1,5 @@
 // Checks that every retained model card belongs to a model that a connector serves.
-import { claims } from '@inferwire/connector'
-import type { ConnectorStatus } from '@inferwire/protocol'
+import { belongsToDiscovery, type ConnectorStatus } from '@inferwire/protocol'
 import { notChecked, ok, warning, type Check, type Finding } from '../check.ts'
 import { printable } from '../../table.ts'
 import { anyLink } from '../links.ts'
@@ -32,7 +31,7 @@ export function judgeCards(
 ): Finding[] {
   const served = new Set(statuses.flatMap(({ models, not_ready }) => [...models, ...(not_ready ?? [])]))
   const isDiscovered = (name: string): boolean =>
-    statuses.some(({ discovery }) => discovery !== undefined && claims(discovery, name))
+    statuses.some(({ discovery }) => discovery !== undefined && belongsToDiscovery(discovery, name))
   const stale = names.filter((name) => !served.has(name) && !isDiscovered(name))
   if (stale.length === 0) return [ok(`All ${names.length} model cards belong to served models.`)]
   return stale
