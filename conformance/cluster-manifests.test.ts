@@ -15,7 +15,7 @@ import type { CommandResult } from './fixtures/processes.ts'
 import { makeCertificate } from './manifests/certificate.ts'
 import { VARIANTS } from './manifests/variants.ts'
 
-const NAMESPACES = ['mosquitto', 'inferwire', 'models', 'site', 'alice', 'istio-system']
+const NAMESPACES = ['mosquitto', 'inferwire', 'models', 'site', 'alice', 'istio-system', 'vision', '007']
 // The namespaces of Inferwire's own pods.
 const RESTRICTED = new Set(['mosquitto', 'inferwire', 'site'])
 const DRY_RUN = 'kubectl apply --dry-run=server --validate=strict'
