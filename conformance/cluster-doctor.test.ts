@@ -39,12 +39,13 @@ afterAll(() => plane?.stop())
 async function check(
   models: Record<string, string> = { iris: 'http://iris-predictor.models.svc.cluster.local' },
   kubeconfig = plane.kubeconfig,
+  discovery: object = { enabled: true, namespaces: ['models'] },
 ): Promise<Map<string, Result>> {
   const config = join(folder, 'inferwire.json')
   const urls = Object.entries(models).map(([name, url]) => [name, { url, protocolVersion: 'v2' }])
   writeFileSync(
     config,
-    JSON.stringify({ broker: { url: 'mqtt://127.0.0.1:9' }, models: Object.fromEntries(urls) }),
+    JSON.stringify({ broker: { url: 'mqtt://127.0.0.1:9' }, models: Object.fromEntries(urls), discovery }),
   )
   const results = await diagnose({ config, kubeconfig, namespace: 'models', mqttVersion: 5, timeout: 20 }, {})
   return new Map(results.filter(({ id }) => id.startsWith('cluster.')).map((result) => [result.id, result]))
@@ -104,7 +105,8 @@ describe('with KServe and Istio', () => {
     await createCrds(plane.api, readObjects(components.kserve, 'minimal'))
     await createService('iris', READY)
     // The connector's own objects, as Inferwire generates them for the namespace of the models.
-    const { connector } = manifestParts({ connector: { namespace: 'models' } })
+    const discovery = { enabled: true, namespaces: ['models'] }
+    const { connector } = manifestParts({ connector: { namespace: 'models', config: { discovery } } })
     const kinds = ['ServiceAccount', 'Role', 'RoleBinding']
     const objects = connector.filter(({ kind }) => kinds.includes(kind))
     kubectl(['apply', '-f', '-'], objects.map((object) => JSON.stringify(object)).join('\n---\n'))
@@ -150,9 +152,12 @@ describe('with KServe and Istio', () => {
     kubectl(['create', 'serviceaccount', 'weak', '-n', 'inferwire'])
     const weak = await kubeconfigOf('inferwire', 'weak')
     const results = await check(undefined, weak)
-    expect(faultsOf(results)).toEqual(['cluster.models', 'cluster.rights'])
+    expect(faultsOf(results)).toEqual(['cluster.rights'])
+    expect(results.get('cluster.models')!.reason).toContain('may not read the InferenceServices in models')
+    // Without discovery, the connector needs no rights.
+    expect(faultsOf(await check(undefined, weak, {}))).toEqual([])
     const { message, remedy } = findingOf(results, 'cluster.rights')
-    expect(message).toContain('inferwire/weak may not get, list, watch the InferenceServices in models')
+    expect(message).toContain('inferwire/weak may not get inferenceservices, list inferenceservices')
     const commands = remedy!.split('\n').slice(1)
     for (const command of commands)
       kubectl(command.replace('inferwire -n', 'weak -n').replace('=inferwire ', '=weak ').split(' ').slice(1))

@@ -1,8 +1,13 @@
 // Tests `inferwire doctor`: it finds each planted fault, names it and its remedy, and finds none in a healthy system.
+import { readFileSync } from 'node:fs'
+import { manifestParts } from '@inferwire/kubernetes'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PLANTED_FAULTS } from './doctor/planted-faults.ts'
+import { withUrl } from './doctor/plants.ts'
+import { losesPubackOf } from './doctor/stand-ins.ts'
 import { CANARIES, configFile, passwordFile, runDoctor, startWorld, type World } from './doctor/world.ts'
 import { CHECKS } from 'inferwire'
+import { runConnector } from './fixtures/connector.ts'
 import { freePort } from './fixtures/free-port.ts'
 import { inferwire } from './fixtures/inferwire.ts'
 import { TestClient } from './fixtures/mqtt-client.ts'
@@ -51,9 +56,62 @@ describe('a healthy system', () => {
     expect(healthy.connector!.log.slice(before).filter((line) => /"level":(?:40|50|60)/.test(line))).toEqual(
       [],
     )
+    const retained = observer.received.find(({ topic }) => topic.endsWith('/retained'))
+    // The broker removes the message by itself if the command is interrupted.
+    expect(retained!.properties.messageExpiryInterval).toBeGreaterThan(0)
     await Promise.all([observer.close(), fresh.close()])
   })
+
+  test('is not changed either if the connection breaks while a retained message is published', async () => {
+    const { port, stop, lost } = await losesPubackOf('inferwire doctor', healthy.broker.port)
+    const config = withUrl(healthy.config, `mqtt://127.0.0.1:${port}`)
+    const { faults } = await runDoctor(healthy.folder, config)
+    stop()
+    expect(lost()).toBe(1)
+    expect(faults).toEqual(['relay.retained'])
+    const fresh = await TestClient.connect(healthy.broker.url, { username: 'ann', password: CANARIES.ann })
+    await fresh.subscribe('infer/reply/ann/#')
+    await fresh.subscribe('infer/status/+')
+    await fresh.wait(({ topic }) => topic.startsWith('infer/status/'), 'a status')
+    expect(fresh.received.filter(({ topic }) => topic.startsWith('infer/reply/'))).toEqual([])
+    await fresh.close()
+  })
+
+  test('may have several connectors with different models under one root', async () => {
+    const world = await startWorld()
+    const { config, folder, upstream } = world
+    const digits = { digits: { url: upstream.url, protocolVersion: 'v2' as const } }
+    const second = await runConnector({ ...config, models: digits })
+    try {
+      const { faults, warnings, results } = await runDoctor(folder, config)
+      expect({ faults, warnings }).toEqual({ faults: [], warnings: [] })
+      const answer = results.find(({ id }) => id === 'connector.answer')
+      expect(answer!.findings[0]!.message).toContain('2 connectors answer')
+    } finally {
+      await second.connector.stop()
+      await world.stop()
+    }
+  })
 })
+
+test('the guide runs the command that the image has, with the file that the pod mounts', () => {
+  const entry = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(read('../Dockerfile'))![1]!) as string[]
+  const set = manifestParts().connector.find(({ kind }) => kind === 'StatefulSet')!
+  const [{ args }] = (set as unknown as PodOwner).spec.template.spec.containers as [{ args: string[] }]
+  const file = args[args.indexOf('--config') + 1]
+  const { name, namespace } = set.metadata
+  expect(read('../docs/guides/doctor.md').replaceAll(/\\\n\s*/g, '')).toContain(
+    `kubectl exec statefulset/${name} -n ${namespace} -- ${entry.join(' ')} doctor -c ${file}\n`,
+  )
+})
+
+function read(path: string): string {
+  return readFileSync(new URL(path, import.meta.url), 'utf8')
+}
+
+interface PodOwner {
+  readonly spec: { readonly template: { readonly spec: { readonly containers: object[] } } }
+}
 
 describe('the command', () => {
   test('prints faults with their remedies, and exits with 1', async () => {

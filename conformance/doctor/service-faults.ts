@@ -48,7 +48,7 @@ export const SERVICE_FAULTS: readonly PlantedFault[] = [
       later(() => second.connector.stop())
       return { config }
     },
-    faults: ['connector.replicas', 'connector.answer'],
+    faults: ['connector.replicas'],
     message: /each execute every request for model "iris"/,
     remedy: /Set broker\.share/,
   },

@@ -58,8 +58,44 @@ export function withIdleLimit(brokerPort: number, idleMs: number): Promise<Stand
   })
 }
 
+// PUBLISH with RETAIN and QoS 1 (MQTT 5 §3.3.1), without its DUP flag; and PUBACK.
+const RETAINED_QOS_1 = 0x33
+const PUBACK = 0x40
+
+/**
+ * Stands in for a network that breaks while a retained message with `text` is published: the broker has accepted the
+ * message, but the connection is lost before the PUBACK arrives. Expects each of both packets at the beginning of a piece.
+ */
+export function losesPubackOf(
+  text: string,
+  brokerPort: number,
+): Promise<StandIn & { readonly lost: () => number }> {
+  let lost = 0
+  const standIn = listen((client) => {
+    const broker = connect(brokerPort, '127.0.0.1')
+    let isBreaking = false
+    broker.on('data', (data: Buffer) => {
+      if (isBreaking && data[0] === PUBACK) {
+        lost += 1
+        client.destroy()
+      } else client.write(data)
+    })
+    client.on('data', (data: Buffer) => {
+      isBreaking ||= (data[0]! & 0xf7) === RETAINED_QOS_1 && data.includes(text)
+      broker.write(data)
+    })
+    link(client, broker)
+  })
+  return standIn.then((started) => ({ ...started, lost: () => lost }))
+}
+
 function join(client: Socket, broker: Socket): void {
   client.pipe(broker).pipe(client)
+  link(client, broker)
+}
+
+// Each of the two connections ends when the other one ends.
+function link(client: Socket, broker: Socket): void {
   for (const [one, other] of [
     [client, broker],
     [broker, client],

@@ -5,6 +5,7 @@ import {
   dialectOf,
   isOperationName,
   operationsOf,
+  Problem,
   TopicSpace,
   writeJson,
 } from '@inferwire/protocol'
@@ -17,6 +18,8 @@ import { modelCard } from './presence/index.ts'
 import type { ModelFacts } from './step.ts'
 import { createLog } from './telemetry/index.ts'
 
+const LATE = 'The model did not answer before the time limit.'
+
 /** A client of one model's server, with the model's TLS and credential, but without retries and circuit breaker. */
 export interface ModelProbe {
   /** Queries the metadata. @throws Problem, whose `detail` is for the operator */
@@ -25,9 +28,9 @@ export interface ModelProbe {
   names(signal: AbortSignal): Promise<readonly string[]>
   /**
    * Runs the model once with the example of its card. Returns the name of the operation; undefined if the card has no
-   * example. @throws Problem
+   * example. @throws Problem; `deadline_exceeded` when the signal is aborted
    */
-  sample(facts: ModelFacts): Promise<string | undefined>
+  sample(facts: ModelFacts, signal: AbortSignal): Promise<string | undefined>
   close(): Promise<void>
 }
 
@@ -48,7 +51,7 @@ export function openModelProbe(
   return {
     facts: (signal) => upstream.facts(signal),
     names: (signal) => (upstream instanceof HttpUpstream ? upstream.modelNames(signal) : Promise.resolve([])),
-    sample: async (facts) => {
+    sample: async (facts, signal) => {
       const example = exampleOf(name, config, facts)
       if (example === undefined || !isOperationName(example.operation)) return undefined
       const dialect = dialectOf(example.operation, facts.protocolVersions)
@@ -56,6 +59,9 @@ export function openModelProbe(
       if (endpoint === undefined) return undefined
       const nowMs = performance.now()
       const deadline = new RequestDeadline(nowMs, config.timeoutMs, nowMs)
+      const stop = (): void => deadline.stop(new Problem('deadline_exceeded', LATE))
+      signal.addEventListener('abort', stop, { once: true })
+      if (signal.aborted) stop()
       try {
         await endpoint.call({
           body: Buffer.from(writeJson(example.body)),
@@ -67,6 +73,7 @@ export function openModelProbe(
         })
         return example.operation
       } finally {
+        signal.removeEventListener('abort', stop)
         deadline.end()
       }
     },

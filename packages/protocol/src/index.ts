@@ -29,6 +29,7 @@ export { writeMessage } from './body/write-message.ts'
 export type { MessageOutput, MessageResponse, WrittenMessage } from './body/write-message.ts'
 export { fitRequest, readV2Request, toModelInput } from './body/v2-request.ts'
 export type { V2Request } from './body/v2-request.ts'
+export { belongsToDiscovery } from './belongs-to-discovery.ts'
 export { CONTRACT_VERSION } from './card.ts'
 export type { ConnectorStatus, DiscoveryStatus, ModelCard, ModelState, TensorMetadata } from './card.ts'
 export {

@@ -10,7 +10,7 @@ export function doctorCommand(): Command {
     .summary('find out what does not work, and how to correct it')
     .description(
       'Check the configuration, the broker, the access rules, the connector, the models and the cluster; print each fault with its remedy.\n' +
-        "With -c, the connector's login is checked too; -u is the login of a client. Test messages use the topics of a model named inferwire-doctor, and nothing stays on the broker.\n" +
+        "With -c, the connector's login is checked too; -u is the login of a client. Test messages use the topics of a model named inferwire_doctor, and nothing stays on the broker.\n" +
         'Exits with 0 if there are no faults, and with 1 otherwise; warnings do not count.',
     )
     .option('-c, --config <FILE>', 'configuration file of the connector, YAML (env: INFERWIRE_CONFIG)')

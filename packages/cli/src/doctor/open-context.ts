@@ -63,10 +63,7 @@ function connectorSide(config: Known<ConnectorConfig>): Known<Side> {
   const url = new URL(broker.url)
   return {
     value: {
-      who:
-        broker.username === undefined
-          ? 'the connector (without a user name)'
-          : `the connector (user "${broker.username}")`,
+      who: `the connector (${loginOf(broker)})`,
       target: {
         url,
         mqttVersion: broker.mqttVersion,
@@ -80,9 +77,16 @@ function connectorSide(config: Known<ConnectorConfig>): Known<Side> {
   }
 }
 
-// With a configuration file, the INFERWIRE_* variables belong to the connector, and the client's login is only in the
-// options. Without one, they belong to the client, as for the other commands.
-function clientSide(
+function loginOf({ username, tls }: ConnectorConfig['broker']): string {
+  if (username !== undefined) return `user "${username}"`
+  return tls.certFile === undefined ? 'without a user name' : 'with a client certificate'
+}
+
+/**
+ * Returns the client. With a configuration file, the INFERWIRE_* variables belong to the connector, and the client's
+ * login is only in the options. Without one, they belong to the client, as for the other commands.
+ */
+export function clientSide(
   flags: DoctorFlags,
   env: NodeJS.ProcessEnv,
   config: Known<ConnectorConfig>,
@@ -94,7 +98,9 @@ function clientSide(
     return hasPlace ? { value: toClient(flags, brokerTarget(flags, {}), undefined) } : config
   }
   const { broker } = config.value
-  if (flags.username === undefined && broker.username !== undefined && !hasPlace) {
+  // A client without a user name would be another user than a connector that logs in.
+  const logsIn = broker.username !== undefined || broker.tls.certFile !== undefined
+  if (flags.username === undefined && logsIn && !hasPlace) {
     return { missing: 'the login of a client is unknown; add -u USER --password-file FILE' }
   }
   const target = brokerTarget(hasPlace ? flags : { ...flags, broker: broker.url }, {})

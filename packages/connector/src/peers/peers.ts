@@ -2,6 +2,7 @@
 // models.
 import { createHash } from 'node:crypto'
 import {
+  belongsToDiscovery,
   Problem,
   readStatus,
   type ConnectorStatus,
@@ -10,7 +11,6 @@ import {
 } from '@inferwire/protocol'
 import type { Delivery, LeftToPeer, Undecided } from '../step.ts'
 import type { Log } from '../telemetry/index.ts'
-import { claims } from './claims.ts'
 import { PeerNews } from './peer-news.ts'
 
 /** The dependencies of `Peers`. */
@@ -152,9 +152,9 @@ export class Peers {
   // connector whose name comes first answers. A replica does not receive our requests, so only we can answer them.
   #leaves(model: string, { connector, isReplica, models, discovery }: Peer): boolean {
     if (models.has(model)) return true
-    if (isReplica || discovery === undefined || !claims(discovery, model)) return false
+    if (isReplica || discovery === undefined || !belongsToDiscovery(discovery, model)) return false
     const own = this.#parts.discovery()
-    return own === undefined || !claims(own, model) || connector < this.#parts.name
+    return own === undefined || !belongsToDiscovery(own, model) || connector < this.#parts.name
   }
 
   #expect(): void {

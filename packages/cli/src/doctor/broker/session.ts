@@ -14,13 +14,18 @@ export const brokerSession: Check = {
     if ('missing' in config) return notChecked(config.missing)
     const { broker } = config.value
     if (broker.mqttVersion !== 5) return ok('MQTT 3.1.1 has no Session Expiry Interval.')
-    const link = await ProbeLink.open(connector.value.target, {
-      clientId: probeClientId(context, 'session'),
-      timeoutMs: context.timeoutMs,
+    const options = { clientId: probeClientId(context, 'session'), timeoutMs: context.timeoutMs }
+    const { target } = connector.value
+    const link = await ProbeLink.open(target, {
+      ...options,
       sessionExpirySeconds: broker.sessionExpirySeconds,
     })
     const given = link.connack.properties?.sessionExpiryInterval
     await link.endSession()
+    // DISCONNECT may have been lost. A connection with Clean Start and without a Session Expiry Interval removes the
+    // session (MQTT 5 §3.1.2.4).
+    const last = await ProbeLink.open(target, options)
+    await last.close()
     return judgeExpiry(given, broker)
   },
 }

@@ -63,7 +63,7 @@ export function judgeValidity(target: ProbeTarget, validToMs: number | undefined
   if (days < EXPIRES_SOON_DAYS) {
     return warning(
       `The certificate of ${shownAddress(target)} expires in ${days} days.`,
-      'Renew the certificate. Mosquitto reads a renewed certificate only when it is restarted.',
+      'Renew the certificate, and send SIGHUP to Mosquitto, which then reads the new one. In the manifests of Inferwire, the pod of the broker does this itself.',
     )
   }
   const left = Number.isNaN(days) ? '' : `; it is valid for ${days} more days`

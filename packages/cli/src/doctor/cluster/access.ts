@@ -73,9 +73,10 @@ export const clusterKserve: Check = {
   },
 }
 
-/** The outcome of a check that could not read objects; a missing right is not a fault. @throws any other error */
+/** The outcome of a check that could not read objects; a missing right or namespace is not a fault. @throws any other error */
 export function unreadable(error: unknown, what: string): Outcome {
   if (!(error instanceof KubeError)) throw error
+  if (error.status === 404) return notChecked(`an object does not exist: ${error.message}`)
   if (error.status !== 403) return fault(`${what}: ${error.message}.`, error.remedy)
   return notChecked(`this user may not read ${what}; use the kubeconfig of an administrator`)
 }

@@ -1,77 +1,106 @@
 // Evaluates AuthorizationPolicies for one caller and one InferenceService, as Istio does, as far as it is needed here.
 import type { KubeObject } from '@inferwire/connector'
 import { dialectNames, DIALECTS, operationRoute, type DialectKind } from '@inferwire/protocol'
-import { mapOf } from './inference-service.ts'
+import { mapOf, textOf } from './inference-service.ts'
 import { matchesSelector, podLabels } from './labels.ts'
+import { allOf, anyOf, notOf, type Match } from './match.ts'
 
 /** The identity that calls the pod. */
 export interface Caller {
   readonly namespace: string
   readonly account: string
+  /** The identity in Kubeflow's header; undefined for calls that do not pass the gateway, null if it is unknown. */
+  readonly userId?: string | null
 }
 
+/** Whether a caller is allowed, and the policy that refuses it or cannot be judged. */
+export type Verdict =
+  | { readonly state: 'allowed' }
+  | { readonly state: 'refused'; readonly policy: string }
+  | { readonly state: 'unclear'; readonly policy: string; readonly field: string }
+
+const ALLOWED: Verdict = { state: 'allowed' }
+
 /**
- * Returns the name of a policy that refuses the caller; undefined if none does. Rules with conditions (`when`) or for
- * certain callers by address or token do not count as permissions, because they may depend on the request.
+ * Returns whether the policies allow the caller to run the model.
  * https://istio.io/latest/docs/concepts/security/#implicit-enablement
  */
-export function deniesCaller(
+export function judgeCaller(
   policies: readonly KubeObject[],
   rootNamespace: string,
   service: { readonly name: string; readonly namespace: string },
   caller: Caller,
-): string | undefined {
+): Verdict {
   const labels = podLabels(service)
   const applied = policies.filter(({ metadata, spec }) => {
     const { selector } = mapOf(spec)
     const isNear = metadata.namespace === service.namespace || metadata.namespace === rootNamespace
     return isNear && mapOf(spec)['targetRefs'] === undefined && matchesSelector(selector, labels)
   })
-  const denying = applied.find(
-    (policy) => actionOf(policy) === 'DENY' && rulesOf(policy).some((rule) => isFor(rule, caller)),
-  )
-  if (denying !== undefined) return nameOf(denying)
-  const allowing = applied.filter((policy) => actionOf(policy) === 'ALLOW')
-  if (allowing.length === 0) return undefined
-  const isAllowed = allowing.some((policy) => rulesOf(policy).some((rule) => isFor(rule, caller)))
-  return isAllowed ? undefined : nameOf(allowing[0]!)
+  const denying = verdicts(applied, 'DENY', caller)
+  const denial = denying.find(({ match }) => match === true)
+  if (denial !== undefined) return { state: 'refused', policy: denial.name }
+  const allowing = verdicts(applied, 'ALLOW', caller)
+  const isAllowed = allowing.length === 0 || allowing.some(({ match }) => match === true)
+  const possible = isAllowed ? [...verdicts(applied, 'CUSTOM', caller), ...denying] : allowing
+  for (const { name, match } of possible) {
+    if (typeof match === 'string') return { state: 'unclear', policy: name, field: match }
+  }
+  return isAllowed ? ALLOWED : { state: 'refused', policy: allowing[0]!.name }
 }
 
-function nameOf({ metadata }: KubeObject): string {
-  return `AuthorizationPolicy ${metadata.namespace ?? ''}/${metadata.name}`
+interface PolicyMatch {
+  readonly name: string
+  readonly match: Match
 }
 
-function actionOf({ spec }: KubeObject): unknown {
-  return mapOf(spec)['action'] ?? 'ALLOW'
-}
-
-function rulesOf({ spec }: KubeObject): readonly unknown[] {
-  const { rules } = mapOf(spec)
-  return Array.isArray(rules) ? rules : []
+// The authorizer that a CUSTOM policy calls decides by itself.
+function verdicts(policies: readonly KubeObject[], action: string, caller: Caller): PolicyMatch[] {
+  return policies
+    .filter(({ spec }) => (mapOf(spec)['action'] ?? 'ALLOW') === action)
+    .map(({ metadata, spec }) => {
+      const match = anyOf(listOf(mapOf(spec)['rules']).map((rule) => matchesRule(rule, caller)))
+      return {
+        name: `AuthorizationPolicy ${metadata.namespace ?? ''}/${metadata.name}`,
+        match: action === 'CUSTOM' && match === true ? 'action: CUSTOM' : match,
+      }
+    })
 }
 
 // Probes are allowed without permission to call the model, so a rule for other paths does not count.
-function isFor(rule: unknown, caller: Caller): boolean {
+function matchesRule(rule: unknown, caller: Caller): Match {
   const { from, to, when } = mapOf(rule)
-  if (Array.isArray(when) && when.length > 0) return false
-  return (
-    (isAbsent(from) || (from as unknown[]).some((each) => isFrom(mapOf(each)['source'], caller))) &&
-    isToModel(to)
+  return allOf([
+    isAbsent(from) || anyOf(listOf(from).map((each) => matchesSource(mapOf(each)['source'], caller))),
+    isAbsent(to) || anyOf(listOf(to).map((each) => matchesOperation(mapOf(each)['operation']))),
+    ...listOf(when).map((condition) => matchesCondition(mapOf(condition), caller)),
+  ])
+}
+
+function matchesSource(source: unknown, { namespace, account }: Caller): Match {
+  const known: Readonly<Record<string, string>> = {
+    principals: principalOf({ namespace, account }),
+    namespaces: namespace,
+    serviceAccounts: `${namespace}/${account}`,
+  }
+  return allOf(
+    Object.entries(mapOf(source)).map(([field, patterns]): Match => {
+      if (isAbsent(patterns)) return true
+      if (Object.hasOwn(known, field)) return matchesOne(patterns, known[field]!)
+      const negated = NEGATED.get(field)
+      return negated === undefined ? `source.${field}` : notOf(matchesOne(patterns, known[negated]!))
+    }),
   )
 }
 
-function isAbsent(list: unknown): boolean {
-  return !Array.isArray(list) || list.length === 0
-}
+const NEGATED: ReadonlyMap<string, string> = new Map([
+  ['notPrincipals', 'principals'],
+  ['notNamespaces', 'namespaces'],
+  ['notServiceAccounts', 'serviceAccounts'],
+])
 
-function isFrom(source: unknown, { namespace, account }: Caller): boolean {
-  const { principals, namespaces, serviceAccounts, ...others } = mapOf(source)
-  if (Object.keys(others).length > 0) return false
-  return (
-    matchesOne(principals, `cluster.local/ns/${namespace}/sa/${account}`) &&
-    matchesOne(namespaces, namespace) &&
-    matchesOne(serviceAccounts, `${namespace}/${account}`)
-  )
+function principalOf({ namespace, account }: Caller): string {
+  return `cluster.local/ns/${namespace}/sa/${account}`
 }
 
 // The path of one inference in each dialect.
@@ -80,21 +109,58 @@ const MODEL_PATHS = dialectNames().flatMap((dialect) => {
   return prefixes.map((prefix) => prefix + operationRoute(defaultOperation, dialect, 'm')!.path)
 })
 
-function isToModel(to: unknown): boolean {
-  if (isAbsent(to)) return true
-  return (to as unknown[]).some((each) => {
-    const { paths, methods } = mapOf(mapOf(each)['operation'])
-    const isPath = isAbsent(paths) || MODEL_PATHS.some((path) => matchesOne(paths, path))
-    return isPath && matchesOne(methods, 'POST')
-  })
+function matchesOperation(operation: unknown): Match {
+  return allOf(
+    Object.entries(mapOf(operation)).map(([field, patterns]): Match => {
+      if (isAbsent(patterns)) return true
+      if (field === 'methods') return matchesOne(patterns, 'POST')
+      return field === 'paths'
+        ? anyOf(MODEL_PATHS.map((path) => matchesOne(patterns, path)))
+        : `operation.${field}`
+    }),
+  )
 }
 
-// A pattern has `*` at its beginning or end, or is `*`. An absent list matches everything.
-function matchesOne(patterns: unknown, value: string): boolean {
-  if (isAbsent(patterns)) return true
-  return (patterns as unknown[]).some((pattern) => {
-    if (typeof pattern !== 'string') return false
-    if (pattern.startsWith('*')) return value.endsWith(pattern.slice(1))
-    return pattern.endsWith('*') ? value.startsWith(pattern.slice(0, -1)) : pattern === value
-  })
+// https://istio.io/latest/docs/reference/config/security/conditions/
+function matchesCondition(condition: Readonly<Record<string, unknown>>, caller: Caller): Match {
+  const { key, values, notValues } = condition
+  const name = textOf(key)
+  const value = CONDITIONS.get(name)?.(caller)
+  if (value === undefined) return `when: ${name}`
+  return allOf([
+    isAbsent(values) || matchesOne(values, value),
+    isAbsent(notValues) || notOf(matchesOne(notValues, value)),
+  ])
+}
+
+// An absent header matches no value.
+const CONDITIONS: ReadonlyMap<string, (caller: Caller) => string | undefined> = new Map([
+  ['source.namespace', ({ namespace }: Caller) => namespace],
+  ['source.principal', principalOf],
+  ['source.serviceAccount', ({ namespace, account }: Caller) => `${namespace}/${account}`],
+  [
+    'request.headers[kubeflow-userid]',
+    ({ userId }: Caller) => (userId === null ? undefined : (userId ?? '')),
+  ],
+])
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+function isAbsent(list: unknown): boolean {
+  return !Array.isArray(list) || list.length === 0
+}
+
+// A pattern has `*` at its beginning or end, or is `*`, which matches every value that is present.
+function matchesOne(patterns: unknown, value: string): Match {
+  return anyOf(
+    listOf(patterns).map((pattern): Match => {
+      if (typeof pattern !== 'string') return false
+      if (pattern.includes('{*')) return 'a path template'
+      if (pattern === '*') return value !== ''
+      if (pattern.startsWith('*')) return value.endsWith(pattern.slice(1))
+      return pattern.endsWith('*') ? value.startsWith(pattern.slice(0, -1)) : pattern === value
+    }),
+  )
 }

@@ -3,8 +3,7 @@ import type { KubeObject } from '@inferwire/connector'
 import { expect, test } from 'vitest'
 import { readService, type FoundService } from './inference-service.ts'
 import { judgeMesh, meshModeOf } from './mesh.ts'
-import { judgeAuthorization, judgeNetwork } from './policies.ts'
-import { judgeRights } from './rights.ts'
+import { judgeNetwork } from './policies.ts'
 import { judgeAddress, judgeServices } from './services.ts'
 
 const READY = {
@@ -98,23 +97,6 @@ test.each(['http://10.0.0.1:8080', 'http://model.example', 'http://iris.other.sv
   },
 )
 
-function right(verb: string, resource = 'inferenceservices') {
-  return { verb, group: '', resource }
-}
-
-test('the rights of the ServiceAccount: missing and excessive ones', () => {
-  const account = { namespace: 'inferwire', name: 'inferwire' }
-  const needed = [right('get'), right('list'), right('watch')]
-  expect(judgeRights({ account }, 'models', needed, [])).toMatchObject([{ state: 'ok' }])
-  const [missing, more] = judgeRights({ account }, 'models', [right('get')], [right('get', 'secrets')])
-  expect(missing).toMatchObject({
-    state: 'fault',
-    message: expect.stringContaining('may not list, watch') as string,
-  })
-  expect(missing!.remedy).toContain('--serviceaccount=inferwire:inferwire')
-  expect(more).toMatchObject({ state: 'warning', message: expect.stringContaining('get secrets') as string })
-})
-
 const pod = (...names: string[]): KubeObject => ({
   ...object('pod', {}),
   spec: { containers: names.map((name) => ({ name })) },
@@ -143,80 +125,6 @@ const CLUSTER = { account: { namespace: 'inferwire', name: 'inferwire' } }
 function policy(name: string, spec: object, namespace = 'models'): KubeObject {
   return { metadata: { name, namespace, uid: 'u', resourceVersion: '1' }, spec }
 }
-
-const DENY_ALL = policy('global-deny-all', {}, 'istio-system')
-const from = (source: object) => [{ from: [{ source }] }]
-const PRINCIPAL = { principals: ['cluster.local/ns/inferwire/sa/inferwire'] }
-const OWNER = {
-  rules: [
-    {
-      ...from({ principals: ['cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account'] })[0],
-      when: [{ key: 'request.headers[kubeflow-userid]', values: ['alice@example.com'] }],
-    },
-    ...from({ namespaces: ['models'] }),
-  ],
-}
-
-test.each([
-  ['no policies', [], true],
-  ['a mesh-wide policy without rules', [DENY_ALL], false],
-  ['a policy for the connector', [DENY_ALL, policy('p', { rules: from(PRINCIPAL) })], true],
-  [
-    'a policy for the connector that selects the pods',
-    [
-      DENY_ALL,
-      policy('p', {
-        selector: { matchLabels: { 'serving.kserve.io/inferenceservice': 'iris' } },
-        rules: from(PRINCIPAL),
-      }),
-    ],
-    true,
-  ],
-  [
-    'a policy for the connector that selects other pods',
-    [DENY_ALL, policy('p', { selector: { matchLabels: { app: 'other' } }, rules: from(PRINCIPAL) })],
-    false,
-  ],
-  [
-    'a policy for another ServiceAccount',
-    [policy('p', { rules: from({ principals: ['cluster.local/ns/a/sa/b'] }) })],
-    false,
-  ],
-  [
-    "a policy for the connector's namespace",
-    [policy('p', { rules: from({ namespaces: ['inferwire'] }) })],
-    true,
-  ],
-  ['a policy for all callers', [policy('p', { rules: [{}] })], true],
-  [
-    'a policy with a prefix',
-    [policy('p', { rules: from({ principals: ['cluster.local/ns/inferwire/*'] }) })],
-    true,
-  ],
-  ["the policy of a Kubeflow profile's owner", [policy('ns-owner-access-istio', OWNER)], false],
-  [
-    'a policy for probes only',
-    [policy('p', { rules: [{ to: [{ operation: { paths: ['/metrics'] } }] }] })],
-    false,
-  ],
-  [
-    'a policy that denies the connector',
-    [policy('p', { rules: [{}] }), policy('d', { action: 'DENY', rules: from(PRINCIPAL) })],
-    false,
-  ],
-  ['an audit policy', [policy('p', { action: 'AUDIT', rules: from(PRINCIPAL) })], true],
-  ['a policy of another namespace', [policy('p', {}, 'other')], true],
-])('AuthorizationPolicies: %s', (_name, policies, isAllowed) => {
-  const [finding] = judgeAuthorization(CLUSTER, [service()], policies, () => false)
-  expect(finding!.state).toBe(isAllowed ? 'ok' : 'fault')
-})
-
-test('the generated AuthorizationPolicy lets the connector reach the model, and nothing else', () => {
-  const [finding] = judgeAuthorization(CLUSTER, [service()], [DENY_ALL], () => false)
-  expect(finding!.remedy).toContain('principals:\n              - cluster.local/ns/inferwire/sa/inferwire')
-  expect(finding!.remedy).toContain('serving.kserve.io/inferenceservice: iris')
-  expect(finding!.remedy).not.toContain('kind: NetworkPolicy')
-})
 
 const ISOLATED = policy('deny', { podSelector: {}, policyTypes: ['Ingress'] })
 const accepting = (peer: object, ports: object = {}) =>

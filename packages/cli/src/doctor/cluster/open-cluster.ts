@@ -24,6 +24,8 @@ export interface Cluster {
   /** Whether the access uses the token of `account` itself. */
   readonly isAccount: boolean
   readonly services: FoundService[]
+  /** The namespaces whose InferenceServices this user may not read. */
+  readonly unreadable: Set<string>
 }
 
 const clusters = new WeakMap<DoctorContext, Cluster>()
@@ -60,7 +62,7 @@ export async function openCluster(
   const isAccount = namespace !== undefined && name !== undefined
   const account = isAccount ? { namespace, name } : DEFAULT_ACCOUNT
   const namespaces = namespacesOf(context, flags.namespace, api.namespace)
-  const cluster: Cluster = { api, namespaces, user, account, isAccount, services: [] }
+  const cluster: Cluster = { api, namespaces, user, account, isAccount, services: [], unreadable: new Set() }
   clusters.set(context, cluster)
   return cluster
 }
@@ -82,16 +84,20 @@ async function userOf(api: KubeApi, signal: AbortSignal): Promise<string> {
   }
 }
 
-// Without -n: the namespaces of the configured models' Services, or else the namespace of the access.
-function namespacesOf(
-  { config }: DoctorContext,
+/** Without -n: the namespaces of discovery and of the configured models' Services, or else the namespace of the access. */
+export function namespacesOf(
+  { config }: Pick<DoctorContext, 'config'>,
   given: string | undefined,
   own: string | undefined,
 ): string[] {
   if (given !== undefined) return [given]
-  const models = 'value' in config ? Object.values(config.value.models) : []
-  const named = models.flatMap(({ url, host }) => {
+  if ('missing' in config) return [own ?? 'default']
+  const { models, discovery } = config.value
+  const listed = discovery.enabled ? [...discovery.namespaces, discovery.defaultNamespace ?? '*'] : []
+  const ofModels = Object.values(models).flatMap(({ url, host }) => {
     return serviceOfHost(host ?? new URL(url).host)?.namespace ?? []
   })
+  // `*` is not the name of a namespace.
+  const named = [...listed.filter((name) => name !== '*'), ...ofModels]
   return named.length > 0 ? [...new Set(named)] : [own ?? 'default']
 }

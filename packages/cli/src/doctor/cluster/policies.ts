@@ -1,10 +1,11 @@
 // Checks that AuthorizationPolicies and NetworkPolicies let the connector reach the models; prints those that are missing.
 import { collectionPath, KubeError, type KubeApi, type KubeKind, type KubeObject } from '@inferwire/connector'
 import { manifestParts, manifestText } from '@inferwire/kubernetes'
-import { fault, notChecked, ok, type Check, type Finding } from '../check.ts'
+import { fault, notChecked, ok, warning, type Check, type Finding } from '../check.ts'
 import type { DoctorContext } from '../context.ts'
 import { unreadable } from './access.ts'
-import { deniesCaller, type Caller } from './authorization-rules.ts'
+import { judgeCaller, type Verdict } from './authorization-rules.ts'
+import { callersOf, tokenOwnerOf, type TokenOwner } from './callers.ts'
 import type { FoundService } from './inference-service.ts'
 import { AUTHORIZATION_POLICIES, namespacePath, NETWORK_API, NETWORK_POLICIES } from './kube-paths.ts'
 import { meshModeOf } from './mesh.ts'
@@ -16,7 +17,6 @@ const POLICIES_MAX = 2_000
 const FINDINGS_MAX = 20
 // Policies in the root namespace apply to the whole mesh.
 const ROOT_NAMESPACE = 'istio-system'
-const KNATIVE_NAMESPACE = 'knative-serving'
 
 export const clusterAuthorization: Check = {
   id: 'cluster.authorization',
@@ -35,12 +35,10 @@ export const clusterAuthorization: Check = {
         const object = (await api.get(namespacePath(namespace), { signal })) as KubeObject
         labels.set(namespace, object.metadata.labels ?? {})
       }
-      return judgeAuthorization(
-        cluster,
-        wanted,
-        policies,
-        (namespace) => meshModeOf(labels.get(namespace) ?? {}, []) === 'ambient',
-      )
+      return judgeAuthorization(cluster, wanted, policies, {
+        token: tokenOwnerOf(context.config),
+        isAmbient: (namespace) => meshModeOf(labels.get(namespace) ?? {}, []) === 'ambient',
+      })
     } catch (error) {
       return unreadable(error, 'AuthorizationPolicies')
     }
@@ -66,14 +64,14 @@ export const clusterNetwork: Check = {
   },
 }
 
-/** Returns the InferenceServices that the configuration uses; without a configuration, all of them. */
+/** Returns the InferenceServices that the configuration uses; without a configuration, or with discovery, all of them. */
 function wantedServices({ config }: DoctorContext, { services }: Cluster): FoundService[] {
   if ('missing' in config) return [...services]
   const named = Object.values(config.value.models).flatMap(({ url, host }) => {
     const place = serviceOfHost(host ?? new URL(url).host)
     return (place && ownerOf(place, services)) ?? []
   })
-  return named.length > 0 ? named : [...services]
+  return named.length > 0 && !config.value.discovery.enabled ? named : [...services]
 }
 
 async function listAll(
@@ -95,21 +93,37 @@ async function listAll(
   }
 }
 
+/** What is known about the calls. */
+export interface CallFacts {
+  readonly token: TokenOwner
+  readonly isAmbient: (namespace: string) => boolean
+}
+
 /** Judges the AuthorizationPolicies for each InferenceService. */
 export function judgeAuthorization(
   cluster: Pick<Cluster, 'account'>,
   services: readonly FoundService[],
   policies: readonly KubeObject[],
-  isAmbient: (namespace: string) => boolean,
+  { token, isAmbient }: CallFacts,
 ): Finding[] {
   const findings = services.flatMap((service): Finding[] => {
-    const caller = callerOf(cluster, service)
-    const denial = deniesCaller(policies, ROOT_NAMESPACE, service, caller)
-    if (denial === undefined) return []
+    const { name, namespace } = service
+    const callers = callersOf(cluster.account, service, token)
+    const verdict = bestOf(callers.map((caller) => judgeCaller(policies, ROOT_NAMESPACE, service, caller)))
+    if (verdict.state === 'allowed') return []
+    const what = `the connector's calls to InferenceService ${namespace}/${name}`
+    if (verdict.state === 'unclear') {
+      return [
+        warning(
+          `It cannot be judged whether ${verdict.policy} allows ${what}, because of its "${verdict.field}".`,
+          `Read the policy: kubectl get authorizationpolicies -A -o yaml. The check models.metadata shows whether the calls are accepted.`,
+        ),
+      ]
+    }
     return [
       fault(
-        `${denial} refuses the connector's calls to InferenceService ${service.namespace}/${service.name}.`,
-        `Apply this policy, which allows only the connector, and only inference:\n${authorizationFor(cluster, service, isAmbient(service.namespace))}`,
+        `${verdict.policy} refuses ${what}.`,
+        `Apply this policy, which allows only the connector, and only inference:\n${authorizationFor(cluster, service, isAmbient(namespace))}`,
       ),
     ]
   })
@@ -141,10 +155,9 @@ export function judgeNetwork(
     : [ok(`No NetworkPolicy blocks the connector's connections to ${services.length} InferenceServices.`)]
 }
 
-// With Knative, the gateway or the activator calls the pod under its own identity.
-function callerOf({ account }: Pick<Cluster, 'account'>, { mode }: FoundService): Caller {
-  if (mode === 'standard') return { namespace: account.namespace, account: account.name }
-  return { namespace: KNATIVE_NAMESPACE, account: 'activator' }
+function bestOf(verdicts: readonly Verdict[]): Verdict {
+  const find = (state: Verdict['state']) => verdicts.find((verdict) => verdict.state === state)
+  return find('allowed') ?? find('unclear') ?? verdicts[0]!
 }
 
 function authorizationFor(

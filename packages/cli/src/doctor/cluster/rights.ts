@@ -1,8 +1,9 @@
 // Checks the rights of the connector's ServiceAccount: enough, and not more.
+import type { ConnectorConfig } from '@inferwire/connector'
 import { fault, notChecked, ok, warning, type Check, type Finding } from '../check.ts'
 import { mapOf } from './inference-service.ts'
 import { accessReview } from './kube-paths.ts'
-import { clusterOf, type Cluster } from './open-cluster.ts'
+import { clusterOf, type Cluster, type ServiceAccount } from './open-cluster.ts'
 
 /** An action at the API server. */
 interface Right {
@@ -11,11 +12,14 @@ interface Right {
   readonly resource: string
 }
 
-const NEEDED: readonly Right[] = ['get', 'list', 'watch'].map((verb) => ({
-  verb,
-  group: 'serving.kserve.io',
-  resource: 'inferenceservices',
-}))
+/** Rights in one namespace; an empty text means all namespaces. */
+interface Scoped {
+  readonly namespace: string
+  readonly rights: readonly Right[]
+}
+
+const READ = ['get', 'list', 'watch']
+const KSERVE_GROUP = 'serving.kserve.io'
 // Rights with which a connector that was taken over could take over models, or the cluster.
 const EXCESSIVE: readonly Right[] = [
   { verb: 'get', group: '', resource: 'secrets' },
@@ -40,18 +44,50 @@ export const clusterRights: Check = {
     if (!cluster.isAccount) {
       return notChecked(`"${cluster.user}" is not a ServiceAccount; run the command in the connector's pod`)
     }
-    const ask = (right: Right, namespace: string): Promise<boolean> =>
-      mayDo(cluster, right, namespace, signal)
-    const findings: Finding[] = []
-    for (const namespace of cluster.namespaces) {
-      const allowed = async (rights: readonly Right[]): Promise<Right[]> => {
-        const answers = await Promise.all(rights.map(async (right) => ask(right, namespace)))
-        return rights.filter((_, index) => answers[index])
-      }
-      findings.push(...judgeRights(cluster, namespace, await allowed(NEEDED), await allowed(EXCESSIVE)))
-    }
-    return findings
+    const { config } = context
+    const needed = 'missing' in config ? [] : neededRights(config.value, cluster.namespaces)
+    const more = cluster.namespaces.map((namespace) => ({ namespace, rights: EXCESSIVE }))
+    return judgeRights(
+      cluster,
+      await select(needed, async (right, namespace) => !(await mayDo(cluster, right, namespace, signal))),
+      await select(more, (right, namespace) => mayDo(cluster, right, namespace, signal)),
+    )
   },
+}
+
+/** Returns the rights that the connector needs in these namespaces: none without discovery. */
+export function neededRights(
+  { discovery }: Pick<ConnectorConfig, 'discovery'>,
+  namespaces: readonly string[],
+): Scoped[] {
+  const { enabled, kinds, namespaceSelector, namespaces: listed } = discovery
+  if (!enabled) return []
+  const rights = kinds.flatMap((kind) => readRights(KSERVE_GROUP, `${kind.toLowerCase()}s`))
+  if (namespaceSelector !== undefined) {
+    return [{ namespace: '', rights: [...rights, ...readRights('', 'namespaces')] }]
+  }
+  if (listed.includes('*')) return [{ namespace: '', rights }]
+  return namespaces
+    .filter((namespace) => listed.includes(namespace))
+    .map((namespace) => ({ namespace, rights }))
+}
+
+function readRights(group: string, resource: string): Right[] {
+  return READ.map((verb) => ({ verb, group, resource }))
+}
+
+// Returns the rights for which `isSelected` is true, and omits namespaces without one.
+async function select(
+  scopes: readonly Scoped[],
+  isSelected: (right: Right, namespace: string) => Promise<boolean>,
+): Promise<Scoped[]> {
+  const selected: Scoped[] = []
+  for (const { namespace, rights } of scopes) {
+    const answers = await Promise.all(rights.map(async (right) => isSelected(right, namespace)))
+    const found = rights.filter((_, index) => answers[index])
+    if (found.length > 0) selected.push({ namespace, rights: found })
+  }
+  return selected
 }
 
 async function mayDo(
@@ -73,34 +109,42 @@ async function mayDo(
   return mapOf(mapOf(answer)['status'])['allowed'] === true
 }
 
-/** Judges the rights in one namespace. `needed` and `excessive` are those that the ServiceAccount has. */
+/** Judges the rights that the ServiceAccount does not have although it needs them, and those that it has beyond that. */
 export function judgeRights(
   { account }: Pick<Cluster, 'account'>,
-  namespace: string,
-  needed: readonly Right[],
-  excessive: readonly Right[],
+  missing: readonly Scoped[],
+  excessive: readonly Scoped[],
 ): Finding[] {
   const who = `The ServiceAccount ${account.namespace}/${account.name}`
-  const missing = NEEDED.filter(({ verb }) => !needed.some((right) => right.verb === verb))
-  const findings: Finding[] = []
-  if (missing.length > 0) {
-    findings.push(
+  const findings = [
+    ...missing.map(({ namespace, rights }) =>
       fault(
-        `${who} may not ${missing.map(({ verb }) => verb).join(', ')} the InferenceServices in ${namespace}.`,
-        `Grant it the rights:\nkubectl create role inferwire -n ${namespace} --verb=get,list,watch --resource=inferenceservices.serving.kserve.io\nkubectl create rolebinding inferwire -n ${namespace} --role=inferwire --serviceaccount=${account.namespace}:${account.name}`,
+        `${who} may not ${textOf(rights)} in ${namespace === '' ? 'all namespaces' : namespace}, which discovery needs.`,
+        `Grant it the rights:\n${grantOf(account, namespace, rights)}`,
       ),
-    )
-  }
-  if (excessive.length > 0) {
-    const list = excessive.map(({ verb, resource }) => `${verb} ${resource}`)
-    findings.push(
+    ),
+    ...excessive.map(({ namespace, rights }) =>
       warning(
-        `${who} may do more in ${namespace} than it needs: ${list.join(', ')}.`,
+        `${who} may do more in ${namespace} than it needs: ${textOf(rights)}.`,
         `Remove the Role or ClusterRole that grants this. Its bindings are listed by: kubectl get rolebindings,clusterrolebindings -A -o wide | grep ${account.name}`,
       ),
-    )
-  }
+    ),
+  ]
   return findings.length > 0
     ? findings
-    : [ok(`${who} may read the InferenceServices in ${namespace}, and nothing else that was checked.`)]
+    : [ok(`${who} has the rights that it needs, and no others that were checked.`)]
+}
+
+function textOf(rights: readonly Right[]): string {
+  return rights.map(({ verb, resource }) => `${verb} ${resource}`).join(', ')
+}
+
+function grantOf(account: ServiceAccount, namespace: string, rights: readonly Right[]): string {
+  const names = rights.map(({ group, resource }) => (group === '' ? resource : `${resource}.${group}`))
+  const [kind, place] = namespace === '' ? ['clusterrole', ''] : ['role', ` -n ${namespace}`]
+  const what = `--verb=${READ.join(',')} --resource=${[...new Set(names)].join(',')}`
+  return [
+    `kubectl create ${kind} inferwire${place} ${what}`,
+    `kubectl create ${kind}binding inferwire${place} --${kind}=inferwire --serviceaccount=${account.namespace}:${account.name}`,
+  ].join('\n')
 }

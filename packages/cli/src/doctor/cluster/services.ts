@@ -1,7 +1,7 @@
 // Checks the InferenceServices: each is ready, and the configured models point to them.
 import { collectionPath, KubeError, type ModelConfig } from '@inferwire/connector'
 import { nearestName } from '@inferwire/protocol'
-import { fault, notChecked, ok, warning, type Check, type Finding } from '../check.ts'
+import { fault, notChecked, ok, warning, type Check, type Finding, type Outcome } from '../check.ts'
 import { printable } from '../../table.ts'
 import { readService, type FoundService } from './inference-service.ts'
 import { INFERENCE_SERVICES } from './kube-paths.ts'
@@ -10,6 +10,7 @@ import { ownerOf, serviceOfHost } from './service-host.ts'
 
 const SERVICES_MAX = 2_000
 const FINDINGS_MAX = 50
+const FORBIDDEN = 403
 
 export const clusterModels: Check = {
   id: 'cluster.models',
@@ -27,10 +28,11 @@ export const clusterModels: Check = {
         findings.push(...judgeServices(services, namespace))
       } catch (error) {
         if (!(error instanceof KubeError)) throw error
-        findings.push(fault(`InferenceServices in ${namespace}: ${error.message}.`, error.remedy))
+        if (error.status === FORBIDDEN) cluster.unreadable.add(namespace)
+        else findings.push(fault(`InferenceServices in ${namespace}: ${error.message}.`, error.remedy))
       }
     }
-    return findings
+    return withUnreadable(findings, [...cluster.unreadable])
   },
 }
 
@@ -41,14 +43,31 @@ export const clusterAddresses: Check = {
   run: (context) => {
     const { config } = context
     if ('missing' in config) return notChecked(config.missing)
-    const { services, namespaces } = clusterOf(context)
+    const { services, namespaces, unreadable } = clusterOf(context)
+    const readable = namespaces.filter((name) => !unreadable.has(name))
     const findings = Object.entries(config.value.models).flatMap(([name, model]) =>
-      judgeAddress(name, model, services, namespaces),
+      judgeAddress(name, model, services, readable),
     )
     return findings.length > 0
       ? findings
       : notChecked('no configured model has the URL of a Service in these namespaces')
   },
+}
+
+/** Adds the namespaces that this user may not read: a missing right is not a fault of the models. */
+export function withUnreadable(findings: readonly Finding[], unreadable: readonly string[]): Outcome {
+  if (unreadable.length === 0) return findings
+  const what = `InferenceServices in ${unreadable.join(', ')}`
+  if (findings.length === 0) {
+    return notChecked(`this user may not read the ${what}; use the kubeconfig of an administrator`)
+  }
+  return [
+    ...findings,
+    warning(
+      `The ${what} were not checked, because this user may not read them.`,
+      'Use the kubeconfig of an administrator.',
+    ),
+  ]
 }
 
 /** Judges the readiness of the InferenceServices of one namespace. */

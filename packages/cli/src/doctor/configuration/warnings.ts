@@ -16,7 +16,7 @@ export const configurationWarnings: Check = {
       warnings.push(
         warning(
           'No models are configured, so every request is answered with model_not_found.',
-          'Add a model:\nmodels:\n  NAME:\n    url: http://HOST:PORT',
+          'Add a model:\nmodels:\n  NAME:\n    url: http://HOST:PORT\nOr let the connector find the models of a cluster: discovery.enabled: true',
         ),
       )
     }

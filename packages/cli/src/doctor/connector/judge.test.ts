@@ -3,7 +3,7 @@ import type { ConnectorStatus } from '@inferwire/protocol'
 import { expect, test } from 'vitest'
 import type { ReceivedMessage } from '../mqtt/probe-link.ts'
 import { VERSION } from '../../version.ts'
-import { judgeAnswers } from './answer.ts'
+import { answersExpected, judgeAnswers } from './answer.ts'
 import { judgeCards } from './cards.ts'
 import { judgeModels, judgeReplicas, judgeStatuses } from './status.ts'
 
@@ -63,8 +63,25 @@ test('models: tells models apart that are missing and that are not ready', () =>
 
 test('cards: reports at most ten cards without a model', () => {
   const names = Array.from({ length: 30 }, (_, index) => `old-${index}`)
-  expect(judgeCards(['iris'], new Set(['iris']), 'infer/models/')).toMatchObject([{ state: 'ok' }])
-  expect(judgeCards([...names, 'iris'], new Set(['iris']), 'infer/models/')).toHaveLength(10)
+  expect(judgeCards(['iris'], [status('a')], 'infer/models/')).toMatchObject([{ state: 'ok' }])
+  expect(judgeCards([...names, 'iris'], [status('a')], 'infer/models/')).toHaveLength(10)
+})
+
+test('cards: discovered models are served, although a status does not list them', () => {
+  const discovery = {
+    namespaces: ['vision'],
+    aliases: ['defects_v2'],
+    ready: 2,
+    not_ready: 0,
+    stopped: 0,
+    refused: 0,
+  }
+  const cards = (...names: string[]) => judgeCards(names, [status('a', { discovery })], 'infer/models/')
+  expect(cards('iris', 'cats.vision', 'defects_v2')).toMatchObject([{ state: 'ok' }])
+  expect(cards('cats.sound', 'cats')).toMatchObject([{ state: 'warning' }, { state: 'warning' }])
+  expect(judgeStatuses([status('a', { discovery })], 'infer')[0]!.message).toContain(
+    'and 2 discovered models',
+  )
 })
 
 const CORRELATION = Buffer.from('nonce')
@@ -77,8 +94,32 @@ function answer(body: string, correlationData: Buffer | undefined = CORRELATION)
 const NOT_FOUND = '{"error":"no such model","code":"model_not_found"}'
 
 test.each([
+  ['no status', [], undefined],
+  ['one connector', [status('a')], 1],
+  ['two connectors with different models', [status('a'), status('b', { models: ['digits'] })], 2],
+  ['a shared subscription', [status('a', { share: 's' }), status('b', { share: 's' })], 1],
+  ['a shared subscription and a connector', [status('a', { share: 's' }), status('b')], 2],
+  ['one of two online', [status('a'), status('b', { state: 'offline' })], 1],
+  ['none online', [status('a', { state: 'offline' })], 1],
+])('answers: the number that is expected with %s', (_name, statuses, expected) => {
+  expect(answersExpected(statuses)).toBe(expected)
+})
+
+const TWO = [answer(NOT_FOUND), answer(NOT_FOUND)]
+
+test.each([
+  ['two of two', TWO, 2, 'ok', /^2 connectors answer/],
+  ['two without statuses', TWO, undefined, 'warning', /2 connectors answer, but their statuses/],
+  ['one of two', [answer(NOT_FOUND)], 2, 'fault', /Only 1 of 2/],
+])('answers: %s', (_name, answers, expected, state, message) => {
+  const finding = judgeAnswers(answers, { expected, correlationData: CORRELATION, mqttVersion: 5 })
+  expect(finding).toMatchObject({ state })
+  expect(finding.message).toMatch(message)
+})
+
+test.each([
   ['one answer', [answer(NOT_FOUND)], 5, 'ok', /model_not_found/],
-  ['two answers', [answer(NOT_FOUND), answer(NOT_FOUND)], 5, 'fault', /2 connectors answered/],
+  ['two answers', TWO, 5, 'fault', /answered 2 times/],
   [
     'an answer without Correlation Data',
     [answer(NOT_FOUND, Buffer.alloc(0))],
@@ -89,7 +130,7 @@ test.each([
   ['an MQTT 3.1.1 answer', [answer(NOT_FOUND, Buffer.alloc(0))], '3.1.1', 'ok', /answers/],
   ['an answer of another program', [answer('hello')], 5, 'fault', /Another program/],
 ] as const)('answers: %s', (_name, answers, version, state, message) => {
-  const finding = judgeAnswers(answers, CORRELATION, version)
+  const finding = judgeAnswers(answers, { expected: 1, correlationData: CORRELATION, mqttVersion: version })
   expect(finding).toMatchObject({ state })
   expect(finding.message).toMatch(message)
 })

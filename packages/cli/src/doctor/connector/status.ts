@@ -73,13 +73,14 @@ export function judgeStatuses(statuses: readonly ConnectorStatus[], root: string
         )
       : fault(
           `The connector "${printable(connector)}" is offline.`,
-          'Start it, or look at its log: kubectl logs deploy/inferwire -n inferwire',
+          'Start it, or look at its log: kubectl logs statefulset/inferwire -n inferwire',
         ),
   )
 }
 
-function onlineFinding({ connector, version, models }: ConnectorStatus): Finding {
-  const what = `The connector "${printable(connector)}" (version ${printable(version) || 'unknown'}) is online with ${models.length} models`
+function onlineFinding({ connector, version, models, discovery }: ConnectorStatus): Finding {
+  const found = discovery === undefined ? '' : ` and ${discovery.ready} discovered models`
+  const what = `The connector "${printable(connector)}" (version ${printable(version) || 'unknown'}) is online with ${models.length} models${found}`
   if (version === VERSION || version === '') return ok(`${what}.`)
   return warning(
     `${what}, but this command has version ${VERSION}.`,

@@ -8,7 +8,7 @@ export const modelsSample: Check = {
   id: 'models.sample',
   title: 'each configured model answers the example of its card',
   needs: ['models.metadata?'],
-  run: async (context) => {
+  run: async (context, signal) => {
     const { config, runsSamples } = context
     if (!runsSamples) return notChecked('it would run the models; add --sample')
     if ('missing' in config) return notChecked(config.missing)
@@ -16,7 +16,7 @@ export const modelsSample: Check = {
       const facts = factsOf(context, name)
       if (facts === undefined) return []
       try {
-        const operation = await probe.sample(facts)
+        const operation = await probe.sample(facts, signal)
         return operation === undefined
           ? [
               warning(
@@ -26,11 +26,13 @@ export const modelsSample: Check = {
             ]
           : [ok(`The model "${name}" answers its example (${operation}).`)]
       } catch (error) {
-        const { message, detail } = Problem.from(error)
+        const { code, message, detail } = Problem.from(error)
         return [
           fault(
             `Model "${name}" does not answer its example: ${printable(message)}${detail === undefined ? '' : ` (${printable(detail)})`}`,
-            `Correct models.${name}.example, or look at the log of the model server.`,
+            code === 'deadline_exceeded'
+              ? 'Give the check more time with -t SECONDS, or look at the log of the model server.'
+              : `Correct models.${name}.example, or look at the log of the model server.`,
           ),
         ]
       }

@@ -5,6 +5,7 @@ import type { DoctorContext } from '../context.ts'
 import { deliver } from '../access/deliver.ts'
 import { ProbeLink, type ReceivedMessage } from '../mqtt/probe-link.ts'
 import { probeClientId, replyTopic, requestTopic } from '../probe-topics.ts'
+import { clearRetained } from './clear-retained.ts'
 
 const LARGE_BYTES = 256 * 1024
 const EXPIRY_SECONDS = 60
@@ -58,8 +59,12 @@ export const relayChecks: readonly Check[] = [
     run: (context) =>
       withBothSides(context, async ({ connector, client, identity }) => {
         const topic = replyTopic(context, identity, 'retained')
-        await connector.publish(topic, 'inferwire doctor', { retain: true })
         try {
+          // If this command is interrupted, the broker removes the message when it expires.
+          await connector.publish(topic, 'inferwire doctor', {
+            retain: true,
+            properties: { messageExpiryInterval: EXPIRY_SECONDS },
+          })
           await client.subscribe(topic)
           const arrived = await client.first((message) => message.topic === topic, context.messageMs)
           if (arrived?.packet.retain === true) return ok('The broker keeps retained messages.')
@@ -68,7 +73,7 @@ export const relayChecks: readonly Check[] = [
             'Enable retained messages on the broker, and allow them to the user of the connector.',
           )
         } finally {
-          await connector.publish(topic, '', { retain: true })
+          await clearRetained(context, connector, topic)
         }
       }),
   },
