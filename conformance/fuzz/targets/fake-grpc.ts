@@ -31,6 +31,7 @@ export function grpcEndpoint(
     connection: connection as unknown as GrpcTarget['connection'],
     origin: 'http://h',
     credential: { headers: () => [] },
+    isRepeatable: true,
     responseBytesMax,
     errorText: 'first-line',
     host: undefined,

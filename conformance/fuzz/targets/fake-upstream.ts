@@ -66,6 +66,7 @@ export class FakeUpstream {
       pathPrefix: '/prefix',
       host: undefined,
       credential: { headers: () => ['authorization', 'Bearer canary'] },
+      isRepeatable: true,
       responseBytesMax,
       stream: { idleTimeoutMs: 1_000, timeoutMs: 10_000, coalesceMs: 0 },
       errorText: 'first-line',

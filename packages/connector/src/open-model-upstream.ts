@@ -36,6 +36,7 @@ export function openModelUpstream(
         : config.tls,
     tlsNews: { failed: (detail) => tlsNews.failed(detail, true), recovered: () => tlsNews.recovered() },
     credential: credentials.open(used),
+    isRepeatable: config.repeatable,
     model: config.modelName ?? name,
     ...protocolOf(config.protocolVersion),
     versions: config.versions,

@@ -1,6 +1,7 @@
 // Decides which client may use which operation of which model, and within which limits. The broker authenticates the
 // client; the connector authorizes it.
 import { OPERATIONS, Problem, type OperationName } from '@inferwire/protocol'
+import { ownCopy } from './own-copy.ts'
 import { PolicyRule, type AllowRule } from './policy-rule.ts'
 import { PRIORITY_DEFAULT } from './priority.ts'
 import { RateBuckets } from './rate-buckets.ts'
@@ -154,9 +155,4 @@ function grantOf(rules: readonly PolicyRule[]): Grant {
     requestBytesMax: Math.max(...rules.map(({ requestBytesMax }) => requestBytesMax)),
     limitedBy: isOpen ? undefined : rules,
   }
-}
-
-// V8 may store a level of a topic as a view of the topic, so a cached level would keep the whole topic in memory.
-function ownCopy(text: string): string {
-  return Buffer.from(text, 'utf16le').toString('utf16le')
 }

@@ -1,4 +1,5 @@
 // Limits the rate of requests: a token bucket for each client of each rule, in bounded memory.
+import { ownCopy } from './own-copy.ts'
 
 /** The rate that a rule allows to each of its clients. */
 export interface Rate {
@@ -41,8 +42,10 @@ export class RateBuckets {
       }
       if (clients === undefined) this.#fullAtMs.set(name, (clients = new Map<string, number>()))
       this.#size += 1
+      clients.set(ownCopy(client), fullAtMs + tokenMs)
+    } else {
+      clients!.set(client, fullAtMs + tokenMs)
     }
-    clients!.set(client, fullAtMs + tokenMs)
     return 0
   }
 

@@ -3,6 +3,7 @@ import { DIALECTS, fitsRoutes, protocolOf, protocolVersions, versionedDialects }
 import type { z } from 'zod'
 import { withTls } from './address.ts'
 import type { ConfigMistake } from './config-error.ts'
+import type { CredentialConfig } from './credential-schema.ts'
 import { checkDiscovery } from './discovery-contradictions.ts'
 import { credentialMistake, definitionOfCredential } from './model-credential.ts'
 import type { SourceOf } from './issue-mistakes.ts'
@@ -36,6 +37,7 @@ export function contradictions(config: Parsed, sourceOf: SourceOf): ConfigMistak
     { models: Object.keys(config.models), credentials: config.credentials },
     add,
   )
+  checkDiscoveredHeaders(config.discovery, config.credentials, add)
   checkModel(
     ['discovery', 'defaults'],
     discoveredModel(config.discovery),
@@ -139,21 +141,40 @@ function checkCredential(
 ): void {
   const mistake = credentialMistake(model, credentials)
   if (mistake !== undefined) add([...path, 'credential'], mistake)
-  const definition = definitionOfCredential(model, credentials)
-  const secretName = definition?.kind === 'static-header' ? definition.name.toLowerCase() : undefined
-  checkPassHeaders([...path, 'passHeaders'], model.passHeaders, secretName, add)
+  const secrets = secretNames([definitionOfCredential(model, credentials)])
+  checkPassHeaders([...path, 'passHeaders'], model.passHeaders, secrets, "the model's credential", add)
+}
+
+// A discovered model may use any of the credentials that the section names.
+function checkDiscoveredHeaders(
+  { defaults, credential, credentials: allowed }: Parsed['discovery'],
+  credentials: Parsed['credentials'],
+  add: Add,
+): void {
+  const names = credential === undefined ? allowed : [credential, ...allowed]
+  const secrets = secretNames(names.map((name) => definitionOfCredential({ credential: name }, credentials)))
+  const path = ['discovery', 'defaults', 'passHeaders']
+  checkPassHeaders(path, defaults.passHeaders, secrets, 'a credential of discovered models', add)
+}
+
+// The headers that contain secrets, in lower case.
+function secretNames(definitions: readonly (CredentialConfig | undefined)[]): Set<string> {
+  return new Set(
+    definitions.flatMap((each) => (each?.kind === 'static-header' ? [each.name.toLowerCase()] : [])),
+  )
 }
 
 function checkPassHeaders(
   path: readonly string[],
   passHeaders: readonly string[],
-  secretName: string | undefined,
+  secrets: ReadonlySet<string>,
+  owner: string,
   add: Add,
 ): void {
   for (const [index, name] of passHeaders.entries()) {
     // Without this error, a client could send its own value in addition to the secret.
-    if (name === secretName) {
-      add([...path, index], `"${name}" is the header of the model's credential; remove it`)
+    if (secrets.has(name)) {
+      add([...path, index], `"${name}" is the header of ${owner}; remove it`)
     } else if (ALREADY_PASSED.has(name)) {
       add([...path, index], `"${name}" is always passed; remove it`)
     }

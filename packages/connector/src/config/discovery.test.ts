@@ -71,3 +71,20 @@ test('accepts a complete section', () => {
     defaults: { timeoutMs: 5000, limits: { concurrency: 4 }, tls: { serverName: gateway } } }`
   expect(mistakesOf(`discovery: ${section}`)).toEqual([])
 })
+
+test.each(['credential: key', 'credentials: [key]'])(
+  'reports a default header that clients may pass, and that carries the secret of "%s"',
+  (use) => {
+    const key = '{ kind: static-header, name: X-Api-Key, valueFile: /dev/null, origins: ["https://a"] }'
+    const section = `{ ${use}, defaults: { passHeaders: [x-trace-id, x-api-key] } }`
+    expect(mistakesOf(`credentials: { key: ${key} }\ndiscovery: ${section}`)).toEqual([
+      'discovery.defaults.passHeaders[1] "x-api-key" is the header of a credential of discovered models; remove it',
+    ])
+  },
+)
+
+test('reports a default header that is always passed', () => {
+  expect(mistakesOf('discovery: { defaults: { passHeaders: [traceparent] } }')).toEqual([
+    'discovery.defaults.passHeaders[0] "traceparent" is always passed; remove it',
+  ])
+})

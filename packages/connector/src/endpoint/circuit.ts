@@ -31,12 +31,12 @@ const WARM_MS = 60_000
 // longer pause, the server had nothing to answer.
 const PAUSE_MS = 1_000
 
-// Problems that prove that the server responded.
+// Problems that prove that the server responded, unless a gateway sent them. `unauthorized_upstream` is not one of them:
+// the connector has no token, or something in front of the server may have rejected the token.
 const ANSWERS: ReadonlySet<ProblemCode> = new Set([
   'upstream_error',
   'upstream_invalid_response',
   'response_too_large',
-  'unauthorized_upstream',
 ])
 
 /** What the result of a call implies about the server. */
@@ -157,6 +157,7 @@ export class Circuit {
     const silentMs = nowMs - Math.min(startedAtMs, this.#silentSinceMs)
     const sign = this.#signOf(error, silentMs, startedAtMs < this.#warmUntilMs)
     if (sign === 'alive') this.#answeredWith(error, nowMs)
+    else if (isWithoutServer(error)) this.#silentSinceMs = nowMs
     if (sign !== 'down') return
     this.#failures += 1
     if (this.#failures >= this.#options.failuresMax) this.#open(error, nowMs)
@@ -206,14 +207,12 @@ export class Circuit {
     }
   }
 
-  // A server that reports that it is starting is reachable, but does not count as warm. A gateway's refusal does not show
-  // whether the server runs.
+  // A server that reports that it is starting is reachable, but does not count as warm.
   #answeredWith(error: unknown, nowMs: number): void {
     this.#failures = 0
     this.#silentSinceMs = nowMs
     const isStarting = error instanceof UpstreamFailure && error.sign === 'starting'
-    const isRefusal = error instanceof Problem && error.refusal !== undefined
-    if (!isStarting && !isRefusal) this.#warmUntilMs = nowMs + WARM_MS
+    if (!isStarting) this.#warmUntilMs = nowMs + WARM_MS
   }
 
   #signOf(error: unknown, silentMs: number, isWarm: boolean): Sign {
@@ -222,8 +221,10 @@ export class Circuit {
       if (error.sign === 'unreachable') return 'down'
       // Gateways (Knative, KEDA) also send this error during a cold start, so it counts only for a warm server.
       if (error.sign === 'no-answer') return isWarm ? 'down' : 'nothing'
-      return 'alive'
+      return error.refusal === undefined ? 'alive' : 'nothing'
     }
+    // A gateway's refusal does not show whether the server runs.
+    if (error.refusal !== undefined) return 'nothing'
     // Knative holds requests during a cold start, so a timeout counts only for a warm server.
     if (error.code === 'deadline_exceeded') {
       return isWarm && silentMs >= this.#options.timeoutMinMs ? 'down' : 'nothing'
@@ -286,7 +287,13 @@ export class Circuit {
   }
 }
 
+// Returns true if the server did not receive the call, so that it was not silent either.
+function isWithoutServer(error: unknown): boolean {
+  return error instanceof Problem && (error.refusal !== undefined || error.code === 'unauthorized_upstream')
+}
+
 // Returns false for errors that a gateway sent in place of the model.
 function isModelsOwnError(error: unknown): boolean {
-  return error instanceof Problem && !(error instanceof UpstreamFailure) && error.code === 'upstream_error'
+  if (!(error instanceof Problem) || error instanceof UpstreamFailure) return false
+  return error.code === 'upstream_error' && error.refusal === undefined
 }

@@ -31,6 +31,8 @@ export interface UpstreamOptions {
   /** Receives the mistakes in rotated TLS files. @default they are not reported */
   readonly tlsNews?: TlsFilesNews
   readonly credential: CallCredential
+  /** Whether it is safe to run the model twice for one request. @default true */
+  readonly isRepeatable?: boolean
   /** The model's name on its server. */
   readonly model: string
   /** Dialects that the server may support; `facts` queries each of them. */

@@ -12,6 +12,7 @@ import {
   sizes,
 } from './testing/batch-arrangement.ts'
 import { answer, requestOf } from './testing/batch-model.ts'
+import { refusalProblem } from './refusal/refusal-problem.ts'
 import { UpstreamFailure } from './upstream-failure.ts'
 
 fakeClock()
@@ -48,6 +49,31 @@ describe('a merged call that fails', () => {
         bodies(5).map((body) => endpoint.call(requestOf(body)).catch((error: unknown) => error)),
       )
       expect(outcomes.map((outcome) => outcome === problem)).toEqual(bodies(5).map((_, index) => index === 5))
+    },
+  )
+
+  test.each([
+    ['web_page', false],
+    ['no_route', false],
+    ['request_too_large', true],
+  ] as const)(
+    'because a gateway refused it (%s) is divided only if it is too large',
+    async (name, isDivided) => {
+      const { bind } = arrange()
+      const calls: number[] = []
+      const endpoint = bind({
+        call: (request) => {
+          calls.push((JSON.parse(request.body.toString()) as { instances: unknown[] }).instances.length)
+          return Promise.reject(refusalProblem(name, { detail: 'x' }))
+        },
+      })
+      const outcomes = await Promise.all(
+        bodies(-1).map((body) => endpoint.call(requestOf(body)).catch((error: unknown) => error)),
+      )
+      expect(outcomes).toEqual(
+        bodies(-1).map(() => expect.objectContaining({ refusal: { name, remedy: expect.any(String) } })),
+      )
+      expect(calls.length > 1).toBe(isDivided)
     },
   )
 

@@ -1,7 +1,7 @@
 // Tests which outcomes of a call count as failures of the server.
 import { Problem } from '@inferwire/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { BreakerRig, failure, TIMED_OUT } from './testing/breaker-rig.ts'
+import { BreakerRig, failure, REFUSED, TIMED_OUT } from './testing/breaker-rig.ts'
 
 const DAY_MS = 86_400_000
 
@@ -85,6 +85,25 @@ test('a server that was idle for a minute counts as cold', async () => {
 test('a server that has only reported that it is starting is not warm', async () => {
   await rig.fail(1, failure('starting'))
   await rig.fail(20, TIMED_OUT, 30_000)
+  expect(rig.circuit.state).toBe(0)
+})
+
+test('a missing token neither closes an open circuit nor resets the failures', async () => {
+  const noToken = new Problem('unauthorized_upstream', 'x')
+  await rig.fail(4, REFUSED)
+  await rig.fail(1, noToken)
+  await rig.fail(1, REFUSED)
+  expect(rig.circuit.state).toBe(2)
+  await vi.advanceTimersByTimeAsync(DAY_MS)
+  await rig.fail(1, noToken)
+  expect(rig.circuit.state).toBe(2)
+})
+
+test('the time in which calls never reached the server does not count as its silence', async () => {
+  await rig.ask()
+  for (let second = 0; second < 30; second += 1)
+    await rig.fail(1, new Problem('unauthorized_upstream', 'x'), 1_000)
+  await rig.fail(10, TIMED_OUT, 100)
   expect(rig.circuit.state).toBe(0)
 })
 

@@ -53,5 +53,8 @@ const DIVISIBLE_CODES: ReadonlySet<string> = new Set([
 
 /** Whether the members of a call that failed with this error may succeed in smaller calls. */
 export function isDivisible(error: unknown): boolean {
-  return error instanceof Problem && !(error instanceof UpstreamFailure) && DIVISIBLE_CODES.has(error.code)
+  if (!(error instanceof Problem) || error instanceof UpstreamFailure) return false
+  // A gateway does not read the requests; it refuses all of them, or a call that is too large.
+  if (error.refusal !== undefined) return error.refusal.name === 'request_too_large'
+  return DIVISIBLE_CODES.has(error.code)
 }

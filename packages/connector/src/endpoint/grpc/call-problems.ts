@@ -18,7 +18,9 @@ const INVALID = "The model server's response is not valid gRPC."
  */
 export function neverReady(error: Error | undefined, address: string, hasBeenReady: boolean): Problem {
   if (error === undefined && !hasBeenReady) {
-    return refusalProblem('mtls_required', { detail: `${address}: the server closed the connection at once` })
+    return refusalProblem('connection_closed', {
+      detail: `${address}: the server closed the connection at once`,
+    })
   }
   return notReady(error ?? new Error('the server closed the connection'), address, hasBeenReady)
 }

@@ -109,6 +109,23 @@ test('rereads the credential after UNAUTHENTICATED, and calls again only if it h
   expect(server.calls).toHaveLength(3)
 })
 
+test.each<[string, string, number]>([
+  ['once for a refusal of a gateway', 'Jwt is missing', 2],
+  ['not for an error that may be its own', 'no', 1],
+])('repeats a call of a model with repeatable: false %s', async (_what, text, calls) => {
+  let token = 'old'
+  const { server, upstream } = await serving((served) => refuse(served, 16, text), {
+    credential: {
+      headers: () => ['authorization', token],
+      refresh: () => ((token = 'new'), true),
+    },
+    isRepeatable: false,
+  })
+  const body = { inputs: [{ name: 'x', shape: [1], datatype: 'FP32', data: [1] }] }
+  await failureOf(upstream.endpoint('infer', 'v2')!.call(jsonRequest(body)))
+  expect(server.calls).toHaveLength(calls)
+})
+
 test('a cancelled request reaches the server as RST_STREAM with CANCEL, and leaves the connection open', async () => {
   let arrived: (served: ServedCall) => void
   const arrival = new Promise<ServedCall>((resolve) => (arrived = resolve))

@@ -3,6 +3,7 @@
 import { Problem } from '@inferwire/protocol'
 import type { Deadline } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
+import { isRefusedBeforeRun } from '../refusal/refusal-problem.ts'
 import type { ServiceTime } from '../refusal/service-time.ts'
 import type { StreamLimits } from '../stream-clock.ts'
 import type { CallCredential } from '../upstream-options.ts'
@@ -20,6 +21,8 @@ export interface GrpcTarget {
   /** Scheme, host and port. */
   readonly origin: string
   readonly credential: CallCredential
+  /** Whether it is safe to run the model twice for one request. */
+  readonly isRepeatable: boolean
   readonly responseBytesMax: number
   /** How much of the server's error text is sent to clients. */
   readonly errorText: ErrorText
@@ -41,6 +44,8 @@ export interface TargetCall {
   readonly headers: readonly string[]
   /** @default false */
   readonly isReadiness?: boolean
+  /** Whether the call runs the model. @default false */
+  readonly runsModel?: boolean
   /** @default true */
   readonly sendsTimeout?: boolean
   /** Receives each message. @throws to end the call with an error */
@@ -60,7 +65,8 @@ export function callTarget(target: GrpcTarget, call: TargetCall): Promise<void> 
 }
 
 // Renews the token after a rejection, because the token may have been rotated. Calls once more only if the token
-// has changed and the server has sent no message. A message means that the server accepted the token.
+// has changed, the server has sent no message, and a repetition is safe. A message means that the server accepted the
+// token.
 async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
   const { credential, origin } = target
   let hasMessages = false
@@ -74,6 +80,8 @@ async function callTwice(target: GrpcTarget, call: TargetCall): Promise<void> {
   } catch (error) {
     const isRefused = error instanceof Problem && isUnauthorized(error) && !hasMessages
     if (!isRefused || !(await credential.refresh!(used, call.deadline))) throw error
+    const isSafe = target.isRepeatable || call.runsModel !== true || isRefusedBeforeRun(error)
+    if (!isSafe) throw error
     // The first call may still be sending the request.
     await callOnce(target, { ...call, onSent: () => {} })
   }

@@ -115,7 +115,7 @@ const OWN_FILES = {
 test.each([
   ['no client certificate, with TLS 1.2', {}, 'TLSv1.2', 'handshake failure', undefined],
   ['no client certificate, with TLS 1.3', {}, 'TLSv1.3', "Check the model's tls.certFile", 'mtls_required'],
-  ['a client certificate of an unknown authority', OWN_FILES, 'TLSv1.3', 'ModelReady', 'mtls_required'],
+  ['a client certificate of an unknown authority', OWN_FILES, 'TLSv1.3', 'ModelReady', 'connection_closed'],
 ] as const)(
   'a server that requires a client certificate rejects %s',
   async (_, files, version, detail, refusal) => {
@@ -127,7 +127,7 @@ test.each([
     const failure = await failureOf(call(upstream))
     expect(failure).toMatchObject({
       code: 'upstream_unreachable',
-      sign: refusal === undefined ? 'unreachable' : 'rejected',
+      sign: refusal === 'mtls_required' ? 'rejected' : 'unreachable',
     })
     expect(failure.refusal?.name).toBe(refusal)
     expect(failure.detail).toContain(detail)

@@ -79,6 +79,7 @@ export function createGrpcUpstream(options: UpstreamOptions, trust: () => TlsTru
     connection: new GrpcConnection({ origin, host: options.host, trust, serverName: options.tls.serverName }),
     origin,
     credential: options.credential,
+    isRepeatable: options.isRepeatable ?? true,
     responseBytesMax: options.responseBytesMax,
     errorText: options.errorText,
     stream: options.stream,

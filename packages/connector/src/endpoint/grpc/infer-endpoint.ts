@@ -31,6 +31,7 @@ export class InferEndpoint implements Endpoint {
         frame: writeRequestFrame(toWireRequest(message, this.#model)),
         deadline: request.deadline,
         headers: request.headers,
+        runsModel: true,
         onSent: () => (isBodySent = true),
       },
       { decode: decodeResponse },

@@ -1,5 +1,6 @@
 // Tests what each status of the known servers and gateways means.
 import { expect, test } from 'vitest'
+import { ServiceTime } from '../refusal/service-time.ts'
 import { STATUS as codes } from './grpc-status.ts'
 import { judgeStatus } from './judge-status.ts'
 
@@ -52,6 +53,25 @@ test.each<[number, string, string, number, string?]>([
     status,
     ...(sign === undefined ? {} : { sign }),
   })
+})
+
+test('an empty UNIMPLEMENTED is the error of a server that has accepted a call without Envoy', () => {
+  const serviceTime = new ServiceTime()
+  const code = (): unknown => {
+    const call = {
+      address: 'ModelInfer http://iris',
+      isReadiness: false,
+      errorText: 'first-line',
+      serviceTime,
+    } as const
+    return judgeStatus({ code: codes.UNIMPLEMENTED, details: '', ...NO_MARKS }, call).status
+  }
+  // Until then, Envoy may have no route.
+  expect(code()).toBe(502)
+  serviceTime.accepted(false)
+  expect(code()).toBe(501)
+  serviceTime.accepted(true)
+  expect(code()).toBe(502)
 })
 
 test("the model's error has the same body as over HTTP, with only the first line of its text", () => {

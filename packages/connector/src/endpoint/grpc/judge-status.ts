@@ -77,6 +77,8 @@ function refusalOf(status: GrpcStatus, detail: string, call: JudgedCall): Proble
       : undefined
   const httpStatus = redirect === undefined ? envoyStatus(code, details) : 302
   if (httpStatus === undefined) return undefined
+  // A server without Envoy reports an unknown method in the same way as Envoy reports an unknown route.
+  if (code === STATUS.UNIMPLEMENTED && serviceTime?.isRemoved === true) return undefined
   const name = classifyRefusal(
     {
       status: httpStatus,

@@ -36,6 +36,7 @@ async function serving(
     connection,
     origin: server.url,
     credential: { headers: () => [], ...(refresh === undefined ? {} : { refresh }) },
+    isRepeatable: true,
     responseBytesMax: 1_000_000,
     errorText: 'first-line',
     host: undefined,

@@ -50,6 +50,7 @@ export class StreamEndpoint implements Endpoint {
         frame: writeRequestFrame(toWireRequest(message, this.#model)),
         deadline,
         headers: request.headers,
+        runsModel: true,
         sendsTimeout: false,
         onMessage: (encoded) => {
           const response = this.#responseOf(encoded)

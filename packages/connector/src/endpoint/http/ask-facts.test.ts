@@ -1,10 +1,11 @@
 // Tests how the metadata of a real server is interpreted.
 import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Problem } from '@inferwire/protocol'
 import { afterEach, expect, test } from 'vitest'
 import type { ModelFacts } from '../../step.ts'
+import type { CallCredential } from '../upstream-options.ts'
 import { openHttpUpstream, type HttpUpstream } from './http-upstream.ts'
 import { STREAM_LIMITS } from '../testing/stream-limits.ts'
 
@@ -13,7 +14,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close()
 })
 
-type Answer = (response: ServerResponse) => void
+type Answer = (response: ServerResponse, request: IncomingMessage) => void
 const V2_METADATA = {
   name: 'iris',
   platform: 'onnx',
@@ -36,12 +37,13 @@ const page =
 async function upstreamOf(
   answers: Readonly<Record<string, Answer>>,
   versions: readonly string[] = [],
+  credential: CallCredential = { headers: () => [] },
 ): Promise<HttpUpstream> {
   const server = createServer((request, response) => {
     const path = request.url!.replace('/models/iris', '').replace('/p/', '')
     const answer = answers[path] ?? (/^v2\/(?:generate|infer_stream)$/.test(path) ? notFound : undefined)
     if (answer === undefined) response.destroy()
-    else answer(response)
+    else answer(response, request)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   closing.push(() => {
@@ -52,7 +54,7 @@ async function upstreamOf(
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/p/`,
     host: undefined,
     tls: {},
-    credential: { headers: () => [] },
+    credential,
     model: 'iris',
     dialects: ['v2', 'v1'],
     versions,
@@ -192,4 +194,18 @@ test('an aborted query ends at once and closes its socket', async () => {
   })
   expect(await ask(hang, hang, stopping.signal)).toMatchObject({ code: 'upstream_unreachable' })
   await closed
+})
+
+const behindToken: Answer = (response, request) =>
+  request.headers.authorization === 'new'
+    ? json(200, V2_METADATA)(response, request)
+    : response.writeHead(401, { 'content-type': 'text/plain' }).end('Jwt is missing')
+
+test('a query renews a token that the server rejects', async () => {
+  let token = 'old'
+  const upstream = await upstreamOf({ v2: behindToken, v1: notFound }, [], {
+    headers: () => ['authorization', token],
+    refresh: () => token !== (token = 'new'),
+  })
+  expect(await upstream.facts(new AbortController().signal)).toMatchObject({ protocolVersions: ['v2'] })
 })

@@ -225,6 +225,12 @@ test('a call fails if the query for the list fails temporarily', async () => {
   await expect(call('chat')).rejects.toBeInstanceOf(UpstreamFailure)
 })
 
+test('a call fails if a gateway rejects the token of the query for the list', async () => {
+  answers = { 'GET /p/v1/models': [401, {}], 'GET /p/openai/v1/models': [401, {}] }
+  await expect(call('chat')).rejects.toMatchObject({ code: 'unauthorized_upstream' })
+  expect(bodies).toEqual([])
+})
+
 test('metadata has no members that describe the server', async () => {
   const model = { id: 'llm', object: 'model', created: 1, owned_by: 'vllm', max_model_len: 4096 }
   const entry = { ...model, root: '/mnt/models', permission: [{ id: 'x' }] }

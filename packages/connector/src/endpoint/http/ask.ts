@@ -5,6 +5,7 @@ import { isWebPage } from './content-type.ts'
 import { callHttp, type HttpAnswer } from './http-call.ts'
 import { IDENTITY_ONLY, type HttpTarget } from './http-endpoint.ts'
 import { judgeAnswer } from './judge-answer.ts'
+import { withFreshToken } from './with-fresh-token.ts'
 
 const METADATA_BYTES_MAX = 256 * 1024
 
@@ -39,19 +40,23 @@ export async function askForAnswer(
   const deadline = new AskDeadline(address, signal)
   try {
     const host = target.host === undefined ? [] : ['host', target.host]
-    return await callHttp(
-      target.pool,
-      {
-        method: route.method,
-        path: target.pathPrefix + route.path,
-        headers: [...host, ...IDENTITY_ONLY, ...(await target.credential.headers(target.origin, deadline))],
-        body: null,
-        responseBytesMax: METADATA_BYTES_MAX,
-        deadline,
-        address,
-      },
-      (whole: HttpAnswer) => whole,
-    )
+    const request = {
+      method: route.method,
+      path: target.pathPrefix + route.path,
+      body: null,
+      responseBytesMax: METADATA_BYTES_MAX,
+      deadline,
+      address,
+    }
+    const { credential, origin, pool } = target
+    return await withFreshToken({
+      credential,
+      origin,
+      deadline,
+      send: (proof) =>
+        callHttp(pool, { ...request, headers: [...host, ...IDENTITY_ONLY, ...proof] }, (whole) => whole),
+      mayRepeat: () => true,
+    })
   } finally {
     deadline.end()
   }

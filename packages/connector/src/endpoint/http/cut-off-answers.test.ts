@@ -44,6 +44,7 @@ async function ask(pool: HttpPool, origin: string): Promise<EndpointResponse | P
     pathPrefix: '',
     host: undefined,
     credential,
+    isRepeatable: true,
     responseBytesMax: 100_000,
     stream: STREAM_LIMITS,
     errorText: 'first-line',

@@ -58,6 +58,7 @@ function targetOf(overrides: Partial<HttpTarget> = {}): HttpTarget {
     pathPrefix: '',
     host: undefined,
     credential: none,
+    isRepeatable: true,
     responseBytesMax: 1_000,
     stream: STREAM_LIMITS,
     errorText: 'first-line',
@@ -176,6 +177,25 @@ test('rereads the token after a rejection, and retries once if the token changed
   expect(isBodySent).toBe(false)
   expect(seen.map(({ headers }) => headers.authorization)).toEqual(['Bearer old', 'Bearer new'])
   expect(seen.map((each) => each.body)).toEqual(['{"instances":[1]}', '{"instances":[1]}'])
+})
+
+test.each<[string, string, string, number]>([
+  ['once for a refusal of a gateway', 'text/plain', 'Jwt is expired', 2],
+  ["not for the model's own error", 'application/json', '{"detail":"no"}', 1],
+])('repeats a call of a model with repeatable: false %s', async (_what, contentType, text, calls) => {
+  let token = 'old'
+  const credential: CallCredential = {
+    headers: () => ['authorization', token],
+    refresh: () => ((token = 'new'), true),
+  }
+  const authenticate = 'Bearer realm="x", error="invalid_token"'
+  answer = (response) =>
+    response.writeHead(401, { 'content-type': contentType, 'www-authenticate': authenticate }).end(text)
+  const target = targetOf({ credential, isRepeatable: false })
+  await problemOf(new HttpEndpoint(target, { method: 'POST', path: '/x' }).call(requestOf()))
+  expect(seen).toHaveLength(calls)
+  // The next call has the new token.
+  expect(token).toBe('new')
 })
 
 test.each([true, false])(

@@ -7,7 +7,8 @@ import type { ServiceTime } from '../refusal/service-time.ts'
 import type { StreamLimits } from '../stream-clock.ts'
 import type { CallCredential } from '../upstream-options.ts'
 import type { HttpPool } from './http-pool.ts'
-import { judgeAnswer, type Asked } from './judge-answer.ts'
+import { judgeAnswer, mayHaveRun, type Asked } from './judge-answer.ts'
+import { withFreshToken } from './with-fresh-token.ts'
 
 /** The data that all operations of one model on one server share. */
 export interface HttpTarget {
@@ -19,6 +20,8 @@ export interface HttpTarget {
   /** The Host to send, if it differs from the origin's (Istio gateways route by it). */
   readonly host: string | undefined
   readonly credential: CallCredential
+  /** Whether it is safe to run the model twice for one request. */
+  readonly isRepeatable: boolean
   readonly responseBytesMax: number
   readonly stream: StreamLimits
   /** How much of the server's error text is sent to clients. */
@@ -78,20 +81,21 @@ export class HttpEndpoint implements Endpoint {
       : this.#askTwice(request, finish, open)
   }
 
-  // Renews the token after a rejection, because it may have been rotated. Retries once if the token changed.
   async #askTwice<Result>(
     request: EndpointRequest,
     finish: (answer: HttpAnswer) => Result,
     open: OpenBody | undefined,
   ): Promise<Result> {
-    const { credential, origin } = this.#target
-    const used = await credential.headers(origin, request.deadline)
-    const first = await this.#send(request, used, (answer) => answer, open)
-    const isRefused = first.status === 401 || first.status === 403
-    const mayTryAgain = isRefused && (await credential.refresh!(used, request.deadline))
-    if (!mayTryAgain) return finish(first)
-    // The first connection may still be sending the body.
-    return this.#ask(request, (answer) => finish({ ...answer, isBodySent: false }), open)
+    const { credential, origin, isRepeatable } = this.#target
+    const isSafe = isRepeatable || this.#method === 'GET'
+    const answer = await withFreshToken({
+      credential,
+      origin,
+      deadline: request.deadline,
+      send: (proof) => this.#send(request, proof, (whole) => whole, open),
+      mayRepeat: (first) => isSafe || !mayHaveRun(first, this.#address, this.#asked),
+    })
+    return finish(answer)
   }
 
   #ask<Result>(

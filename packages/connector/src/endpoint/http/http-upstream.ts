@@ -70,6 +70,7 @@ export function openHttpUpstream(options: UpstreamOptions): HttpUpstream {
     pathPrefix: pathname.replace(/\/+$/, ''),
     host: options.host,
     credential: options.credential,
+    isRepeatable: options.isRepeatable ?? true,
     responseBytesMax: options.responseBytesMax,
     stream: options.stream,
     errorText: options.errorText,

@@ -225,7 +225,7 @@ describe('retryable errors', () => {
       true,
     ],
     ['503 of Traefik', { status: 503, body: 'no available server' }, 'no-answer', false],
-    ['503 of nginx', { status: 503, contentType: 'text/html', body: '<html>' }, 'no-answer', false],
+    ['503 of nginx', { status: 503, contentType: 'text/html', body: '<html>' }, 'no-answer', true],
     ['502 of nginx', { status: 502, contentType: 'text/html', body: '<html>' }, 'no-answer', true],
     ['502 of Traefik', { status: 502, body: 'Bad Gateway' }, 'no-answer', true],
     ['504 of Knative', { status: 504, body: 'request timeout' }, 'no-answer', true],

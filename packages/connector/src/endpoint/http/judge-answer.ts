@@ -3,7 +3,7 @@ import type { Problem } from '@inferwire/protocol'
 import type { EndpointResponse } from '../../step.ts'
 import type { ErrorText } from '../error-text.ts'
 import { classifyRefusal } from '../refusal/classify-refusal.ts'
-import { refusalProblem } from '../refusal/refusal-problem.ts'
+import { isRefusedBeforeRun, refusalProblem } from '../refusal/refusal-problem.ts'
 import type { ServiceTime } from '../refusal/service-time.ts'
 import { isErrorIn200 } from './error-in-200.ts'
 import { isWebPage, passable } from './content-type.ts'
@@ -50,6 +50,11 @@ export function judgeAnswer(given: HttpAnswer, address: string, asked: Asked): E
   // An error keeps its status, but an encoded body is dropped because clients could not read it.
   const answer = given.coding === undefined ? given : { ...given, body: NO_BODY }
   throw refusalOf(given, address, asked) ?? modelErrorOf(answer, status, `${address}: ${status}`, asked)
+}
+
+/** Whether the model may have run, although the answer is an error; false after some refusals of a gateway. */
+export function mayHaveRun(answer: HttpAnswer, address: string, asked: Asked): boolean {
+  return !isRefusedBeforeRun(refusalOf(answer, address, asked))
 }
 
 function modelErrorOf(answer: HttpAnswer, status: number, exchange: string, asked: Asked): Problem {

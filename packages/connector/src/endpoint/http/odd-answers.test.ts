@@ -71,6 +71,7 @@ function targetOf(url: string): HttpTarget {
     pathPrefix: '',
     host: undefined,
     credential,
+    isRepeatable: true,
     responseBytesMax: 100_000,
     stream: STREAM_LIMITS,
     errorText: 'first-line',

@@ -72,6 +72,8 @@ export class PrefixedEndpoint implements Endpoint {
       askModelList(this.#target, this.#dialect, name, signal),
     ).catch((error: unknown) => {
       if (deadline.problem !== undefined || error instanceof UpstreamFailure) throw error
+      // Without a valid token, the call would fail in the same way.
+      if (error instanceof Problem && error.code === 'unauthorized_upstream') throw error
       return undefined
     })
     if (list === undefined) return (this.#guess = '')

@@ -17,8 +17,8 @@ test.each<[string, 'unsent' | 'sent' | 'answering', boolean, string | undefined]
   ['ETIMEDOUT', 'unsent', true, 'connect_timeout'],
   // A connection in use broke.
   ['ETIMEDOUT', 'sent', true, undefined],
-  ['UND_ERR_SOCKET', 'sent', false, 'mtls_required'],
-  ['ECONNRESET', 'sent', false, 'mtls_required'],
+  ['UND_ERR_SOCKET', 'sent', false, 'connection_closed'],
+  ['ECONNRESET', 'sent', false, 'connection_closed'],
   ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'unsent', false, 'mtls_required'],
   // A server that has answered before does not require mTLS.
   ['UND_ERR_SOCKET', 'sent', true, undefined],

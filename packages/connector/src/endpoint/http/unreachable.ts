@@ -30,7 +30,7 @@ const CONNECT_TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'])
 
 /**
  * Converts an error. A request that undici refuses to send is the connector's fault (`internal`).
- * @param hasAnswered whether the server has ever answered; if not, it may close all connections without mTLS
+ * @param hasAnswered whether the server has ever answered; if not, it may require mTLS
  */
 export function unreachable(error: Error, address: string, progress: Progress, hasAnswered = true): Problem {
   const code = (error as NodeJS.ErrnoException).code ?? error.name
@@ -49,9 +49,10 @@ export function unreachable(error: Error, address: string, progress: Progress, h
       : ''
     return new Problem('upstream_invalid_response', NOT_HTTP, { detail: `${detail}${hint}`, cause: error })
   }
-  const isRefused = CLOSED.has(code) || tlsFailure(error)?.kind === 'client-certificate'
-  if (!hasAnswered && progress !== 'answering' && isRefused) {
-    return refusalProblem('mtls_required', { detail, cause: error })
+  if (!hasAnswered && progress !== 'answering') {
+    const needsCertificate = tlsFailure(error)?.kind === 'client-certificate'
+    if (needsCertificate) return refusalProblem('mtls_required', { detail, cause: error })
+    if (CLOSED.has(code)) return refusalProblem('connection_closed', { detail, cause: error })
   }
   if (progress === 'unsent' && CONNECT_TIMEOUTS.has(code)) {
     return refusalProblem('connect_timeout', { detail, cause: error })

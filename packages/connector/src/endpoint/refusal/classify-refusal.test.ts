@@ -102,6 +102,22 @@ test.each<[string, Partial<RefusedAnswer>, RefusalName | undefined]>([
   ['its empty 404', { status: 404, hasServiceTime: true }, undefined],
   ['its 404', { status: 404, contentType: 'application/json', text: '{"error":"x"}' }, undefined],
   ['its 503', { contentType: 'application/json', text: '{"error":"not ready"}' }, undefined],
+  [
+    'its error page with 500',
+    { status: 500, contentType: HTML, text: '<html>', hasServiceTime: true },
+    undefined,
+  ],
+  [
+    'its error page with 502',
+    { status: 502, contentType: HTML, text: '<html>', hasServiceTime: true },
+    undefined,
+  ],
+  [
+    'its page with 403',
+    { status: 403, contentType: HTML, text: '<!doctype html>', hasServiceTime: true },
+    'web_page',
+  ],
+  ['its page with 403 over gRPC', { status: 403, text: '<!doctype html>', hasServiceTime: true }, undefined],
   ['its 431', { status: 431, hasServiceTime: true }, undefined],
   ['its 504', { status: 504, text: 'no healthy upstream' }, undefined],
 ])('%s', (_what, given, refusal) => {

@@ -56,8 +56,9 @@ interface Seen extends RefusedAnswer {
 function refusedLogin(seen: Seen): RefusalName | undefined {
   const { status, text, redirect, contentType, wwwAuthenticate, isFromBehind } = seen
   if (redirect !== undefined) return redirect === 'login' ? 'login_required' : 'redirect'
-  // Over gRPC, the page is the message of the status.
-  if (status === 403 && (isWebPage(contentType) || /^<!doctype/i.test(text))) return 'login_required'
+  // Over gRPC, the page is the message of the status. A page from behind the gateway is not the gateway's login.
+  const isPage = isWebPage(contentType) || /^<!doctype/i.test(text)
+  if (status === 403 && isPage && !isFromBehind) return 'login_required'
   if (status !== 401) return undefined
   const isProxyLogin = text === '{}' && wwwAuthenticate === undefined && !isFromBehind
   return isProxyLogin || text.startsWith('Jwt is missing') ? 'login_required' : undefined
@@ -100,8 +101,10 @@ function refusedCaller(seen: Seen): RefusalName | undefined {
   return undefined
 }
 
-function refusedByPage({ status, contentType }: Seen): RefusalName | undefined {
+function refusedByPage({ status, contentType, isFromBehind }: Seen): RefusalName | undefined {
   if (!isWebPage(contentType)) return undefined
+  // The model server's own error page.
+  if (isFromBehind && status >= 500) return undefined
   if (status === 413) return 'request_too_large'
   if (status === 429) return 'rate_limited'
   // The error pages of nginx and of cloud load balancers.

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { UpstreamFigures } from '../../telemetry/index.ts'
 import { createLog } from '../../telemetry/index.ts'
 import type { EndpointRequest } from '../../step.ts'
-import { Circuit } from '../circuit.ts'
+import { Circuit, type CircuitOptions } from '../circuit.ts'
 import { RetryBudget } from '../retry-budget.ts'
 import { withBreaker } from '../with-breaker.ts'
 import { withRetry } from '../with-retry.ts'
@@ -27,8 +27,13 @@ function request(): EndpointRequest {
   }
 }
 
+interface RigOptions extends Partial<CircuitOptions> {
+  readonly isRepeatable?: boolean
+  readonly attemptsMax?: number
+}
+
 /** A model server behind a gateway that refuses calls while `refusal` is set. */
-function rig(isRepeatable = true): {
+function rig({ isRepeatable = true, attemptsMax = ATTEMPTS_MAX, ...circuitOptions }: RigOptions = {}): {
   readonly figures: UpstreamFigures
   readonly circuit: Circuit
   refusal: RefusalName | undefined
@@ -39,7 +44,7 @@ function rig(isRepeatable = true): {
   const figures = new UpstreamFigures('m')
   const log = createLog({ level: 'error', format: 'json' }, { write: () => undefined })
   const limits = { failuresMax: 1, openMinMs: 60_000, openMaxMs: 60_000, timeoutMinMs: 1_000, probesMax: 1 }
-  const circuit = new Circuit({ ...limits, model: 'm', url: 'http://m', log, figures })
+  const circuit = new Circuit({ ...limits, ...circuitOptions, model: 'm', url: 'http://m', log, figures })
   const state = {
     figures,
     circuit,
@@ -56,7 +61,7 @@ function rig(isRepeatable = true): {
       return Promise.reject(refusalProblem(refusal, { detail: 'x', retryAfterMs }))
     },
   }
-  const retry = { attemptsMax: ATTEMPTS_MAX, minMs: 1, maxMs: 2, isRepeatable, random: () => 0 }
+  const retry = { attemptsMax, minMs: 1, maxMs: 2, isRepeatable, random: () => 0 }
   const budget = new RetryBudget(100, performance.now() - 60_000)
   const endpoint = withBreaker(withRetry(bare, { ...retry, budget, figures }), circuit)
   return state
@@ -83,7 +88,7 @@ test.each(NAMES)('%s is repeated according to its entry, and every refused call 
 test.each(NAMES.filter((name) => KINDS[name].mayHaveRun))(
   '%s is not repeated for a model with repeatable: false',
   async (name) => {
-    const state = rig(false)
+    const state = rig({ isRepeatable: false })
     state.refusal = name
     await expect(state.ask()).rejects.toMatchObject({ code: KINDS[name].code })
     expect(state.calls).toBe(1)
@@ -113,6 +118,23 @@ test("a gateway's refusal does not prove that the model runs", async () => {
   expect(state.circuit.isOpen).toBe(false)
 })
 
+test.each(NAMES)('%s closes no open circuit, and starts no new count of failures', async (name) => {
+  const open = rig({ attemptsMax: 1, openMinMs: 0, openMaxMs: 0 })
+  open.refusal = 'connect_timeout'
+  await open.ask().catch(() => undefined)
+  expect(open.circuit.isOpen).toBe(true)
+  open.refusal = name
+  await open.ask().catch(() => undefined)
+  expect(open.circuit.isOpen).toBe(true)
+
+  const closed = rig({ attemptsMax: 1, failuresMax: 2 })
+  for (const refusal of ['connect_timeout', name, 'connect_timeout'] as const) {
+    closed.refusal = refusal
+    await closed.ask().catch(() => undefined)
+  }
+  expect(closed.circuit.isOpen).toBe(true)
+})
+
 test('a full gateway that sends Retry-After is called again only after that time', async () => {
   const state = rig()
   state.refusal = 'rate_limited'
@@ -130,6 +152,7 @@ test('only refusals that pass by themselves are retryable for the client', () =>
   const retryable = NAMES.filter((name) => refusalProblem(name, { detail: 'x' }).retryable)
   expect(retryable.toSorted()).toEqual([
     'connect_timeout',
+    'connection_closed',
     'connection_reset',
     'gateway_error_page',
     'gateway_full',

@@ -40,6 +40,12 @@ export function refusalProblem(name: RefusalName, { detail, retryAfterMs, cause 
   })
 }
 
+/** Whether the problem is a refusal of a call that certainly did not reach the model. */
+export function isRefusedBeforeRun(problem: Problem | undefined): boolean {
+  const name = problem?.refusal?.name
+  return name !== undefined && Object.hasOwn(REFUSALS, name) && !REFUSALS[name as RefusalName].mayHaveRun
+}
+
 function ownWaitMs({ code, retry }: RefusalKind): number | undefined {
   if (retry === 'later') return LATER_MS
   return code === 'overloaded' ? FULL_RETRY_AFTER_MS : undefined

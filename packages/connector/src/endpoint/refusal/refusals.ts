@@ -49,7 +49,7 @@ export const REFUSALS = {
   login_required: {
     ...AUTH,
     sentence: 'The gateway in front of the model requires a login.',
-    mark: 'a login page with status 403, a redirect to a login, `401 {}`, or `Jwt is missing`',
+    mark: 'a login page with status 403 and without `x-envoy-upstream-service-time`, a redirect to a login, `401 {}`, or `Jwt is missing`',
     remedy:
       "No token arrived. Set models.*.credential, or call the model's address inside the mesh. If the credential is set, its file may be empty.",
     retry: 'new-token',
@@ -141,6 +141,8 @@ export const REFUSALS = {
     remedy:
       'Check the pods of oauth2-proxy. A call with a token does not need them, so also check models.*.credential.',
     retry: 'back-off',
+    // A model server may also send such an answer.
+    mayHaveRun: true,
   },
   header_too_large: {
     ...AUTH,
@@ -152,11 +154,21 @@ export const REFUSALS = {
   mtls_required: {
     code: 'upstream_unreachable',
     sentence: 'The model server accepts only connections with a client certificate.',
-    mark: 'the connection closes without an answer, and the server has never answered before; or TLS requires a certificate',
+    mark: 'a TLS alert that requires a certificate',
     remedy:
-      "The mesh requires mTLS (PeerAuthentication STRICT): give the connector's pod a sidecar (`inferwire manifests --only kubeflow`), or call the model through a gateway. For a server with certificates of its own, set models.*.tls.certFile. If the server crashes instead, see its log.",
+      "Set models.*.tls.certFile, or a credential of the kind mtls. In a mesh, give the connector's pod a sidecar instead (`inferwire manifests --only kubeflow`), or call the model through a gateway.",
     retry: 'never',
     countsForCircuit: 'no',
+    mayHaveRun: true,
+  },
+  connection_closed: {
+    code: 'upstream_unreachable',
+    sentence: 'The model server closed the connection without an answer.',
+    mark: 'the connection closes without an answer, and the server has never answered before',
+    remedy:
+      "The server may have crashed: see its log. Or the mesh requires mTLS (PeerAuthentication STRICT): give the connector's pod a sidecar (`inferwire manifests --only kubeflow`), or call the model through a gateway.",
+    retry: 'back-off',
+    countsForCircuit: 'yes',
     mayHaveRun: true,
   },
   connect_timeout: {
@@ -280,7 +292,7 @@ export const REFUSALS = {
   gateway_error_page: {
     code: 'upstream_unreachable',
     sentence: NO_ANSWER,
-    mark: 'a web page with status 502 or 504',
+    mark: 'a web page with status 502 or 504, without `x-envoy-upstream-service-time`',
     remedy: 'The gateway has no working connection to the model. Check its log, and the pod.',
     retry: 'back-off',
     countsForCircuit: 'warm',
@@ -289,11 +301,11 @@ export const REFUSALS = {
   gateway_unavailable_page: {
     code: 'upstream_unreachable',
     sentence: NO_ANSWER,
-    mark: 'a web page with status 503',
+    mark: 'a web page with status 503, without `x-envoy-upstream-service-time`',
     remedy: 'The gateway has no running pod for the model. Check its log, and the pod.',
     retry: 'back-off',
     countsForCircuit: 'warm',
-    mayHaveRun: false,
+    mayHaveRun: true,
   },
   request_too_large: {
     code: 'upstream_error',

@@ -24,6 +24,11 @@ export class ServiceTime {
     return !this.#isRemoved && !this.#isAlwaysAdded
   }
 
+  /** True if the model's own answers come without the field: there is no Envoy, or a proxy removes the field. */
+  get isRemoved(): boolean {
+    return this.#isRemoved
+  }
+
   /** Notes a successful answer. */
   accepted(hasServiceTime: boolean): void {
     this.#isRemoved = !hasServiceTime

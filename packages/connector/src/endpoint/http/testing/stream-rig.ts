@@ -103,6 +103,7 @@ export class StreamRig {
       pathPrefix: '',
       host: undefined,
       credential: { headers: () => [] },
+      isRepeatable: true,
       responseBytesMax: options.eventBytesMax ?? 10_000,
       stream: { ...STREAM_LIMITS, ...options.limits },
       errorText: 'first-line' as const,
