@@ -9,7 +9,7 @@ import {
   type NamedCredentials,
 } from './config/index.ts'
 import { FactsWatch } from './endpoint/index.ts'
-import { exposeModel, type Exposure, type ModelServer } from './expose-model.ts'
+import { exposeModel, type ModelServer } from './expose-model.ts'
 import { Counted } from './counted.ts'
 import { newEntry, serving, USUAL_TRAITS, type DiscoveredFacts, type Entry } from './model-entry.ts'
 import { pendingCard, type PendingModel } from './pending-card.ts'
@@ -80,7 +80,8 @@ export class ModelRegistry {
 
   /** The gates of all exposed models, each with the model's exposed name. */
   get gates(): { model: string; gate: ModelGate }[] {
-    return this.#serving.map(({ model, gate }) => ({ model: model.name, gate }))
+    const exposures = [...this.#entries.values()].flatMap((entry) => serving(entry)?.exposures ?? [])
+    return exposures.map(({ model, gate }) => ({ model: model.name, gate }))
   }
 
   /**
@@ -98,10 +99,6 @@ export class ModelRegistry {
     })
   }
 
-  get #serving(): Exposure[] {
-    return [...this.#entries.values()].flatMap((entry) => serving(entry)?.exposures ?? [])
-  }
-
   /**
    * Resolves when every configured model is exposed. A model whose server does not answer delays this until the model
    * is removed.
@@ -117,7 +114,7 @@ export class ModelRegistry {
   /**
    * Exposes a discovered model, or replaces it if its configuration differs. Running and queued requests finish with the
    * old configuration, which also serves new requests until the new server has answered. If a configured file cannot be
-   * read, changes nothing and returns the mistake.
+   * read, changes nothing (a withheld model stays withheld) and returns the mistake.
    */
   set(name: string, config: ModelConfig, discovered?: DiscoveredFacts): ConfigMistake | undefined {
     const entry = this.#entries.get(name)
@@ -127,7 +124,6 @@ export class ModelRegistry {
     }
     const opened = this.#openServer(name, config, 'discovered', discovered)
     if ('message' in opened) return opened
-    // Only now, so that `remove` still finds a withheld model that could not be set.
     this.#withheld.delete(name)
     this.#replace(name, config, opened, discovered)
     return undefined
@@ -146,14 +142,13 @@ export class ModelRegistry {
     this.#publish(name, pendingCard(this.#parts.topics, model))
   }
 
-  /** Removes a model; its requests in flight finish. */
+  /** Removes a model; its requests in flight finish. The figures of a withheld model are dropped only here. */
   remove(name: string): void {
     const isDropped = this.#drop(name, NO_NAMES)
     const wasWithheld = this.#withheld.delete(name)
     if (!isDropped && !wasWithheld) return
     this.#parts.table.delete(name)
     this.#publish(name, undefined)
-    // A model without requests in flight was forgotten with its entry, unless it was withheld at that time.
     if (wasWithheld && !this.#names.has(name)) this.#forget([name])
     this.#parts.log.info({ event: 'model_removed', model: name }, `Model "${name}" is no longer exposed.`)
   }
@@ -250,8 +245,8 @@ export class ModelRegistry {
     // The server of a discovered model must not receive the requests for the operator's model that takes over its name.
     const isTakeover = previous?.discovered !== undefined && discovered === undefined
     const predecessor = previous === undefined || isTakeover ? undefined : serving(previous)
-    const { log } = this.#parts
     const fingerprint = this.#opener.fingerprintOf(config, discovered?.traits)
+    const { log } = this.#parts
     const entry = newEntry({ name, config, fingerprint, server, discovered, predecessor, log })
     this.#entries.set(name, entry)
     for (const each of exposedNames(name, config)) this.#names.add(each)

@@ -146,15 +146,15 @@ test('an object that cannot be handled affects no other one', () => {
 
 test('a free place may be offered to thousands of waiting models, each of which is refused', () => {
   const { store, exposed, refusals } = storeWith()
-  const count = 9_000
+  const count = 20_000
   for (let index = 0; index < count; index += 1) {
     if (index >= 5_000) refusals.set(`m${index}`, { refused: 'credential', message: 'none' })
     store.set('InferenceService', objectOf('ns', `m${index}`))
   }
-  expect(store.counts.refused.get('limit')).toBe(4_000)
+  expect(store.counts.refused.get('limit')).toBe(15_000)
   store.delete(key('ns', 'm0'))
   expect(store.counts.refused.get('limit')).toBe(0)
-  expect(store.counts.refused.get('credential')).toBe(4_000)
+  expect(store.counts.refused.get('credential')).toBe(15_000)
   expect(store.counts.refused.get('fault')).toBeUndefined()
   expect(exposed.size).toBe(4_999)
 })
