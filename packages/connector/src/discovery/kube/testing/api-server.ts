@@ -98,8 +98,17 @@ export class ApiServer {
 
   /** Listens, after `stop` again on the same port. */
   async start(): Promise<void> {
-    this.#server.listen(this.#port, '127.0.0.1')
-    await once(this.#server, 'listening')
+    // Meanwhile, an outgoing connection of another process may have the port for a moment.
+    for (let tries = 0; ; tries += 1) {
+      this.#server.listen(this.#port, '127.0.0.1')
+      try {
+        await once(this.#server, 'listening')
+        break
+      } catch (error) {
+        if (tries === 200 || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    }
     this.#port = (this.#server.address() as AddressInfo).port
   }
 
