@@ -219,7 +219,7 @@ async function start(discovery: NonNullable<ConfigInput['discovery']>): Promise<
   cards.newest.clear()
   cards.seen.length = 0
   running = await runConnector({
-    // The same connector each time: otherwise the status of an earlier one would explain a missing model.
+    // All connectors have the same name: the offline status of another name would answer `model_not_ready`.
     name: 'edge',
     broker: { url: broker.url },
     discovery: { enabled: true, namespaces: ['*'], defaultNamespace: 'models', ...discovery },

@@ -1,4 +1,4 @@
-// The error for an unusable option.
+// The error for an unusable option, and the check of an option's text.
 
 /** An unusable option. The message states what was expected. */
 export class OptionError extends Error {
@@ -13,4 +13,9 @@ export class OptionError extends Error {
     this.option = option
     this.remedy = remedy
   }
+}
+
+/** Checks the text of an option. @param expected completes the sentence of the error @throws OptionError */
+export function check(option: string, value: string, pattern: RegExp, expected: string): void {
+  if (!pattern.test(value)) throw new OptionError(option, `is "${value}"; expected ${expected}`)
 }

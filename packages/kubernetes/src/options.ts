@@ -2,7 +2,7 @@
 import { userNameMistake } from '@inferwire/mosquitto'
 import { completeKubeflow, type Kubeflow, type KubeflowOptions } from './kubeflow/options.ts'
 import type { Installed, Place } from './object.ts'
-import { OptionError } from './option-error.ts'
+import { check, OptionError } from './option-error.ts'
 import { PATTERNS } from './patterns.ts'
 import { VERSION } from './version.ts'
 
@@ -279,10 +279,6 @@ function checkNumber(option: string, value: number, min: number): void {
   if (!Number.isInteger(value) || value < min || value > 1_000_000) {
     throw new OptionError(option, `is ${value}; expected a whole number of at least ${min}`)
   }
-}
-
-function check(option: string, value: string, pattern: RegExp, expected: string): void {
-  if (!pattern.test(value)) throw new OptionError(option, `is "${value}"; expected ${expected}`)
 }
 
 function defined<T extends object>(options: T): { [Key in keyof T]: Exclude<T[Key], undefined> } {

@@ -249,7 +249,7 @@ test('names an ID token that is missing because of the scope', async () => {
   )
 })
 
-// Waits until the credential has reported a failure, and ends the wait as the deadline does.
+// Waits until the credential has reported a failure, and then ends the call as its deadline would.
 async function failedWait(source: CredentialSource): Promise<string> {
   const deadline = new TestDeadline()
   const wait = Promise.resolve(source.headers(deadline)).catch((error: unknown) => error as Problem)

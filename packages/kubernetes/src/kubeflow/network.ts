@@ -95,8 +95,8 @@ export function meshEgress(
     ...(toGateway && ambient ? [TUNNEL_PORT] : []),
   ]
   const namespaces = new Set([...urls.flatMap((url) => namespaceOf(url) ?? []), ...discovered])
-  if (!toGateway) namespaces.add(modelNamespace)
   if (toGateway) namespaces.delete(GATEWAY_NAMESPACE)
+  else namespaces.add(modelNamespace)
   const outside = urls.filter((url) => namespaceOf(url) === undefined).map(portOf)
   return [
     ...(ports.length === 0 ? [] : [{ to: [inNamespace(GATEWAY_NAMESPACE)], ports: ports.map(tcp) }]),

@@ -1,5 +1,5 @@
 // The options for models behind Kubeflow's service mesh, with their checks.
-import { OptionError } from '../option-error.ts'
+import { check } from '../option-error.ts'
 import { PATTERNS } from '../patterns.ts'
 
 /** How KServe deploys the models: https://kserve.github.io/website/docs/concepts/architecture/control-plane */
@@ -28,14 +28,10 @@ export type Kubeflow = Required<KubeflowOptions>
 /** Returns the options with all defaults. @throws OptionError for the first unusable option */
 export function completeKubeflow(options: KubeflowOptions): Kubeflow {
   const { modelNamespace, mode, ambient = false, inferenceServices = [], admitToGateway = false } = options
-  check('kubeflow.modelNamespace', modelNamespace, 'the name of a namespace')
+  check('kubeflow.modelNamespace', modelNamespace, PATTERNS.namespace, 'the name of a namespace')
   for (const name of inferenceServices) {
-    check('kubeflow.inferenceServices', name, 'the name of an InferenceService')
+    check('kubeflow.inferenceServices', name, PATTERNS.namespace, 'the name of an InferenceService')
   }
   const names = [...new Set(inferenceServices)]
   return { modelNamespace, mode, ambient, inferenceServices: names, admitToGateway }
-}
-
-function check(option: string, value: string, expected: string): void {
-  if (!PATTERNS.namespace.test(value)) throw new OptionError(option, `is "${value}"; expected ${expected}`)
 }

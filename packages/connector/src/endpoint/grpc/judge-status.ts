@@ -49,7 +49,7 @@ const NOT_READY = /\bModelNot(?:Found|Ready)\b/
 export function judgeStatus(status: GrpcStatus, call: JudgedCall): Problem {
   const { code, details } = status
   const exchange = `${call.address}: ${statusName(code)}`
-  // A gateway's login page may be the text.
+  // The text may be a gateway's login page.
   const detail = `${exchange} "${details.slice(0, DETAILS_SHOWN_MAX).replaceAll(/\s+/g, ' ')}"`
   return (
     refusalOf(status, detail, call) ??

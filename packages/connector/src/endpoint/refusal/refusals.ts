@@ -176,7 +176,7 @@ export const REFUSALS = {
     sentence: 'The model server cannot be reached.',
     mark: 'no connection within the time limit',
     remedy:
-      "A NetworkPolicy or a firewall may drop the packets: `inferwire manifests --only kubeflow` generates the rules for Kubeflow's namespaces. Also check the address.",
+      "A NetworkPolicy or a firewall may drop the packets: `inferwire manifests --only kubeflow --admit-to-gateway` generates the rule for Istio's gateways. Also check the address.",
     retry: 'back-off',
     countsForCircuit: 'yes',
     mayHaveRun: false,
